@@ -1,0 +1,5 @@
+"""Settings, arbiter, sockets, TLS, logs, scoreboard, drivers and the sync and gthread workers of the application server."""
+
+from server_core.version import __version__
+
+__all__ = ["__version__"]

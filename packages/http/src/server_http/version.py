@@ -1,0 +1,3 @@
+"""The version of this distribution; it owns nothing else."""
+
+__version__ = "0.1.0"
