@@ -1,0 +1,46 @@
+"""What the connections of one listener share.
+
+Owns: ``HttpConfig`` and the grammar relaxations.
+Must not know: which settings the values come from; ``server_core.drive.config`` fills it in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Tuple
+
+from server_http.exchange import ResponseDefaults
+from server_http.headers import HeaderPolicy
+from server_http.limits import Limits
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """Relaxations of the HTTP/1.1 grammar, all off: each is a setting an operator must choose."""
+
+    permit_obsolete_folding: bool = False
+    strip_header_spaces: bool = False
+    permit_unconventional_http_method: bool = False
+    permit_unconventional_http_version: bool = False
+    casefold_http_method: bool = False
+
+
+@dataclass(frozen=True)
+class HttpConfig:
+    """Everything an engine needs beside its connection.
+
+    Args:
+        limits: sizes, counts and durations.
+        policy: what becomes of header fields, and whom to trust.
+        defaults: the ``Server`` and ``Date`` fields of every response.
+        grammar: relaxations of the HTTP/1.1 grammar.
+        protocols: ``"h1"`` and ``"h2"`` in the order of preference.
+        http2_cleartext: ``"off"``, ``"prior-knowledge"``, ``"upgrade"`` or ``"both"``.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    policy: HeaderPolicy = field(default_factory=HeaderPolicy)
+    defaults: ResponseDefaults = field(default_factory=ResponseDefaults)
+    grammar: Grammar = field(default_factory=Grammar)
+    protocols: Tuple[str, ...] = ("h1",)
+    http2_cleartext: str = "off"
