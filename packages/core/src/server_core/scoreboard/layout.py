@@ -1,0 +1,112 @@
+"""Where everything stands in the scoreboard's mapping, in cells of eight octets.
+
+Owns: sizes, offsets, and the numbers that stand for states and status classes.
+Must not know: who writes or reads a cell.
+
+The mapping is: a header, then the totals of children that are gone (one record per group), then the
+slots. A slot is its own header, its thread records, and its table of running requests. A cell has
+one writer; eight aligned octets are stored at once, so a reader never sees half a number.
+"""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+CELL = 8  # octets
+
+# The header of the board
+HEADER_CELLS = 64
+HIGH_WATER = 0  # slots at and above this index were never used
+TARGET = 1  # workers wanted, written by the arbiter
+
+# Groups of children: HTTP workers, then services
+GROUPS = 16
+
+# The header of a slot; the arbiter writes the first four, the child the others
+SLOT_CELLS = 64
+PID = 0
+NUMBER = 1  # the stable slot number within the group
+GROUP = 2
+AGE = 3
+STATE = 8
+HEARTBEAT = 9  # monotonic seconds (float)
+STARTED = 10  # monotonic seconds (float)
+CONNECTIONS = 11  # open client connections
+THREADS_USED = 12  # thread records at and above this index were never used
+RETIRE = 13  # why the child asks for a successor (Retire)
+MEMORY = 14  # resident octets, as the child last saw them
+
+# States of a child (STATE)
+FREE = 0
+BOOTING = 1
+READY = 2
+STOPPING = 3
+STATE_NAMES = ("free", "booting", "ready", "stopping")
+
+# Reasons why a child asks for a successor (RETIRE)
+RETIRE_NO = 0
+RETIRE_REQUESTS = 1
+RETIRE_MEMORY = 2
+RETIRE_RELOAD = 3
+RETIRE_NAMES = ("", "max_requests", "max_memory", "reload")
+
+# A thread record: counters with one writer
+RECORD_CELLS = 48
+BEGAN = 0
+SENT = 1  # octets of response bodies
+RECEIVED = 2  # octets of request bodies
+SECONDS = 3  # sum of the durations (float)
+OVERFLOW = 4  # requests that found the table of running requests full
+ERRORS = 5  # exceptions of the application
+WEBSOCKETS = 6  # WebSocket connections opened
+REFUSED = 7  # requests refused before they reached the application
+STATUS = 8  # six classes: other, 1xx .. 5xx
+STATUS_CLASSES = 6
+LATENCY = 16  # one counter per bound, and one above the last
+
+# Upper bounds of the latency histogram, seconds
+LATENCY_BOUNDS: Tuple[float, ...] = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+LATENCY_BUCKETS = len(LATENCY_BOUNDS) + 1
+
+# An entry of the table of running requests: a sequence number (odd while a request runs), when it
+# began, the length of its text, the text. Four cache lines.
+ENTRY_CELLS = 32
+ENTRY_SEQUENCE = 0
+ENTRY_BODY = 1
+ENTRY_TEXT = (ENTRY_CELLS - 3) * CELL  # octets of text kept
+
+
+class Layout:
+    """The offsets of one board.
+
+    Args:
+        slots: how many children can live at once.
+        threads: thread records of each slot.
+        running: entries in each slot's table of running requests.
+    """
+
+    __slots__ = ("entries_at", "running", "size", "slot_cells", "slots", "slots_at", "threads", "totals_at")
+
+    def __init__(self, slots: int, threads: int, running: int) -> None:
+        self.slots = slots
+        self.threads = threads
+        self.running = running
+        self.totals_at = HEADER_CELLS
+        self.slots_at = self.totals_at + GROUPS * RECORD_CELLS
+        self.entries_at = SLOT_CELLS + threads * RECORD_CELLS  # from the start of a slot
+        self.slot_cells = self.entries_at + running * ENTRY_CELLS
+        self.size = (self.slots_at + slots * self.slot_cells) * CELL
+
+    def slot(self, index: int) -> int:
+        """Return the first cell of slot ``index``."""
+        return self.slots_at + index * self.slot_cells
+
+    def record(self, index: int, thread: int) -> int:
+        """Return the first cell of a thread record of slot ``index``."""
+        return self.slot(index) + SLOT_CELLS + thread * RECORD_CELLS
+
+    def entry(self, index: int, entry: int) -> int:
+        """Return the first cell of an entry of slot ``index``'s table of running requests."""
+        return self.slot(index) + self.entries_at + entry * ENTRY_CELLS

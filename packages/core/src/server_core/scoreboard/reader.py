@@ -1,0 +1,204 @@
+"""The reading side of the scoreboard: for the arbiter, control commands and metrics.
+
+Owns: ``Reader`` and the values it returns.
+Must not know: how they are shown. Reading takes no lock: numbers of a live child may be a moment apart.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any, Iterator, List, Tuple
+
+from server_core.scoreboard.layout import (
+    AGE,
+    BEGAN,
+    CELL,
+    CONNECTIONS,
+    ENTRY_BODY,
+    ENTRY_SEQUENCE,
+    ENTRY_TEXT,
+    ERRORS,
+    FREE,
+    GROUP,
+    HEARTBEAT,
+    HIGH_WATER,
+    LATENCY,
+    LATENCY_BUCKETS,
+    MEMORY,
+    NUMBER,
+    OVERFLOW,
+    PID,
+    RECEIVED,
+    RECORD_CELLS,
+    REFUSED,
+    RETIRE,
+    SECONDS,
+    SENT,
+    STARTED,
+    STATE,
+    STATE_NAMES,
+    STATUS,
+    STATUS_CLASSES,
+    TARGET,
+    THREADS_USED,
+    WEBSOCKETS,
+    Layout,
+)
+
+_BODY = struct.Struct(f"=dQ{ENTRY_TEXT}s")
+_READ_ATTEMPTS = 3  # an entry that changes so often is no longer the request that was asked about
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Sums over threads, slots or a whole group.
+
+    ``statuses`` counts responses by class (other, 1xx .. 5xx), ``latency`` by the buckets of
+    ``layout.LATENCY_BOUNDS``; ``seconds`` is the sum of the durations.
+    """
+
+    began: int
+    sent: int
+    received: int
+    seconds: float
+    overflow: int
+    errors: int
+    websockets: int
+    refused: int
+    statuses: Tuple[int, ...]
+    latency: Tuple[int, ...]
+
+    @property
+    def finished(self) -> int:
+        """Requests that ended, with or without a response."""
+        return sum(self.statuses)
+
+    @property
+    def running(self) -> int:
+        """Requests begun and not ended."""
+        return self.began - self.finished
+
+
+@dataclass(frozen=True)
+class SlotView:
+    """One child as the board shows it. Times are monotonic seconds."""
+
+    index: int
+    pid: int
+    number: int
+    group: int
+    age: int
+    state: int
+    retire: int
+    heartbeat: float
+    started: float
+    connections: int
+    memory: int
+
+    @property
+    def state_name(self) -> str:
+        """The state as a word."""
+        return STATE_NAMES[self.state]
+
+
+@dataclass(frozen=True)
+class RunningRequest:
+    """A request that a child is answering. ``began`` is monotonic seconds; the text may be cut."""
+
+    text: str
+    began: float
+
+
+class Reader:
+    """Takes values from a board. One per process that reads."""
+
+    def __init__(self, layout: Layout, octets: Any, cells: Any, floats: Any) -> None:
+        self._layout = layout
+        self._octets = octets
+        self._cells = cells
+        self._floats = floats
+
+    def target(self) -> int:
+        """Return how many workers are wanted."""
+        return int(self._cells[TARGET])
+
+    def slot(self, index: int) -> SlotView:
+        """Return what is known of the child in slot ``index``."""
+        cells, floats, base = self._cells, self._floats, self._layout.slot(index)
+        return SlotView(
+            index=index,
+            pid=cells[base + PID],
+            number=cells[base + NUMBER],
+            group=cells[base + GROUP],
+            age=cells[base + AGE],
+            state=cells[base + STATE],
+            retire=cells[base + RETIRE],
+            heartbeat=floats[base + HEARTBEAT],
+            started=floats[base + STARTED],
+            connections=cells[base + CONNECTIONS],
+            memory=cells[base + MEMORY],
+        )
+
+    def slots(self) -> List[SlotView]:
+        """Return every child that lives, in the order of their places."""
+        return [self.slot(index) for index in self._live()]
+
+    def counters(self, index: int) -> Counters:
+        """Return the sums over the threads of the child in slot ``index``."""
+        return self._sum([self._layout.record(index, thread) for thread in range(self._threads(index))])
+
+    def totals(self, group: int) -> Counters:
+        """Return the sums of a group: of its living children and of all that are gone."""
+        records = [self._layout.totals_at + group * RECORD_CELLS]
+        for index in self._live():
+            if self._cells[self._layout.slot(index) + GROUP] == group:
+                records += [self._layout.record(index, thread) for thread in range(self._threads(index))]
+        return self._sum(records)
+
+    def running(self, index: int) -> List[RunningRequest]:
+        """Return the requests that the child in slot ``index`` is answering, oldest first."""
+        found = []
+        for entry in range(self._layout.running):
+            request = self._entry(self._layout.entry(index, entry))
+            if request is not None:
+                found.append(request)
+        return sorted(found, key=lambda request: request.began)
+
+    def _entry(self, base: int) -> Any:
+        cells = self._cells
+        for _ in range(_READ_ATTEMPTS):
+            sequence = cells[base + ENTRY_SEQUENCE]
+            if not sequence & 1:
+                return None
+            began, length, text = _BODY.unpack_from(self._octets, (base + ENTRY_BODY) * CELL)
+            if cells[base + ENTRY_SEQUENCE] == sequence:
+                return RunningRequest(text[: min(length, ENTRY_TEXT)].decode("latin-1"), began)
+        return None
+
+    def _live(self) -> Iterator[int]:
+        for index in range(self._cells[HIGH_WATER]):
+            if self._cells[self._layout.slot(index) + STATE] != FREE:
+                yield index
+
+    def _threads(self, index: int) -> int:
+        return int(self._cells[self._layout.slot(index) + THREADS_USED])
+
+    def _sum(self, records: List[int]) -> Counters:
+        cells = self._cells
+
+        def total(cell: int) -> int:
+            return sum(cells[record + cell] for record in records)
+
+        return Counters(
+            began=total(BEGAN),
+            sent=total(SENT),
+            received=total(RECEIVED),
+            seconds=sum(self._floats[record + SECONDS] for record in records),
+            overflow=total(OVERFLOW),
+            errors=total(ERRORS),
+            websockets=total(WEBSOCKETS),
+            refused=total(REFUSED),
+            statuses=tuple(total(STATUS + i) for i in range(STATUS_CLASSES)),
+            latency=tuple(total(LATENCY + i) for i in range(LATENCY_BUCKETS)),
+        )

@@ -1,0 +1,133 @@
+"""What a worker does to the scoreboard for every request. Hot: compiled where possible.
+
+Owns: ``ThreadRecord`` and ``RunningTable``, the writing side of counters and of running requests.
+Must not know: processes, other slots, who reads.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Dict, List
+
+from server_core.scoreboard.layout import (
+    BEGAN,
+    CELL,
+    ENTRY_BODY,
+    ENTRY_CELLS,
+    ENTRY_SEQUENCE,
+    ENTRY_TEXT,
+    LATENCY,
+    LATENCY_BOUNDS,
+    LATENCY_BUCKETS,
+    OVERFLOW,
+    SECONDS,
+    SENT,
+    STATUS,
+    STATUS_CLASSES,
+)
+
+_BODY = struct.Struct(f"=dQ{ENTRY_TEXT}s")
+_pack_body = _BODY.pack_into
+_BODY_OFFSET = ENTRY_BODY * CELL
+_ENTRY_OCTETS = ENTRY_CELLS * CELL
+
+# Built once, because encoding a method costs as much as the rest of its entry.
+_METHOD_PREFIXES: Dict[str, bytes] = {
+    name: name.encode("ascii") + b" "
+    for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT")
+}
+
+
+class RunningTable:
+    """The requests now running in one process: a bounded table of entries in shared memory.
+
+    ``free`` is a list of free entries; its ``pop`` and ``append`` are atomic, so that all threads of
+    the process may take from it, while an entry in use has one owner.
+    """
+
+    __slots__ = ("begun", "cells", "free", "octets")
+
+    def __init__(self, cells: Any, octets: Any, entries: int) -> None:
+        self.cells = cells
+        self.octets = octets
+        self.free: List[int] = list(range(entries - 1, -1, -1))
+        self.begun: List[float] = [0.0] * entries
+
+
+class ThreadRecord:
+    """The counters of one thread. Only that thread writes them.
+
+    Args:
+        cells: the record's cells as unsigned 64-bit integers.
+        floats: the same memory as doubles.
+        table: the table of running requests of the process.
+    """
+
+    __slots__ = ("cells", "floats", "table")
+
+    def __init__(self, cells: Any, floats: Any, table: RunningTable) -> None:
+        self.cells = cells
+        self.floats = floats
+        self.table = table
+
+    def begin(self, method: str, target: bytes, now: float) -> int:
+        """A request begins. Return its entry, -1 when the table is full (that is counted).
+
+        Args:
+            method: the request method.
+            target: the request target as sent; its first octets are kept.
+            now: monotonic seconds.
+        """
+        self.cells[BEGAN] += 1
+        table = self.table
+        try:
+            entry = table.free.pop()
+        except IndexError:
+            self.cells[OVERFLOW] += 1
+            return -1
+        prefix = _METHOD_PREFIXES.get(method)
+        if prefix is None:
+            prefix = method.encode("latin-1", "replace") + b" "
+        text = prefix + target
+        # The text is written while the sequence number is even, that is, while readers skip it.
+        _pack_body(table.octets, entry * _ENTRY_OCTETS + _BODY_OFFSET, now, len(text), text)
+        table.begun[entry] = now
+        table.cells[entry * ENTRY_CELLS + ENTRY_SEQUENCE] += 1
+        return entry
+
+    def finish(self, entry: int, status: int, sent: int, now: float) -> None:
+        """The request of ``entry`` ended.
+
+        Args:
+            entry: what ``begin`` returned; the duration of a request without entry counts as 0.
+            status: the status of the response; 0 when there was none.
+            sent: octets of the response body.
+            now: monotonic seconds.
+        """
+        cells = self.cells
+        seconds = 0.0
+        if entry >= 0:
+            table = self.table
+            table.cells[entry * ENTRY_CELLS + ENTRY_SEQUENCE] += 1
+            seconds = now - table.begun[entry]
+            table.free.append(entry)
+            self.floats[SECONDS] += seconds
+        status_class = status // 100
+        if status_class < 0 or status_class >= STATUS_CLASSES:
+            status_class = 0
+        cells[STATUS + status_class] += 1
+        cells[SENT] += sent
+        cells[LATENCY + latency_bucket(seconds)] += 1
+
+    def count(self, counter: int, n: int = 1) -> None:
+        """Add ``n`` to a counter of ``layout``: RECEIVED, ERRORS, WEBSOCKETS or REFUSED."""
+        self.cells[counter] += n
+
+
+def latency_bucket(seconds: float) -> int:
+    """Return the index of the first bound of the histogram that is not below ``seconds``."""
+    # Most answers are in the first buckets, where a loop beats a bisection.
+    index = 0
+    while index < LATENCY_BUCKETS - 1 and seconds > LATENCY_BOUNDS[index]:
+        index += 1
+    return index
