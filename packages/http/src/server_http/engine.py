@@ -49,7 +49,8 @@ class ConnectionInfo:
     """What is known of a connection before its first protocol byte.
 
     Attributes:
-        client: ``(host, port)``, or None for a unix peer.
+        client: ``(host, port)``, or None for a unix peer; a PROXY header replaces it.
+        peer: the address of the socket's other end, by which trust is decided; starts as ``client``.
         server: ``(host, port)`` of the listener, or ``(path, None)`` for a unix socket.
         tls: facts of the TLS session (``server_core.tls.TLSInfo``), or None in clear.
         alpn: the protocol chosen by ALPN, or None.
@@ -57,7 +58,7 @@ class ConnectionInfo:
         draining: the worker is stopping; the first answer already closes.
     """
 
-    __slots__ = ("client", "server", "tls", "alpn", "proxy", "draining")
+    __slots__ = ("client", "peer", "server", "tls", "alpn", "proxy", "draining")
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class ConnectionInfo:
         proxy: Any = None,
     ) -> None:
         self.client = client
+        self.peer = client
         self.server = server
         self.tls = tls
         self.alpn = alpn
@@ -76,8 +78,11 @@ class ConnectionInfo:
 
     @property
     def scheme(self) -> str:
-        """``"https"`` when the connection itself is encrypted, else ``"http"``."""
-        return "http" if self.tls is None else "https"
+        """``"https"`` when the connection is encrypted, here or (as its PROXY header says) at the
+        proxy in front, else ``"http"``."""
+        if self.tls is not None or (self.proxy is not None and self.proxy.tls is not None):
+            return "https"
+        return "http"
 
 
 class Engine(Protocol):

@@ -87,6 +87,17 @@ class HeaderFieldsTooLarge(ProtocolError):
     h2_code = 0xB  # ENHANCE_YOUR_CALM
 
 
+class ConfigurationProblem(ProtocolError):
+    """A trusted proxy and this server are set up against each other, for example a ``SCRIPT_NAME``
+    that is no prefix of the path. The client is not to blame."""
+
+    status = 500
+    h2_code = 0x2  # INTERNAL_ERROR
+    ws_code = 1011
+    closes = False
+    log_level = "error"
+
+
 class NotImplementedByServer(ProtocolError):
     """A transfer coding or method that is not implemented (RFC 9110 section 15.6.2)."""
 

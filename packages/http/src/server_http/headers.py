@@ -1,0 +1,349 @@
+"""The one header policy: which fields of a request count, and whom to believe.
+
+Owns: rules on field names and values that hold in every protocol, the grammar of an authority,
+the sets of trusted addresses, and what a trusted proxy may say about scheme, client, host and
+mount point. Every engine (HTTP/1, HTTP/2, uwsgi) hands its requests to ``HeaderPolicy.apply``.
+Must not know: how a field arrived, settings, sockets. Trust is decided once per connection.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from typing import FrozenSet, Iterable, List, Mapping, Optional, Tuple, Union
+
+from server_http.engine import ConnectionInfo
+from server_http.errors import BadRequest, ConfigurationProblem
+from server_http.events import Header, Headers, Request
+from server_http.forwarded import Node, element_at, parse_forwarded, parse_node, parse_port, values_at
+
+SINGLETONS: FrozenSet[bytes] = frozenset({b"host", b"content-length", b"content-type"})
+"""Fields that a request may carry once (RFC 9110 sections 7.2, 8.3 and 8.6)."""
+
+FORBIDDEN_TRAILERS: FrozenSet[bytes] = frozenset(
+    {
+        b"authorization", b"connection", b"content-encoding", b"content-length", b"content-range", b"content-type",
+        b"cookie", b"expect", b"host", b"keep-alive", b"proxy-authorization", b"proxy-connection", b"range", b"te",
+        b"trailer", b"transfer-encoding", b"upgrade",
+    }
+)  # fmt: skip
+"""Framing, routing and credentials never come behind a body (RFC 9110 section 6.5.1)."""
+
+DEFAULT_SCHEME_HEADERS: Mapping[str, str] = {
+    "X-FORWARDED-PROTOCOL": "ssl",
+    "X-FORWARDED-PROTO": "https",
+    "X-FORWARDED-SSL": "on",
+}
+
+LOOPBACK: Tuple[str, ...] = ("127.0.0.1", "::1")
+
+MAX_CONTENT_LENGTH = (1 << 63) - 1
+"""The largest Content-Length taken, in octets: what a file offset can hold."""
+
+_FIELD_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
+# RFC 3986 section 3.2.2 without userinfo: a registered name, an IPv4 address or a bracketed IPv6 address, then a port
+_AUTHORITY = re.compile(
+    rb"(?:(?P<name>(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)|\[(?P<v6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{0,5}))?\Z"
+)
+
+_Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+
+
+class AddressSet:
+    """Addresses that are trusted: single ones, strict CIDR blocks, or ``*`` for all.
+
+    Args:
+        values: addresses, networks without host bits, or ``*``.
+        name: the setting they come from, for error texts.
+
+    Raises:
+        ValueError: an entry is none of these.
+    """
+
+    __slots__ = ("_hosts", "_networks", "every")
+
+    def __init__(self, values: Iterable[str], name: str = "addresses") -> None:
+        self.every = False
+        hosts = set()
+        networks: List[_Network] = []
+        for value in values:
+            if value == "*":
+                self.every = True
+                continue
+            try:
+                network = ipaddress.ip_network(value)
+            except ValueError as error:
+                raise ValueError(f"{name}: expected an address, a CIDR block or '*', got {value!r} ({error})") from None
+            if network.num_addresses == 1:
+                hosts.add(str(network.network_address))
+            networks.append(network)
+        self._hosts = frozenset(hosts)
+        self._networks = tuple(networks)
+
+    def has(self, address: Optional[Tuple[str, int]]) -> bool:
+        """Whether a peer belongs to the set. A unix peer (None) always does: whoever reaches the
+        socket's file has been let in by its permissions."""
+        if address is None or self.every or address[0] in self._hosts:
+            return True
+        try:
+            host = ipaddress.ip_address(address[0])
+        except ValueError:
+            return False
+        if host.version == 6 and host.ipv4_mapped is not None:  # an IPv4 peer of a dual-stack listener
+            host = host.ipv4_mapped
+        return any(host in network for network in self._networks)
+
+
+@dataclass(frozen=True)
+class HeaderPolicy:
+    """The header rules of one listener; immutable and shared by all of its connections.
+
+    Args:
+        header_map: what becomes of names with ``_``, which CGI cannot tell from ``-``: ``"drop"``, ``"refuse"``
+            or ``"dangerous"`` (keep).
+        forwarder_headers: names with ``_`` that a trusted proxy may set all the same; ``*`` for all.
+        secure_scheme_headers: fields of a trusted proxy and the value by which each says https.
+        forwarded_allow_ips: addresses, strict CIDR blocks or ``*``: whose word counts.
+        forwarded_hops: proxies between the client and this server, of which each adds itself to the forwarding
+            fields; 0 leaves client and host as the connection says.
+        forwarded_header: which fields ``forwarded_hops`` reads: ``"x-forwarded"`` or ``"forwarded"`` (RFC 7239).
+            Never both, because a proxy that writes one passes the other on from anybody.
+        script_name: the mount prefix of every request, as the environment variable ``SCRIPT_NAME`` sets it.
+    """
+
+    header_map: str = "drop"
+    forwarder_headers: Tuple[str, ...] = ("SCRIPT_NAME", "PATH_INFO")
+    secure_scheme_headers: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_SCHEME_HEADERS))
+    forwarded_allow_ips: Tuple[str, ...] = LOOPBACK
+    forwarded_hops: int = 0
+    forwarded_header: str = "x-forwarded"
+    script_name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.header_map not in ("drop", "refuse", "dangerous"):
+            raise ValueError(f"header_map: expected drop, refuse or dangerous, got {self.header_map!r}")
+        if self.forwarded_header not in ("x-forwarded", "forwarded"):
+            raise ValueError(f"forwarded_header: expected x-forwarded or forwarded, got {self.forwarded_header!r}")
+        schemes = {
+            name.lower().encode("latin-1"): value.lower().encode("latin-1")
+            for name, value in self.secure_scheme_headers.items()
+        }
+        forwarders = frozenset(name.lower().encode("latin-1") for name in self.forwarder_headers)
+        watched = set(schemes) | (forwarders & {b"script_name"})
+        if b"*" in forwarders:
+            watched.add(b"script_name")
+        if self.forwarded_hops:
+            watched |= _FORWARDING_FIELDS[self.forwarded_header]
+        mount = self.script_name.rstrip("/")
+        derived = {
+            "trusted_peers": AddressSet(self.forwarded_allow_ips, "forwarded_allow_ips"),
+            "schemes": schemes,
+            "watched": frozenset(watched),
+            "forwarders": forwarders,
+            "mount": mount,
+            "always": mount != "",
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    # derived once from the fields above
+    trusted_peers: AddressSet = field(init=False, repr=False, compare=False)
+    schemes: Mapping[bytes, bytes] = field(init=False, repr=False, compare=False)
+    watched: FrozenSet[bytes] = field(init=False, repr=False, compare=False)
+    forwarders: FrozenSet[bytes] = field(init=False, repr=False, compare=False)
+    mount: str = field(init=False, repr=False, compare=False)
+    always: bool = field(init=False, repr=False, compare=False)
+
+    def trusts(self, info: ConnectionInfo) -> bool:
+        """Whether the other end of a connection is a proxy whose fields count, and that may speak cleartext
+        HTTP/2. Asked once per connection."""
+        return self.trusted_peers.has(info.peer)
+
+    def apply(self, request: Request, trusted: bool, underscored: bool) -> None:
+        """Apply the policy to a request that is otherwise complete.
+
+        Without effect, so that an engine may skip it, unless ``trusted or underscored or self.always``.
+
+        Args:
+            request: its scheme and client are those of the connection; it may get others, a server and a
+                script_name, and lose fields.
+            trusted: what ``trusts`` said of the connection.
+            underscored: a field name may contain ``_``. True is always right, False saves a pass.
+
+        Raises:
+            BadRequest: fields that are refused, or that contradict each other.
+            ConfigurationProblem: the path is not below the mount point.
+        """
+        if underscored:
+            request.headers = self._screened(request.headers, trusted)
+        script = self.mount
+        if trusted:
+            watched = self.watched
+            found = [item for item in request.headers if item[0] in watched]
+            if found:
+                script = _apply_fields(self, request, found) or script
+        if script:
+            _mount(request, script)
+
+    def _screened(self, headers: Headers, trusted: bool) -> Headers:
+        """Return the fields that may be seen: names with ``_`` pass only as the policy says."""
+        admitted = self.forwarders if trusted else frozenset()
+        kept = []
+        for item in headers:
+            name = item[0]
+            if b"_" in name and name not in admitted and b"*" not in admitted:
+                if self.header_map == "refuse":
+                    raise BadRequest(f"field name: expected no '_', got {name!r} (header_map is refuse)")
+                if self.header_map == "drop":
+                    continue
+            kept.append(item)
+        return kept
+
+
+def _apply_fields(policy: HeaderPolicy, request: Request, fields: Headers) -> str:
+    """Apply what a trusted proxy said; returns the mount point it named, or ``""``."""
+    scheme = _said_scheme(policy, fields)
+    if scheme is not None:
+        request.scheme = scheme
+    if policy.forwarded_hops:
+        _apply_forwarded(policy, request, fields)
+    for name, value in fields:
+        if name == b"script_name":
+            return value.decode("latin-1").rstrip("/")
+    return ""
+
+
+def _said_scheme(policy: HeaderPolicy, fields: Headers) -> Optional[str]:
+    """Return the scheme that the secure-scheme fields agree on, or None when there are none.
+
+    A list counts only where hops are counted: elsewhere nobody knows which entry to believe, and
+    a value that is not exactly the configured one means http.
+    """
+    if policy.forwarded_hops:
+        fields = [(name, values_at(fields, name, policy.forwarded_hops)) for name in policy.schemes]
+    scheme = None
+    for name, value in fields:
+        secure = policy.schemes.get(name)
+        if secure is None or not value:
+            continue
+        said = "https" if value.strip().lower() == secure else "http"
+        if scheme is not None and scheme != said:
+            raise BadRequest(f"scheme: expected one, got fields that say http and https (from {name!r})")
+        scheme = said
+    return scheme
+
+
+_FORWARDING_FIELDS: Mapping[str, FrozenSet[bytes]] = {
+    "x-forwarded": frozenset({b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port"}),
+    "forwarded": frozenset({b"forwarded"}),
+}
+
+
+def _apply_forwarded(policy: HeaderPolicy, request: Request, fields: Headers) -> None:
+    """Apply client and host as the outermost trusted proxy saw them (RFC 7239 section 4)."""
+    hops = policy.forwarded_hops
+    if policy.forwarded_header == "forwarded":
+        said = element_at(parse_forwarded(value for name, value in fields if name == b"forwarded"), hops)
+        node, host, port = said.get(b"for", b""), said.get(b"host", b""), b""
+        scheme = said.get(b"proto", b"").lower()
+        if scheme in (b"http", b"https"):
+            request.scheme = scheme.decode("ascii")
+    else:
+        node = values_at(fields, b"x-forwarded-for", hops, exact=True)
+        host = values_at(fields, b"x-forwarded-host", hops)
+        port = values_at(fields, b"x-forwarded-port", hops)
+    if node:
+        client: Optional[Node] = parse_node(node)
+        request.client = client
+    if host or port:
+        _readdress(request, host, port)
+
+
+def _readdress(request: Request, host: bytes, port: bytes) -> None:
+    """Set authority, Host and server to what the client addressed."""
+    name, own_port = split_authority(host or request.authority)
+    number = parse_port(port) if port else own_port
+    default = 443 if request.scheme == "https" else 80
+    shown = b"[" + name + b"]" if b":" in name else name
+    if number is not None and number != default:
+        shown = b"%s:%d" % (shown, number)
+    set_authority(request, shown)
+    request.server = (name.decode("ascii"), default if number is None else number)
+
+
+def _mount(request: Request, script: str) -> None:
+    """Set the mount point, which the path must lie below (PEP 3333, ``SCRIPT_NAME``)."""
+    prefix = script.encode("latin-1")
+    path = request.path
+    if path not in (prefix, b"*", b"") and not path.startswith(prefix + b"/"):
+        raise ConfigurationProblem(f"SCRIPT_NAME: expected a prefix of the path {path!r}, got {script!r}")
+    request.script_name = script
+
+
+def set_authority(request: Request, authority: bytes) -> None:
+    """Make ``authority`` the one a request is for, in its Host field too (RFC 9112 section 3.2.2)."""
+    request.authority = authority
+    headers: List[Header] = [item for item in request.headers if item[0] != b"host"]
+    headers.insert(0, (b"host", authority))
+    request.headers = headers
+
+
+def split_authority(value: bytes, port_required: bool = False) -> Tuple[bytes, Optional[int]]:
+    """Split ``host [":" port]`` (RFC 3986 section 3.2, RFC 9110 sections 4.2 and 7.2).
+
+    Args:
+        value: an authority without userinfo.
+        port_required: as CONNECT asks (RFC 9110 section 9.3.6).
+
+    Returns:
+        The host without brackets, and the port or None.
+
+    Raises:
+        BadRequest: anything else, an empty host too.
+    """
+    match = _AUTHORITY.match(value)
+    if match is not None:
+        name, v6, digits = match.groups()
+        port = int(digits) if digits else None
+        if (v6 is None or _is_ipv6(v6)) and (port is None or port <= 65535) and not (port_required and port is None):
+            return (name if v6 is None else v6), port
+    wanted = "host:port" if port_required else "host or host:port"
+    raise BadRequest(f"authority: expected {wanted}, got {value!r}")
+
+
+def _is_ipv6(value: bytes) -> bool:
+    try:
+        ipaddress.IPv6Address(value.decode("ascii"))
+    except ValueError:
+        return False
+    return True
+
+
+def refuse_duplicates(headers: Headers) -> None:
+    """Raise BadRequest when a field of ``SINGLETONS`` comes twice."""
+    seen = set()
+    for name, _ in headers:
+        if name in SINGLETONS:
+            if name in seen:
+                raise BadRequest(f"field {name!r}: expected once, got it again")
+            seen.add(name)
+
+
+def parse_content_length(value: bytes) -> int:
+    """Return a Content-Length in octets: digits only, no sign, no list (RFC 9112 section 6.3)."""
+    if not value.isdigit() or len(value) > 19:
+        raise BadRequest(f"content-length: expected decimal digits, got {value[:64]!r}")
+    length = int(value)
+    if length > MAX_CONTENT_LENGTH:
+        raise BadRequest(f"content-length: expected at most {MAX_CONTENT_LENGTH}, got {length}")
+    return length
+
+
+def check_field(name: bytes, value: bytes) -> None:
+    """Raise BadRequest unless name and value are a field by RFC 9110 sections 5.1 and 5.5."""
+    if _FIELD_NAME.match(name) is None:
+        raise BadRequest(f"field name: expected a token, got {name[:64]!r}")
+    if _FIELD_VALUE.match(value) is None:
+        raise BadRequest(f"field {name!r}: expected a value without control characters, got {value[:64]!r}")
