@@ -1,0 +1,461 @@
+"""WSGI (PEP 3333): a request becomes an environ, an application's calls become messages in order.
+
+Owns: the names and values of the environ, ``start_response`` and ``write()``, the status line and header
+types an application may use, ``wsgi.file_wrapper``, ``wsgi.input`` over a body that still arrives.
+Must not know: how a message travels (the sink does), threads, files, logs, settings.
+
+The environ is made in three steps, so that a request pays for its own keys only: ``listener_environ`` once
+per listener, ``connection_environ`` once per connection, ``request_environ`` (a copy) per request.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Tuple, Union
+from urllib.parse import unquote_to_bytes
+
+from server_http.errors import ApplicationFault, ConfigurationProblem
+from server_http.events import Header, Headers, Request
+
+
+Environ = Dict[str, Any]
+WriteCallable = Callable[[bytes], None]
+
+#: Names kept per process in each of the two name caches; a name beyond them is converted each time.
+NAME_CACHE_SIZE = 1024
+#: Octets per read of a file that ``wsgi.file_wrapper`` iterates.
+FILE_BLOCK_SIZE = 65536
+#: Octets that ``wsgi.input`` asks of a streamed body at a time.
+INPUT_BLOCK_SIZE = 65536
+#: The weight HTTP/2 gives a stream that says nothing (RFC 7540 section 5.3.5); RFC 9113 dropped weights.
+DEFAULT_H2_WEIGHT = 16
+
+_SERVER_PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0"}
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_environ_keys: Dict[bytes, str] = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
+_header_names: Dict[str, bytes] = {}
+
+
+class Sink(Protocol):
+    """Where the messages of one response go: the application's side of a stream."""
+
+    def respond(self, status: int, headers: Headers, reason: bytes) -> None:
+        """Send the response head."""
+
+    def send(self, data: bytes) -> None:
+        """Send a part of the body, and wait while too much of it is unsent."""
+
+    def inform(self, status: int, headers: Headers) -> None:
+        """Send a 1xx response."""
+
+
+class Source(Protocol):
+    """Where ``wsgi.input`` takes a body from that is still arriving."""
+
+    def receive(self, limit: int) -> bytes:
+        """Return 1 to ``limit`` octets, waiting for them; empty at the end of the body."""
+
+
+# Environ ---------------------------------------------------------------------------------------------------
+
+
+def listener_environ(
+    server: Tuple[str, Optional[int]],
+    *,
+    software: str,
+    errors: Any,
+    multithread: bool,
+    multiprocess: bool,
+    script_name: str = "",
+    draining: Optional[Callable[[], bool]] = None,
+) -> Environ:
+    """Return the keys that all requests of a listener share.
+
+    Args:
+        server: ``(host, port)``, or ``(path, None)`` of a unix socket, whose requests take SERVER_NAME and
+            SERVER_PORT from ``Host``.
+        software: SERVER_SOFTWARE.
+        errors: ``wsgi.errors``, a text stream.
+        multithread: whether the application may be called by several threads at once.
+        multiprocess: whether another process may serve the same application.
+        script_name: the mount prefix of the whole server.
+        draining: ``server.draining``: returns True once the worker is stopping, so that a long response
+            can end early.
+    """
+    environ: Environ = {
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": errors,
+        "wsgi.multithread": multithread,
+        "wsgi.multiprocess": multiprocess,
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
+        "wsgi.input_terminated": True,
+        "server.draining": draining or _never,
+        "SERVER_SOFTWARE": software,
+        "SCRIPT_NAME": script_name,
+    }
+    if server[1] is not None:
+        environ["SERVER_NAME"] = server[0]
+        environ["SERVER_PORT"] = str(server[1])
+    return environ
+
+
+def connection_environ(
+    listener: Environ,
+    client: Optional[Tuple[str, int]],
+    scheme: str,
+    socket: Any,
+    variables: Optional[Mapping[str, str]] = None,
+) -> Environ:
+    """Return the keys that all requests of a connection share.
+
+    Args:
+        listener: what ``listener_environ`` returned.
+        client: the address the requests come from, or None for a unix peer (REMOTE_ADDR is empty then and
+            REMOTE_PORT absent).
+        scheme: ``"http"`` or ``"https"`` of the connection itself.
+        socket: ``server.socket``, also under gunicorn's name.
+        variables: facts of the TLS session and of the PROXY header.
+    """
+    environ = listener.copy()
+    environ["wsgi.url_scheme"] = scheme
+    environ["server.socket"] = environ["gunicorn.socket"] = socket
+    _set_client(environ, client)
+    if variables:
+        environ.update(variables)
+    return environ
+
+
+def request_environ(connection: Environ, request: Request, client: Optional[Tuple[str, int]]) -> Environ:
+    """Return the environ of one request, without ``wsgi.input`` and ``wsgi.early_hints``.
+
+    Args:
+        connection: what ``connection_environ`` returned.
+        request: the request, after the header policy.
+        client: the client that ``connection`` was made with; only a request that names another one (a
+            trusted proxy forwarded it) pays for REMOTE_ADDR.
+
+    Raises:
+        ConfigurationProblem: the path is not below the server's own mount prefix.
+    """
+    environ = connection.copy()
+    environ["REQUEST_METHOD"] = request.method
+    environ["RAW_URI"] = request.target.decode("latin-1")
+    environ["QUERY_STRING"] = request.query.decode("latin-1")
+    environ["SERVER_PROTOCOL"] = _SERVER_PROTOCOLS[request.version]
+    environ["wsgi.url_scheme"] = request.scheme
+    _set_path(environ, request)
+    _set_headers(environ, request.headers)
+    if request.client is not client:
+        _set_client(environ, request.client)
+    if request.server is not None:
+        environ["SERVER_NAME"] = request.server[0]
+        environ["SERVER_PORT"] = str(request.server[1])
+    elif "SERVER_NAME" not in environ:
+        _set_server_from_host(environ, request)
+    if request.variables:
+        for name, value in request.variables.items():
+            environ.setdefault(name, value)
+    if request.version == "2":
+        _set_h2(environ, request)
+    return environ
+
+
+def _never() -> bool:
+    return False
+
+
+def _set_path(environ: Environ, request: Request) -> None:
+    """Set PATH_INFO and SCRIPT_NAME: latin-1 text of the percent-decoded octets (PEP 3333, "bytes as text")."""
+    path = request.path
+    if b"%" in path:
+        path = unquote_to_bytes(path)
+    text = path.decode("latin-1")
+    if request.script_name is not None:
+        environ["SCRIPT_NAME"] = request.script_name
+    prefix = environ["SCRIPT_NAME"]
+    if prefix:
+        if not text.startswith(prefix) or text[len(prefix) : len(prefix) + 1] not in ("", "/"):
+            raise ConfigurationProblem(
+                f"SCRIPT_NAME: expected a path below {prefix!r}, got {text!r} (from the request)"
+            )
+        text = text[len(prefix) :]
+    environ["PATH_INFO"] = text
+
+
+def _set_headers(environ: Environ, headers: Headers) -> None:
+    for name, value in headers:
+        key = _environ_keys.get(name)
+        if key is None:
+            key = _environ_key(name)
+        text = value.decode("latin-1")
+        if key in environ:
+            # RFC 9110 section 5.3; Cookie alone is joined as in its own syntax (RFC 9113 section 8.2.3).
+            text = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
+        environ[key] = text
+
+
+def _environ_key(name: bytes) -> str:
+    key = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
+    if len(_environ_keys) < NAME_CACHE_SIZE:
+        _environ_keys[name] = key
+    return key
+
+
+def _set_client(environ: Environ, client: Optional[Tuple[str, int]]) -> None:
+    if client is None:
+        environ["REMOTE_ADDR"] = ""
+        environ.pop("REMOTE_PORT", None)
+    else:
+        environ["REMOTE_ADDR"] = client[0]
+        environ["REMOTE_PORT"] = str(client[1])
+
+
+def _set_server_from_host(environ: Environ, request: Request) -> None:
+    """A unix listener has no name of its own: take what the client asked for (RFC 9110 section 7.2)."""
+    host, colon, port = request.authority.decode("latin-1").rpartition(":")
+    if not colon or port.endswith("]"):
+        host, port = host + colon + port, ""
+    environ["SERVER_NAME"] = host or "localhost"
+    environ["SERVER_PORT"] = port or _DEFAULT_PORTS[request.scheme]
+
+
+def _set_h2(environ: Environ, request: Request) -> None:
+    environ["HTTP_VERSION"] = "2"
+    environ["server.priority"] = request.priority
+    environ["gunicorn.http2.priority_weight"] = DEFAULT_H2_WEIGHT
+    environ["gunicorn.http2.priority_depends_on"] = 0
+
+
+# Response --------------------------------------------------------------------------------------------------
+
+
+class StartResponse:
+    """``start_response`` of one request, and the order of its messages (PEP 3333).
+
+    The head is kept until the first body octets or the end, because an application may still replace it by
+    ``start_response(..., exc_info)`` until then.
+
+    Attributes:
+        status: the status code, or 0 while the application has not called.
+        reason: the reason phrase.
+        headers: the encoded fields, names as the application wrote them.
+        length: the value of the application's Content-Length, or None without one.
+        head_sent: whether the head went to the sink.
+    """
+
+    __slots__ = ("_sink", "_trailers", "head_sent", "headers", "length", "reason", "status")
+
+    def __init__(self, sink: Any) -> None:
+        self._sink = sink
+        self._trailers: Optional[Headers] = None
+        self.status = 0
+        self.reason = b""
+        self.headers: Headers = []
+        self.length: Optional[bytes] = None
+        self.head_sent = False
+
+    def __call__(self, status: Any, headers: Any, exc_info: Any = None) -> WriteCallable:
+        """Take the head of the response.
+
+        Args:
+            status: ``"200 OK"``: three digits and a phrase.
+            headers: a list of ``(name, value)`` strings that fit latin-1.
+            exc_info: ``sys.exc_info()`` of an error that this head replaces the earlier one for.
+
+        Returns:
+            ``write(data)``, the imperative way to send the body.
+
+        Raises:
+            ApplicationFault: wrong types, or a second call without ``exc_info``.
+        """
+        if exc_info is not None:
+            if self.head_sent:
+                try:
+                    raise exc_info[1].with_traceback(exc_info[2])
+                finally:
+                    exc_info = None  # the traceback refers to this frame
+        elif self.status:
+            raise ApplicationFault(
+                f"start_response: expected one call without exc_info, got a second one with {status!r} (from the application)"
+            )
+        code, reason = parse_status(status)
+        encoded, length = encode_headers(headers)
+        self.status = code
+        self.reason = reason
+        self.headers = encoded
+        self.length = length
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """Send ``data`` as the next part of the body, the head before it. Empty data sends nothing."""
+        if not isinstance(data, bytes):
+            data = _as_bytes(data)
+        if not data:
+            return
+        if not self.head_sent:
+            self.send_head()
+        self._sink.send(data)
+
+    def send_head(self) -> None:
+        """Send the head if it is not on its way yet.
+
+        Raises:
+            ApplicationFault: the application has not called ``start_response``.
+        """
+        if self.head_sent:
+            return
+        if not self.status:
+            raise ApplicationFault(
+                "start_response: expected a call before the first body bytes, got none (from the application)"
+            )
+        self.head_sent = True
+        self._sink.respond(self.status, self.headers, self.reason)
+
+    def set_length(self, length: int) -> None:
+        """Declare a Content-Length that the server knows and the application did not give (PEP 3333)."""
+        self.length = value = b"%d" % length
+        self.headers.append((b"Content-Length", value))
+
+    def early_hints(self, headers: Any) -> None:
+        """``wsgi.early_hints``: send 103 with ``headers``; nothing once the final head is sent (RFC 8297)."""
+        if not self.head_sent:
+            encoded, _length = encode_headers(headers)
+            self._sink.inform(103, encoded)
+
+    def send_trailers(self, headers: Any) -> None:
+        """``server.send_trailers``: the fields that follow the body of an HTTP/2 response."""
+        self._trailers, _length = encode_headers(headers)
+
+    def trailers(self) -> Headers:
+        """Return the fields given to ``send_trailers``."""
+        return self._trailers or []
+
+
+def parse_status(status: Any) -> Tuple[int, bytes]:
+    """Return code and reason phrase of ``"200 OK"``.
+
+    Raises:
+        ApplicationFault: not a string of three digits, and a phrase after a space or nothing.
+    """
+    if not isinstance(status, str):
+        raise ApplicationFault(f"status: expected a string like '200 OK', got {status!r} (from the application)")
+    digits = status[:3]
+    if len(digits) != 3 or not (digits.isascii() and digits.isdigit()) or status[3:4] not in ("", " "):
+        raise ApplicationFault(f"status: expected three digits and a phrase, got {status!r} (from the application)")
+    try:
+        return int(digits), status[4:].encode("latin-1")
+    except UnicodeEncodeError:
+        raise ApplicationFault(f"status: expected latin-1 text, got {status!r} (from the application)") from None
+
+
+def encode_headers(headers: Any) -> Tuple[Headers, Optional[bytes]]:
+    """Return the fields as octets, and the value of Content-Length if it is among them.
+
+    What HTTP forbids in a field is the business of the response rules; only PEP 3333's types are checked.
+
+    Raises:
+        ApplicationFault: not a list of ``(str, str)`` pairs that fit latin-1.
+    """
+    if not isinstance(headers, list):
+        headers = _as_list(headers)
+    encoded: List[Header] = []
+    length: Optional[bytes] = None
+    try:
+        for name, value in headers:
+            key = _header_names.get(name)
+            if key is None:
+                key = _header_name(name)
+            octets = value.encode("latin-1")
+            if len(key) == 14 and key.lower() == b"content-length":
+                length = octets
+            encoded.append((key, octets))
+    except (TypeError, ValueError, AttributeError):  # UnicodeEncodeError is a ValueError
+        raise ApplicationFault(
+            f"headers: expected (name, value) pairs of latin-1 strings, got {headers!r} (from the application)"
+        ) from None
+    return encoded, length
+
+
+def _header_name(name: Any) -> bytes:
+    octets: bytes = name.encode("latin-1")
+    if len(_header_names) < NAME_CACHE_SIZE:
+        _header_names[str(name)] = octets
+    return octets
+
+
+def _as_list(headers: Any) -> List[Any]:
+    """Accept any sequence of pairs: PEP 3333 wants a list, and gunicorn's users return tuples too."""
+    if isinstance(headers, tuple):
+        return list(headers)
+    raise ApplicationFault(f"headers: expected a list of (name, value) pairs, got {headers!r} (from the application)")
+
+
+def _as_bytes(data: Union[bytearray, memoryview, Any]) -> bytes:
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)
+    raise ApplicationFault(f"body: expected bytes, got {type(data).__name__} (from the application)")
+
+
+# Files and bodies ------------------------------------------------------------------------------------------
+
+
+class FileWrapper:
+    """``wsgi.file_wrapper``: an iterable over a file, which the server may also send as a whole.
+
+    Args:
+        filelike: an object with ``read(size)``; its ``close`` is called through ours.
+        block_size: octets per block when it is iterated.
+    """
+
+    __slots__ = ("block_size", "filelike")
+
+    def __init__(self, filelike: Any, block_size: int = FILE_BLOCK_SIZE) -> None:
+        self.filelike = filelike
+        self.block_size = block_size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        data: bytes = self.filelike.read(self.block_size)
+        if not data:
+            raise StopIteration
+        return data
+
+    def __getitem__(self, _index: int) -> bytes:
+        data: bytes = self.filelike.read(self.block_size)
+        if not data:
+            raise IndexError
+        return data
+
+    def close(self) -> None:
+        """Close the file, where it can be closed."""
+        close = getattr(self.filelike, "close", None)
+        if close is not None:
+            close()
+
+
+class BodyReader(io.RawIOBase):
+    """The octets of a body that is still arriving, as a raw stream; wrap it by ``body_input``."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self._source = source
+
+    def readable(self) -> bool:
+        """Return True: it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill ``buffer`` with what there is, waiting for at least one octet; 0 at the end."""
+        data = self._source.receive(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def body_input(source: Source) -> io.BufferedReader:
+    """Return ``wsgi.input`` over a body that is still arriving: ``read``, ``readline`` and the rest of a
+    binary stream, each waiting for as much as it was asked for."""
+    return io.BufferedReader(BodyReader(source), INPUT_BLOCK_SIZE)
