@@ -1,0 +1,391 @@
+"""Listening sockets: addresses as text, opening, handing over, and closing without losing anybody.
+
+Owns: ``Address``, ``Listener`` and how each is made; the rules of unix socket files.
+Must not know: settings, processes, protocols.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import socket
+import stat
+import struct
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Optional, Tuple, Union
+
+from server_core.errors import BindError, ConfigError
+
+DEFAULT_PORT = 8000
+BIND_ATTEMPTS = 5  # a predecessor that is just stopping frees its address within this
+BIND_RETRY_DELAY = 1.0  # seconds
+_RETRIED = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+
+TCP = "tcp"
+UNIX = "unix"
+FD = "fd"
+SYSTEMD = "systemd"
+
+
+@dataclass(frozen=True)
+class Address:
+    """One ``bind`` value, parsed.
+
+    Attributes:
+        kind: ``"tcp"``, ``"unix"``, ``"fd"`` or ``"systemd"``.
+        host: of a TCP address; lower case, without brackets.
+        port: of a TCP address.
+        path: of a unix address; begins with NUL in the abstract namespace.
+        fd: of an inherited descriptor.
+        name: of a socket that systemd passes (``FileDescriptorName=``).
+    """
+
+    kind: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    fd: int = -1
+    name: str = ""
+
+    @property
+    def abstract(self) -> bool:
+        """Whether this is a unix address without a file."""
+        return self.path.startswith("\0")
+
+    def __str__(self) -> str:
+        if self.kind == TCP:
+            return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        if self.kind == UNIX:
+            return "unix:" + ("@" + self.path[1:] if self.abstract else self.path)
+        return f"fd://{self.fd}" if self.kind == FD else f"systemd:{self.name}"
+
+
+def parse_address(text: str) -> Address:
+    """Return the address that ``text`` names.
+
+    Forms: ``HOST``, ``HOST:PORT``, ``:PORT``, ``[V6]:PORT``, ``tcp://...``, ``unix:PATH``,
+    ``unix://PATH``, ``unix:@NAME`` (abstract), ``fd://N``, ``systemd:NAME``.
+
+    Raises ConfigError for anything else.
+    """
+    if text.startswith("unix:"):
+        return _parse_unix(text)
+    if text.startswith("fd://"):
+        if not text[5:].isdigit():
+            raise ConfigError(f"bind: expected fd:// and a number, got {text!r}")
+        return Address(FD, fd=int(text[5:]))
+    if text.startswith("systemd:"):
+        return Address(SYSTEMD, name=text[len("systemd:") :].lstrip("/"))
+    return _parse_tcp(text)
+
+
+def _parse_unix(text: str) -> Address:
+    path = text[len("unix:") :]
+    if path.startswith("//"):
+        path = path[2:]
+    if path.startswith("@"):
+        path = "\0" + path[1:]
+    if not path.strip("\0"):
+        raise ConfigError(f"bind: expected unix: and a path, got {text!r}")
+    return Address(UNIX, path=path)
+
+
+def _parse_tcp(text: str) -> Address:
+    rest = text[len("tcp://") :] if text.startswith("tcp://") else text
+    found = re.fullmatch(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::(\d*))?", rest)
+    if found is None:
+        hint = "; an IPv6 address needs brackets: [::1]:8000" if rest.count(":") > 1 else ""
+        raise ConfigError(f"bind: expected HOST:PORT, unix:PATH or fd://N, got {text!r}{hint}")
+    host = found.group(1) if found.group(1) is not None else found.group(2)
+    port = int(found.group(3)) if found.group(3) else DEFAULT_PORT
+    if port > 65535:
+        raise ConfigError(f"bind: expected a port up to 65535, got {text!r}")
+    if not host:
+        host = "::" if rest.startswith("[") else "0.0.0.0"  # noqa: S104 - what an empty host means
+    return Address(TCP, host=host.lower(), port=port)
+
+
+@dataclass(frozen=True)
+class SocketOptions:
+    """How listeners are opened.
+
+    Args:
+        backlog: of listen(2).
+        reuse_port: several sockets share the address, one per worker.
+        umask: in force while a unix socket file is created.
+        mode: permissions of a unix socket file; None leaves them to ``umask``.
+        owner: user id and group id of a unix socket file; None leaves them.
+    """
+
+    backlog: int = 2048
+    reuse_port: bool = False
+    umask: int = 0
+    mode: Optional[int] = None
+    owner: Optional[Tuple[int, int]] = None
+
+
+class Listener:
+    """A listening, non-blocking socket.
+
+    Unknown attributes are those of the socket, so that a listener serves where a socket is expected.
+
+    Attributes:
+        sock: the socket.
+        address: what was asked for; ``getsockname()`` is what it became.
+        scheme: ``"http"`` or ``"https"``, for its name in the log.
+        unlinks: whether its unix socket file is ours to remove.
+        slot: the worker slot it is kept for (``reuse_port``), else None.
+    """
+
+    def __init__(self, sock: socket.socket, address: Address, scheme: str = "http", unlinks: bool = False) -> None:
+        self.sock = sock
+        self.address = address
+        self.scheme = scheme
+        self.slot: Optional[int] = None
+        self._file = _identity(address.path) if unlinks else None
+        sock.setblocking(False)
+
+    @property
+    def family(self) -> int:
+        """The address family (``socket.AF_INET`` ...)."""
+        return self.sock.family
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether this is a unix socket."""
+        return self.sock.family == socket.AF_UNIX
+
+    @property
+    def unlinks(self) -> bool:
+        """Whether ``unlink`` would remove a file."""
+        return self._file is not None
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 when closed."""
+        return self.sock.fileno()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sock, name)
+
+    def __str__(self) -> str:
+        name = self.sock.getsockname()
+        if self.is_unix:
+            path = name.decode() if isinstance(name, bytes) else str(name)
+            return "unix:" + ("@" + path[1:] if path.startswith("\0") else path)
+        host = f"[{name[0]}]" if ":" in name[0] else name[0]
+        return f"{self.scheme}://{host}:{name[1]}"
+
+    def __repr__(self) -> str:
+        return f"<Listener {self.address} fd={self.fileno()}>"
+
+    def close(self) -> None:
+        """Close this process's descriptor; others keep theirs, and the file stays."""
+        self.sock.close()
+
+    def keep_file(self) -> None:
+        """The unix socket file belongs to somebody else from now on (a successor took it over)."""
+        self._file = None
+
+    def unlink(self) -> None:
+        """Remove the unix socket file, unless somebody else made another at its place."""
+        if self._file is not None and _identity(self.address.path) == self._file:
+            os.unlink(self.address.path)
+        self._file = None
+
+    def refuse_new(self) -> None:
+        """Admit no further connection, but keep those that wait to be accepted.
+
+        A filter on the socket drops new SYNs (their senders repeat them and are refused once the
+        socket is gone); a unix socket refuses at once. Where neither is possible the backlog
+        shrinks to its minimum.
+        """
+        if self.is_unix:
+            self.unlink()
+            _ignore_disconnected(lambda: self.sock.shutdown(socket.SHUT_RD))
+            return
+        if not sys.platform.startswith("linux") or not _drop_syns(self.sock):
+            _ignore_disconnected(lambda: self.sock.listen(0))
+
+    def queued(self) -> int:
+        """Return how many connections wait to be accepted; 0 where the system does not tell."""
+        if self.is_unix or not sys.platform.startswith("linux"):
+            return 0
+        # tcpi_unacked is the length of the accept queue when the socket listens (tcp_get_info).
+        info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        return int(struct.unpack_from("=I", info, 24)[0])
+
+    def shut(self) -> None:
+        """End listening in all processes that share the socket; ``accept`` fails there."""
+        _ignore_disconnected(lambda: self.sock.shutdown(socket.SHUT_RDWR))
+
+
+def open_listener(
+    address: Address,
+    options: SocketOptions,
+    scheme: str = "http",
+    attempts: int = BIND_ATTEMPTS,
+    on_retry: Callable[[str], None] = lambda message: None,
+) -> Listener:
+    """Open a listening socket.
+
+    Args:
+        address: a TCP, unix or fd address.
+        options: see ``SocketOptions``.
+        scheme: for the listener's name.
+        attempts: how often an address in use is tried, ``BIND_RETRY_DELAY`` seconds apart.
+        on_retry: told about each failed attempt but the last.
+
+    Raises BindError.
+    """
+    if address.kind == FD:
+        return adopt(address.fd, address, scheme)
+    for left in range(attempts - 1, -1, -1):
+        try:
+            return _open(address, options, scheme)
+        except OSError as error:
+            reason = f"{address}: cannot listen: {error.strerror or error}"
+            if error.errno == errno.EADDRINUSE and address.port:
+                reason += " (is another server running?)"
+            if error.errno not in _RETRIED or not left:
+                raise BindError(reason) from error
+            on_retry(f"{reason}; trying again in {BIND_RETRY_DELAY:g} s")
+            time.sleep(BIND_RETRY_DELAY)
+    raise BindError(f"{address}: cannot listen")
+
+
+def adopt(fd: int, address: Address, scheme: str = "http", unlinks: bool = False) -> Listener:
+    """Return a listener around an inherited descriptor. Raises BindError when it does not listen."""
+    try:
+        sock = socket.socket(fileno=fd)
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            sock.detach()
+            raise BindError(f"fd://{fd}: expected a listening socket, got one that does not listen")
+    except OSError as error:
+        raise BindError(f"fd://{fd}: expected a listening socket, got: {error.strerror}") from error
+    sock.set_inheritable(False)
+    if address.kind in (FD, SYSTEMD):
+        address = _address_of(sock, address)
+    return Listener(sock, address, scheme, unlinks)
+
+
+def _address_of(sock: socket.socket, address: Address) -> Address:
+    """Keep what was asked for, completed with what the socket is bound to."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        path = name.decode() if isinstance(name, bytes) else name
+        return Address(address.kind, path=path, fd=address.fd, name=address.name)
+    return Address(address.kind, host=name[0], port=name[1], fd=address.fd, name=address.name)
+
+
+def _open(address: Address, options: SocketOptions, scheme: str) -> Listener:
+    if address.kind == UNIX:
+        return _open_unix(address, options, scheme)
+    sock, where = _tcp_socket(address)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+        if options.reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(where)
+        sock.listen(options.backlog)
+    except OSError:
+        sock.close()
+        raise
+    return Listener(sock, address, scheme)
+
+
+def _tcp_socket(address: Address) -> Tuple[socket.socket, Any]:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_UNSPEC
+    try:
+        found = socket.getaddrinfo(address.host, address.port, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise BindError(f"{address}: cannot listen: {error.strerror}") from error
+    found.sort(key=lambda item: item[0] != socket.AF_INET)  # "localhost" means IPv4 first
+    return socket.socket(found[0][0], socket.SOCK_STREAM), found[0][4]
+
+
+def _open_unix(address: Address, options: SocketOptions, scheme: str) -> Listener:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if address.abstract:
+            sock.bind(address.path)
+        else:
+            _remove_stale(address.path)
+            _bind_file(sock, address.path, options)
+        sock.listen(options.backlog)
+    except OSError:
+        sock.close()
+        raise
+    return Listener(sock, address, scheme, unlinks=not address.abstract)
+
+
+def _bind_file(sock: socket.socket, path: str, options: SocketOptions) -> None:
+    before = os.umask(options.umask)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(before)
+    if options.mode is not None:
+        os.chmod(path, options.mode)
+    if options.owner is not None:
+        os.chown(path, *options.owner)
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket file that nobody listens on."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise BindError(f"unix:{path}: expected a socket or nothing at this path, got another kind of file")
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with probe:
+        probe.setblocking(False)
+        outcome = probe.connect_ex(path)
+    if outcome in (0, errno.EAGAIN, errno.EINPROGRESS):
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    os.unlink(path)
+
+
+def _identity(path: str) -> Optional[Tuple[int, int]]:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _ignore_disconnected(call: Callable[[], Union[None, int]]) -> None:
+    """Call, unless the socket no longer listens, which is what the callers want to achieve."""
+    try:
+        call()
+    except OSError as error:
+        if error.errno not in (errno.ENOTCONN, errno.EINVAL, errno.EBADF):
+            raise
+
+
+_SO_ATTACH_FILTER = 26
+# A classic BPF program over the TCP header: load the flags; a SYN without ACK is dropped, all else passes.
+_DROP_SYN = struct.pack(
+    "=HBBIHBBIHBBIHBBIHBBI",
+    0x30, 0, 0, 13,  # ldb [13]
+    0x54, 0, 0, 0x12,  # and #SYN|ACK
+    0x15, 0, 1, 0x02,  # jeq #SYN, next, over
+    0x06, 0, 0, 0,  # ret #0
+    0x06, 0, 0, 0xFFFFFFFF,  # ret #-1
+)  # fmt: skip
+
+
+def _drop_syns(sock: socket.socket) -> bool:
+    program = ctypes.create_string_buffer(_DROP_SYN, len(_DROP_SYN))
+    header = struct.pack("@HP", len(_DROP_SYN) // 8, ctypes.addressof(program))
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, header)
+    except OSError:
+        return False
+    return True
