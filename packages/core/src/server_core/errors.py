@@ -26,6 +26,10 @@ class ConfigError(ServerError):
     """A setting is wrong, or settings contradict one another."""
 
 
+class PluginError(ConfigError):
+    """A plugin is missing, doubled, or made for another version of the contract."""
+
+
 class BindError(ServerError):
     """A listening socket cannot be opened: address in use, not available, no permission."""
 

@@ -1,0 +1,209 @@
+"""The settings of this server, with the values that are derived from several of them.
+
+Owns: ``Settings``, what every part receives as ``cfg``, and the attribute names gunicorn's hooks and
+worker classes read.
+Must not know: where values come from (``settings.sources``).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, Mapping, Optional, Tuple, Type
+
+from server_core.errors import ConfigError
+from server_core.settings.declare import Catalogue, Values
+from server_core.settings.values import parse_networks
+
+# What a sentence about a feature needs to have set: (setting, value) -> (needed setting, text).
+_CONTRADICTIONS = (
+    ("keyfile", "certfile", "a key needs its certificate"),
+    ("ca_certs", "certfile", "client certificates need TLS"),
+)
+
+
+class Settings(Values):
+    """The values of all settings, and what follows from them."""
+
+    @classmethod
+    def make(cls, **values: Any) -> Settings:
+        """Return settings of ``values`` over the defaults, without files and environment."""
+        config = cls(default_catalogue())
+        config.update(values, "code")
+        return config
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Return the defaults, as changed by single variables of ``environ`` (``PORT`` ...)."""
+        return cls(default_catalogue(), environ)
+
+    # --- derived values ---------------------------------------------------------------------
+
+    @property
+    def worker_class_name(self) -> str:
+        """The worker's name: ``threads`` above 1 makes ``sync`` a ``gthread``."""
+        wanted = self._values["worker_class"]
+        if isinstance(wanted, type):
+            return wanted.__name__
+        return "gthread" if wanted == "sync" and self.threads > 1 else str(wanted)
+
+    worker_class_str = worker_class_name  # gunicorn's name
+
+    @property
+    def worker_class(self) -> Type[Any]:
+        """The worker class itself; raises PluginError when it is not installed."""
+        from server_core import plugins
+
+        wanted = self._values["worker_class"]
+        return plugins.worker_class(wanted if isinstance(wanted, type) else self.worker_class_name, self.warn)
+
+    @property
+    def logger_class(self) -> Type[Any]:
+        """The logger class; raises PluginError when its path leads nowhere."""
+        from server_core import plugins
+
+        return plugins.logger_class(self._values["logger_class"])
+
+    @property
+    def address(self) -> list[Any]:
+        """The parsed ``bind`` addresses."""
+        from server_core.sockets import parse_address
+
+        return [parse_address(item) for item in self.bind]
+
+    @property
+    def is_ssl(self) -> bool:
+        """Whether listeners speak TLS."""
+        return bool(self.certfile or self.keyfile)
+
+    @property
+    def ssl_options(self) -> Dict[str, Any]:
+        """The TLS settings by name."""
+        names = ("keyfile", "certfile", "ca_certs", "ciphers", "cert_reqs", "suppress_ragged_eofs",
+                 "do_handshake_on_connect")  # fmt: skip
+        return {name: self._values[name] for name in names}
+
+    @property
+    def uid(self) -> int:
+        """The user id workers run as."""
+        return int(self.user)
+
+    @property
+    def gid(self) -> int:
+        """The group id workers run as."""
+        return int(self.group)
+
+    @property
+    def proc_name(self) -> str:
+        """The process title's base."""
+        return str(self._values["proc_name"] or self._values["default_proc_name"])
+
+    @property
+    def env(self) -> Dict[str, str]:
+        """``raw_env`` as a dict."""
+        return dict(item.split("=", 1) for item in self.raw_env)
+
+    @property
+    def paste_global_conf(self) -> Optional[Dict[str, str]]:
+        """``raw_paste_global_conf`` as a dict, or None."""
+        return dict(item.split("=", 1) for item in self.raw_paste_global_conf) or None
+
+    @property
+    def body_dir(self) -> Optional[str]:
+        """Where request bodies are spooled; None for the system's directory."""
+        path = self.tmp_upload_dir or self.worker_tmp_dir
+        return str(path) if path else None
+
+    def forwarded_allow_networks(self) -> Tuple[Any, ...]:
+        """The networks of ``forwarded_allow_ips``."""
+        return parse_networks(self.forwarded_allow_ips)
+
+    def proxy_allow_networks(self) -> Tuple[Any, ...]:
+        """The networks of ``proxy_allow_ips``."""
+        return parse_networks(self.proxy_allow_ips)
+
+    @property
+    def settings(self) -> Dict[str, BoundSetting]:
+        """gunicorn's view: a dict of objects with ``name``, ``value`` and ``get()``."""
+        return {setting.name: BoundSetting(self, setting.name) for setting in self.catalogue}
+
+    # --- checks of several settings ---------------------------------------------------------
+
+    def validate(self) -> None:
+        """Check what no single setting can: raises ConfigError, keeps warnings."""
+        for name, needed, why in _CONTRADICTIONS:
+            if self._values[name] and not self._values[needed]:
+                raise ConfigError(f"{needed}: expected a file, because {name} is set ({why}), got None")
+        for name in ("certfile", "keyfile", "ca_certs", "logconfig", "logconfig_json"):
+            self._check_readable(name)
+        self._check_http2()
+        if self.workers_max and self.workers_max < self.workers:
+            raise ConfigError(f"workers_max: expected at least workers ({self.workers}), got {self.workers_max}")
+
+    def _check_readable(self, name: str) -> None:
+        path = self._values[name]
+        if not path:
+            return
+        try:
+            with open(path, "rb"):
+                return
+        except OSError as error:
+            raise ConfigError(
+                f"{name}: expected a file that can be read, got {path!r}: {error.strerror} (from {self.source(name)})"
+            ) from None
+
+    def _check_http2(self) -> None:
+        if "h2" not in self.http_protocols:
+            return
+        from importlib.util import find_spec
+
+        from server_core.plugins import how_to_install
+
+        if find_spec("h2") is None:
+            raise ConfigError(f"http_protocols: h2 is not installed: {how_to_install('http2')}")
+        if not self.is_ssl and self.http2_cleartext == "off":
+            self.warn("http_protocols: h2 has no effect without TLS while http2_cleartext is off")
+
+
+class BoundSetting:
+    """A setting together with the settings object that holds its value (gunicorn's ``Setting``)."""
+
+    def __init__(self, config: Settings, name: str) -> None:
+        self.name = name
+        self._config = config
+
+    @property
+    def value(self) -> Any:
+        """The value now."""
+        return self._config.get(self.name)
+
+    def get(self) -> Any:
+        """Return the value now."""
+        return self.value
+
+    def set(self, value: Any) -> None:
+        """Set the value."""
+        self._config.set(self.name, value)
+
+
+_catalogue: Optional[Catalogue] = None
+
+
+def default_catalogue() -> Catalogue:
+    """Return the settings of all installed packages; they are looked up once."""
+    global _catalogue
+    if _catalogue is None:
+        from server_core import plugins
+
+        _catalogue = plugins.catalogue()
+    return _catalogue
+
+
+def working_directory() -> str:
+    """Return the current directory by the name the shell knows it (``$PWD``), when that is true."""
+    here = os.getcwd()
+    named = os.environ.get("PWD", "")
+    try:
+        same = bool(named) and os.path.samestat(os.stat(named), os.stat(here))
+    except OSError:
+        return here
+    return named if same else here

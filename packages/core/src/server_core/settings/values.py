@@ -1,0 +1,441 @@
+"""The kinds of value a setting can have: what is accepted, and how it is called in an error.
+
+Owns: conversion and checks of single values. Every kind takes what a config file holds and what a
+command line holds (a string), and raises ``Unacceptable`` otherwise.
+Must not know: settings, their names, where a value came from.
+"""
+
+from __future__ import annotations
+
+import grp
+import importlib
+import inspect
+import ipaddress
+import os
+import pwd
+import re
+from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
+
+_SIZE = re.compile(r"(\d+)\s*([kmg]?)i?b?", re.IGNORECASE)
+_SIZE_FACTORS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+class Unacceptable(ValueError):  # noqa: N818  # read as a sentence: raise Unacceptable
+    """The value is not of the kind; ``detail`` replaces the kind's own description when given."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Kind:
+    """A kind of value.
+
+    Attributes:
+        expects: completes "expected ..." in an error.
+        metavar: the placeholder in ``--help``.
+        repeats: the command line may give the flag several times; values are collected in a list.
+        none_allowed: None is a value of this kind; elsewhere None stands for the default only
+            where the default is None.
+    """
+
+    expects = "a value"
+    metavar = "VALUE"
+    repeats = False
+    none_allowed = False
+
+    def parse(self, value: Any) -> Any:
+        """Return ``value`` as this kind's type; raises Unacceptable."""
+        raise NotImplementedError
+
+    def show(self, value: Any) -> str:
+        """Return ``value`` as it could be written in a config file."""
+        return repr(value)
+
+
+_TRUE = ("true", "yes", "on", "y", "1")
+_FALSE = ("false", "no", "off", "n", "0")
+
+
+class Boolean(Kind):
+    """True or False; as text true/false, yes/no, on/off, y/n, 1/0."""
+
+    expects = "true or false"
+
+    def parse(self, value: Any) -> bool:
+        if isinstance(value, bool):
+            return value
+        word = value.strip().lower() if isinstance(value, str) else ""
+        if word not in _TRUE + _FALSE:
+            raise Unacceptable
+        return word in _TRUE
+
+
+class Integer(Kind):
+    """A whole number within bounds; text may be ``0x``, ``0o`` or ``0b`` prefixed."""
+
+    metavar = "INT"
+
+    def __init__(self, minimum: Optional[int] = 0, maximum: Optional[int] = None) -> None:
+        self.minimum = minimum
+        self.maximum = maximum
+        self.expects = _bounds_text("an integer", minimum, maximum)
+
+    def parse(self, value: Any) -> int:
+        number = self._number(value)
+        if self.minimum is not None and number < self.minimum:
+            raise Unacceptable
+        if self.maximum is not None and number > self.maximum:
+            raise Unacceptable
+        return number
+
+    def _number(self, value: Any) -> int:
+        if isinstance(value, bool):
+            raise Unacceptable
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        try:
+            return int(value.strip(), 0) if isinstance(value, str) else int(value.__index__())
+        except (ValueError, AttributeError):
+            raise Unacceptable from None
+
+
+class FileMode(Integer):
+    """Permission bits; text with a leading zero is octal, as in a shell (``0022``)."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 0o7777)
+        self.expects = "permission bits such as 0o022"
+
+    def _number(self, value: Any) -> int:
+        if isinstance(value, str) and re.fullmatch(r"0[0-7]+", value.strip()):
+            return int(value, 8)
+        return super()._number(value)
+
+    def show(self, value: Any) -> str:
+        return f"0o{value:03o}"
+
+
+class Size(Integer):
+    """Octets; text may end in k, m or g (powers of 1024)."""
+
+    metavar = "SIZE"
+
+    def __init__(self, minimum: int = 0, maximum: Optional[int] = None) -> None:
+        super().__init__(minimum, maximum)
+        self.expects = _bounds_text("a size in bytes such as 65536 or '64k'", minimum, maximum)
+
+    def _number(self, value: Any) -> int:
+        if isinstance(value, str):
+            match = _SIZE.fullmatch(value.strip())
+            if match:
+                return int(match.group(1)) * _SIZE_FACTORS[match.group(2).lower()]
+        return super()._number(value)
+
+
+class Seconds(Kind):
+    """A duration in seconds; whole numbers stay ints, so that they print as they were written."""
+
+    metavar = "SECONDS"
+
+    def __init__(self, minimum: float = 0) -> None:
+        self.minimum = minimum
+        self.expects = f"seconds >= {minimum:g}"
+
+    def parse(self, value: Any) -> float:
+        if isinstance(value, bool):
+            raise Unacceptable
+        try:
+            number = float(value) if not isinstance(value, int) else value
+        except (TypeError, ValueError, OverflowError):
+            raise Unacceptable from None
+        if not self.minimum <= number < float("inf"):
+            raise Unacceptable
+        return int(number) if number == int(number) else number
+
+
+class Text(Kind):
+    """A string, stripped of surrounding space."""
+
+    metavar = "TEXT"
+    expects = "a string"
+
+    def __init__(self, metavar: str = "TEXT", strip: bool = True) -> None:
+        self.metavar = metavar
+        self.strip = strip
+
+    def parse(self, value: Any) -> str:
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        if not isinstance(value, str):
+            raise Unacceptable
+        return value.strip() if self.strip else value
+
+
+class Choice(Kind):
+    """One of a few words, in any case; ``also`` maps further spellings to them."""
+
+    def __init__(self, *words: str, also: Optional[Mapping[Any, str]] = None) -> None:
+        self.words = words
+        self.also = dict(also or {})
+        self.expects = "one of " + ", ".join(words)
+        self.metavar = "{" + ",".join(words) + "}"
+
+    def parse(self, value: Any) -> str:
+        word = value.strip().lower() if isinstance(value, str) else value
+        try:
+            word = self.also.get(word, word)
+        except TypeError:
+            raise Unacceptable from None
+        for known in self.words:
+            if known.lower() == word:
+                return known
+        raise Unacceptable
+
+
+class ListOf(Kind):
+    """A list of another kind. A single string is a list of one or, with ``separator``, of several."""
+
+    repeats = True
+
+    def __init__(self, item: Kind, separator: str = "", what: str = "") -> None:
+        self.item = item
+        self.separator = separator
+        self.repeats = not separator
+        self.metavar = item.metavar + (f"[{separator}...]" if separator else "")
+        self.expects = what or f"a list, each {item.expects}"
+
+    def parse(self, value: Any) -> list[Any]:
+        if isinstance(value, (str, os.PathLike)):
+            value = str(value).split(self.separator) if self.separator else [str(value)]
+        if not isinstance(value, (list, tuple, set, frozenset)):
+            raise Unacceptable
+        items = [part for part in value if not (isinstance(part, str) and not part.strip())]
+        return [self.item.parse(part) for part in items]
+
+
+class Table(Kind):
+    """A dict with string keys."""
+
+    expects = "a dict with string keys"
+
+    def parse(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise Unacceptable
+        return dict(value)
+
+
+class Assignment(Text):
+    """``KEY=VALUE``."""
+
+    expects = "KEY=VALUE"
+
+    def __init__(self) -> None:
+        super().__init__("KEY=VALUE")
+
+    def parse(self, value: Any) -> str:
+        text = super().parse(value)
+        if "=" not in text or text.startswith("="):
+            raise Unacceptable
+        return text
+
+
+class HostPort(Kind):
+    """``HOST:PORT`` as a pair, or ``unix://PATH`` as the path."""
+
+    metavar = "HOST:PORT"
+    expects = "HOST:PORT or unix://PATH"
+
+    def __init__(self, default_port: int) -> None:
+        self.default_port = default_port
+
+    def parse(self, value: Any) -> Any:
+        if isinstance(value, tuple) and len(value) == 2:
+            return (str(value[0]), Integer(0, 65535).parse(value[1]))
+        text = Text().parse(value)
+        if text.startswith("unix://"):
+            return text[len("unix://") :]
+        host, colon, port = text.rpartition(":")
+        if not colon:
+            return (text.lower(), self.default_port)
+        return (host.strip("[]").lower(), Integer(0, 65535).parse(port))
+
+
+class Networks(ListOf):
+    """A comma list of addresses and networks; ``*`` means everyone.
+
+    Kept as text; ``server_core.settings.values.parse_networks`` makes networks of it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Text("ADDRESS"), ",", "addresses, networks such as 10.0.0.0/8, or '*', separated by commas")
+
+    def parse(self, value: Any) -> list[Any]:
+        items = super().parse(value)
+        for item in items:
+            if item != "*":
+                _network(item)
+        return items
+
+
+class ExistingDirectory(Text):
+    """A directory that is there; made absolute."""
+
+    expects = "a directory that exists"
+
+    def __init__(self) -> None:
+        super().__init__("DIR")
+
+    def parse(self, value: Any) -> str:
+        path = os.path.abspath(os.path.expanduser(super().parse(value)))
+        if not os.path.isdir(path):
+            raise Unacceptable
+        return path
+
+
+class FileOrGlob(Text):
+    """A file that is there, or a glob pattern, which may match later."""
+
+    expects = "a file that exists or a glob pattern"
+
+    def __init__(self) -> None:
+        super().__init__("FILE")
+
+    def parse(self, value: Any) -> str:
+        path = os.path.abspath(super().parse(value))
+        if not os.path.exists(path) and not any(mark in path for mark in "*?["):
+            raise Unacceptable
+        return path
+
+
+class UserId(Kind):
+    """A user by name or number, kept as the number; None is the present one."""
+
+    metavar = "USER"
+    expects = "the name or number of a user"
+    none_allowed = True
+
+    def parse(self, value: Any) -> int:
+        return os.geteuid() if value is None else _account(value, lambda name: pwd.getpwnam(name).pw_uid)
+
+
+class GroupId(Kind):
+    """A group by name or number, kept as the number; None is the present one."""
+
+    metavar = "GROUP"
+    expects = "the name or number of a group"
+    none_allowed = True
+
+    def parse(self, value: Any) -> int:
+        return os.getegid() if value is None else _account(value, lambda name: grp.getgrnam(name).gr_gid)
+
+
+class ClassRef(Kind):
+    """A class, a function that returns one, or its name or dotted path; resolved when it is used."""
+
+    metavar = "NAME"
+    expects = "a name, a dotted path or a class"
+
+    def parse(self, value: Any) -> Any:
+        if isinstance(value, type):
+            return value
+        if inspect.isfunction(value) and not inspect.signature(value).parameters:
+            return self.parse(value())
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+        raise Unacceptable
+
+    def show(self, value: Any) -> str:
+        return f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else repr(value)
+
+
+class Hook(Kind):
+    """A function that can be called with the hook's arguments, or its dotted path.
+
+    Args:
+        parameters: the documented signature, longest form.
+        least: how many of them a function must take; it is given what it takes.
+    """
+
+    metavar = "CALLABLE"
+
+    def __init__(self, parameters: str, least: Optional[int] = None) -> None:
+        self.parameters = parameters
+        self.most = len(parameters.split(","))
+        self.least = self.most if least is None else least
+        self.expects = f"a function that takes ({parameters})"
+
+    def parse(self, value: Any) -> Callable[..., Any]:
+        function = _imported(value) if isinstance(value, str) else value
+        if not callable(function):
+            raise Unacceptable
+        for count in range(self.most, self.least - 1, -1):
+            if _takes(function, count):
+                return function if count == self.most else _shortened(function, count)
+        raise Unacceptable
+
+    def show(self, value: Any) -> str:
+        return f"<{getattr(value, '__qualname__', type(value).__qualname__)}()>"
+
+
+def parse_networks(items: Sequence[str]) -> Tuple[Any, ...]:
+    """Return the networks named by ``items`` (``ipaddress`` objects, or the string ``"*"``)."""
+    return tuple("*" if item == "*" else _network(item) for item in items)
+
+
+def _network(text: str) -> Any:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise Unacceptable(f"an address, a network or '*' ({error})") from None
+
+
+def _account(value: Any, by_name: Callable[[str], int]) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str):
+        if value.strip().isdigit():
+            return int(value)
+        try:
+            return by_name(value.strip())
+        except KeyError:
+            pass
+    raise Unacceptable
+
+
+def _bounds_text(what: str, minimum: Optional[int], maximum: Optional[int]) -> str:
+    if maximum is not None:
+        return f"{what} from {minimum} to {maximum}"
+    return what if minimum is None else f"{what} >= {minimum}"
+
+
+def _imported(path: str) -> Any:
+    """Return the object of a dotted path ``pkg.module.name``."""
+    module, dot, name = path.strip().rpartition(".")
+    if not dot:
+        raise Unacceptable(f"a dotted path such as package.module.function, in place of {path!r}")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise Unacceptable(f"the dotted path of a function ({error})") from None
+
+
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*([None] * count))
+    except TypeError:
+        return False
+    except ValueError:  # built-ins without a signature are trusted
+        return True
+    return True
+
+
+def _shortened(function: Callable[..., Any], count: int) -> Callable[..., Any]:
+    """Return ``function`` taking the full form of its hook and using the first ``count`` arguments."""
+
+    def hook(*args: Any) -> Any:
+        return function(*args[:count])
+
+    hook.__qualname__ = getattr(function, "__qualname__", type(function).__qualname__)
+    hook.__wrapped__ = function  # type: ignore[attr-defined]  # as functools.wraps does
+    return hook
