@@ -16,7 +16,7 @@ import struct
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Optional, Tuple, Union
+from typing import Any, Callable, Optional, Tuple
 
 from server_core.errors import BindError, ConfigError
 
@@ -228,7 +228,7 @@ def open_listener(
     options: SocketOptions,
     scheme: str = "http",
     attempts: int = BIND_ATTEMPTS,
-    on_retry: Callable[[str], None] = lambda message: None,
+    on_retry: Optional[Callable[[str], None]] = None,
 ) -> Listener:
     """Open a listening socket.
 
@@ -252,7 +252,8 @@ def open_listener(
                 reason += " (is another server running?)"
             if error.errno not in _RETRIED or not left:
                 raise BindError(reason) from error
-            on_retry(f"{reason}; trying again in {BIND_RETRY_DELAY:g} s")
+            if on_retry is not None:
+                on_retry(f"{reason}; trying again in {BIND_RETRY_DELAY:g} s")
             time.sleep(BIND_RETRY_DELAY)
     raise BindError(f"{address}: cannot listen")
 
@@ -360,7 +361,7 @@ def _identity(path: str) -> Optional[Tuple[int, int]]:
     return found.st_dev, found.st_ino
 
 
-def _ignore_disconnected(call: Callable[[], Union[None, int]]) -> None:
+def _ignore_disconnected(call: Callable[[], Optional[int]]) -> None:
     """Call, unless the socket no longer listens, which is what the callers want to achieve."""
     try:
         call()

@@ -1,0 +1,139 @@
+"""What a process does to itself: identity, death with its parent, cores, memory, stacks.
+
+Owns: the calls to the system that Python's library lacks, each with its fallback.
+Must not know: settings, workers, the arbiter.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import pwd
+import signal
+import sys
+import tempfile
+import threading
+from typing import List, Optional, Set, Union
+
+_LINUX = sys.platform.startswith("linux")
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+# faulthandler answers this signal. A real-time signal, because applications use the others.
+STACK_SIGNAL: int = signal.SIGRTMIN + 6 if hasattr(signal, "SIGRTMIN") else signal.SIGXFSZ
+
+
+def _prctl(option: int, value: int) -> bool:
+    if not _LINUX:
+        return False
+    return int(ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)) == 0
+
+
+def become_subreaper() -> bool:
+    """Let orphaned descendants become children of this process. Return whether the system can."""
+    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with_parent(parent: int) -> None:
+    """Let this process be killed when ``parent`` ends, also while it is stuck in a system call.
+
+    To be called after reparenting and after privileges were dropped, since both would undo it.
+    Exits when the parent is gone already.
+    """
+    kills = _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    if not kills:
+        threading.Thread(target=_watch_parent, args=(parent,), name="parent-watch", daemon=True).start()
+
+
+def _watch_parent(parent: int) -> None:
+    """Poll, where the system has no parent-death signal."""
+    import time
+
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def take_identity(uid: int, gid: int, initgroups: bool) -> None:
+    """Change to ``uid`` and ``gid`` for good.
+
+    Args:
+        uid: the user to become; its own id changes nothing.
+        gid: the group to become.
+        initgroups: take the supplementary groups of the user. Without it a process that gives up
+            root keeps none, because root's groups would be privileges left over.
+    """
+    if gid != os.getegid() or uid != os.geteuid() or initgroups:
+        if initgroups:
+            os.initgroups(pwd.getpwuid(uid).pw_name, gid)
+        elif os.geteuid() == 0 and uid != 0:
+            os.setgroups([gid])
+        if gid != os.getegid():
+            os.setgid(gid)
+        if uid != os.geteuid():
+            os.setuid(uid)
+
+
+def parse_affinity(text: str) -> Optional[List[Set[int]]]:
+    """Return the cores of each slot: None for no pinning.
+
+    Args:
+        text: ``""``, ``"auto"`` (one available core per slot, in turn), or lists of cores separated by
+            ``;``, for example ``"0,1;2,3"`` or ``"0-3;4-7"``.
+
+    Raises ValueError.
+    """
+    if not text:
+        return None
+    if text == "auto":
+        return [{core} for core in sorted(os.sched_getaffinity(0))] if hasattr(os, "sched_getaffinity") else None
+    return [_cores(part) for part in text.split(";")]
+
+
+def _cores(text: str) -> Set[int]:
+    cores: Set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        cores.update(range(int(first), int(last if dash else first) + 1))
+    return cores
+
+
+def pin_to_cores(text: str, slot: int) -> None:
+    """Pin this process to the cores of ``slot``; see ``parse_affinity``."""
+    cores = parse_affinity(text)
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores[slot % len(cores)])
+
+
+def resident_memory(pid: Union[int, str] = "self") -> int:
+    """Return the resident memory of a process in octets; 0 where it cannot be learned."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def anonymous_file(name: str) -> int:
+    """Return the descriptor of an empty file without a name, closed on exec."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(name, os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def dump_stacks_on_signal(fd: int) -> None:
+    """Write the Python stacks of all threads to ``fd`` when STACK_SIGNAL arrives.
+
+    faulthandler does it inside the signal handler, in C: it needs neither the GIL nor a thread that
+    still runs.
+    """
+    faulthandler.register(STACK_SIGNAL, file=fd, all_threads=True, chain=False)
+
+
+def close_on_exec(fd: int) -> None:
+    """Keep ``fd`` from programs that this process starts."""
+    os.set_inheritable(fd, False)

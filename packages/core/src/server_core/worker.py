@@ -1,0 +1,310 @@
+"""What every worker is: its boot, its signals, its heartbeat and what it tells the arbiter.
+
+Owns: ``Worker``, the base class with the contract that worker classes written for gunicorn rely on.
+Must not know: connections and requests (drivers), how and why workers are started (supervise).
+"""
+
+# ruff: noqa: ARG002 - the signatures of signal handlers and of handle_error are given from outside
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from typing import Any, List, Optional, Sequence, Tuple
+
+from server_core.process import (
+    close_on_exec,
+    dump_stacks_on_signal,
+    end_with_parent,
+    pin_to_cores,
+    resident_memory,
+    take_identity,
+)
+from server_core.scoreboard import SlotWriter, detached_slot
+from server_core.scoreboard.layout import (
+    READY,
+    RETIRE_MEMORY,
+    RETIRE_NAMES,
+    RETIRE_RELOAD,
+    RETIRE_REQUESTS,
+    STOPPING,
+)
+
+MEMORY_INTERVAL = 5.0  # seconds between two looks at the resident memory
+SLOT_VARIABLE = "SERVER_WORKER_SLOT"
+
+
+class BootError(Exception):
+    """A worker cannot begin to serve; its text is reported as it is, without a traceback."""
+
+
+class Heartbeat:
+    """The heartbeat under the name and with the methods of gunicorn's ``worker.tmp``."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def notify(self) -> None:
+        """The worker is alive."""
+        self._worker.board.beat(time.monotonic())
+
+    def last_update(self) -> float:
+        """Return when the worker was last alive, monotonic seconds."""
+        return self._worker.board.last_beat()
+
+    def close(self) -> None:
+        """Nothing is to be closed: the scoreboard belongs to the arbiter."""
+
+
+class Worker:
+    """One worker process.
+
+    Args:
+        age: the worker's place in the sequence of all workers.
+        ppid: the process id of the arbiter.
+        sockets: the listeners to serve.
+        app: the application object, whose ``wsgi()`` loads and returns the callable.
+        timeout: seconds within which ``notify`` must be called.
+        cfg: the settings.
+        log: the logger.
+
+    Attributes:
+        slot: the stable slot number, 0..N-1, which a replacement keeps.
+        board: the worker's place on the scoreboard.
+        pid: the process id; ``"[booting]"`` before the fork, as in gunicorn.
+        nr: requests served.
+        max_requests: requests after which a successor is asked for, jitter included.
+        alive: False means leave.
+        booted: the worker is ready, or was.
+        aborted: the arbiter gave the worker up (set in the arbiter).
+        wakeup: read and write end of a pipe; readable when a signal arrived.
+        lifeline: descriptor that becomes readable when the arbiter is gone, or None.
+        doorbell: descriptor by which the arbiter is told to look at the scoreboard, or None.
+    """
+
+    SIGNALS: Sequence[int] = [
+        signal.SIGABRT, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1,
+        signal.SIGUSR2, signal.SIGWINCH, signal.SIGCHLD,
+    ]  # fmt: skip
+
+    # A class whose loop has to start something first (lifespan) sets this to False and calls ready().
+    ready_before_run = True
+
+    def __init__(
+        self, age: int, ppid: int, sockets: Sequence[Any], app: Any, timeout: float, cfg: Any, log: Any
+    ) -> None:
+        self.age = age
+        self.pid: Any = "[booting]"
+        self.ppid = ppid
+        self.sockets = sockets
+        self.app = app
+        self.timeout = timeout
+        self.cfg = cfg
+        self.log = log
+        self.slot = 0
+        self.alive = True
+        self.booted = False
+        self.aborted = False
+        self.reloader: Any = None
+        self.wsgi: Any = None
+        self.nr = 0
+        jitter = random.randint(0, cfg.max_requests_jitter)  # noqa: S311 - spreads restarts, no secret
+        self.max_requests = cfg.max_requests + jitter if cfg.max_requests > 0 else sys.maxsize
+        self.tmp = Heartbeat(self)
+        self.wakeup: Tuple[int, int] = (-1, -1)
+        self.lifeline: Optional[int] = None
+        self.doorbell: Optional[int] = None
+        self.report_fd: Optional[int] = None
+        self.retiring = 0
+        self._board: Optional[SlotWriter] = None
+        self._memory_due = 0.0
+
+    def __str__(self) -> str:
+        return f"<Worker {self.pid}>"
+
+    @property
+    def PIPE(self) -> Tuple[int, int]:  # noqa: N802 - gunicorn's name
+        """gunicorn's name for ``wakeup``."""
+        return self.wakeup
+
+    @property
+    def wait_fds(self) -> List[Any]:
+        """The listeners and the read end of ``wakeup``: what a loop waits for."""
+        return [*self.sockets, self.wakeup[0]]
+
+    @property
+    def board(self) -> SlotWriter:
+        """The worker's place on the scoreboard; a private one when no arbiter gave any."""
+        if self._board is None:
+            self._board = detached_slot()
+        return self._board
+
+    @board.setter
+    def board(self, board: SlotWriter) -> None:
+        self._board = board
+
+    # --- boot -------------------------------------------------------------------------------
+
+    def init_process(self) -> None:
+        """Become a worker, load the application, and run.
+
+        A subclass that overrides this ends by calling it. It returns when the worker leaves.
+        """
+        self.pid = os.getpid()
+        self._init_environment()
+        self._init_identity()
+        random.seed()
+        self._init_wakeup()
+        self.init_signals()
+        self.log.close_on_exec()
+        self.notify()
+        self.load_wsgi()
+        self.cfg.post_worker_init(self)
+        if self.ready_before_run:
+            self.ready()
+        self.run()
+
+    def _init_environment(self) -> None:
+        os.environ.update(self.cfg.env)
+        os.environ[SLOT_VARIABLE] = str(self.slot)
+
+    def _init_identity(self) -> None:
+        pin_to_cores(self.cfg.cpu_affinity, self.slot)
+        take_identity(self.cfg.uid, self.cfg.gid, self.cfg.initgroups)
+        # Only now: a change of user id clears the parent-death signal.
+        end_with_parent(self.ppid)
+        if self.report_fd is not None:
+            dump_stacks_on_signal(self.report_fd)
+
+    def _init_wakeup(self) -> None:
+        self.wakeup = os.pipe()
+        for fd in self.wakeup:
+            os.set_blocking(fd, False)
+            close_on_exec(fd)
+
+    def init_signals(self) -> None:
+        """Install the handlers. A subclass with a loop of its own may replace this."""
+        for number in self.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, self.handle_exit)
+        signal.signal(signal.SIGQUIT, self.handle_quit)
+        signal.signal(signal.SIGINT, self.handle_quit)
+        signal.signal(signal.SIGWINCH, self.handle_winch)
+        signal.signal(signal.SIGUSR1, self.handle_usr1)
+        signal.signal(signal.SIGABRT, self.handle_abort)
+        # Interrupted system calls are to be resumed, so that the application does not see EINTR.
+        signal.siginterrupt(signal.SIGTERM, False)
+        signal.siginterrupt(signal.SIGUSR1, False)
+        signal.set_wakeup_fd(self.wakeup[1], warn_on_full_buffer=False)
+
+    def load_wsgi(self) -> None:
+        """Load the application. Raises AppImportError."""
+        self.wsgi = self.app.wsgi()
+
+    def ready(self) -> None:
+        """The worker is about to serve: tell the arbiter."""
+        self.booted = True
+        self.notify()
+        self.board.set_state(READY)
+        self._ring()
+
+    # --- life -------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until ``alive`` is False."""
+        raise NotImplementedError
+
+    def notify(self) -> None:
+        """The worker is alive; to be called at least every ``timeout`` seconds."""
+        now = time.monotonic()
+        self.board.beat(now)
+        if now >= self._memory_due:
+            self._memory_due = now + MEMORY_INTERVAL
+            self._watch_memory()
+
+    def _watch_memory(self) -> None:
+        resident = resident_memory()
+        self.board.memory(resident)
+        if 0 < self.cfg.max_memory < resident and not self.retiring:
+            self.log.info(
+                "Worker uses %d MiB, more than max_memory (%d MiB): asking for a successor.",
+                resident >> 20,
+                self.cfg.max_memory >> 20,
+            )
+            self.retire(RETIRE_MEMORY)
+
+    def retire_for_requests(self) -> None:
+        """``max_requests`` is reached: ask for a successor, once."""
+        if not self.retiring:
+            self.log.info("Autorestarting worker after current request.")
+            self.retire(RETIRE_REQUESTS)
+
+    def retire_for_reload(self) -> None:
+        """The application's files changed: ask for a successor, once."""
+        if not self.retiring:
+            self.retire(RETIRE_RELOAD)
+
+    def retire(self, reason: int) -> None:
+        """Ask the arbiter for a successor and serve on until it says leave.
+
+        Without an arbiter the worker leaves by itself.
+
+        Args:
+            reason: ``RETIRE_REQUESTS``, ``RETIRE_MEMORY`` or ``RETIRE_RELOAD`` of the scoreboard's layout.
+        """
+        self.retiring = reason
+        if self.doorbell is None:
+            self.log.info("Worker leaves: %s", RETIRE_NAMES[reason])
+            self.alive = False
+            return
+        self.board.retire(reason)
+        self._ring()
+
+    def stopping(self) -> None:
+        """The worker left its accepting state and finishes what it has."""
+        self.board.set_state(STOPPING)
+
+    def _ring(self) -> None:
+        if self.doorbell is None:
+            return
+        try:
+            os.write(self.doorbell, b"!")
+        except BlockingIOError:
+            pass  # it is full, so the arbiter will look anyway
+        except BrokenPipeError:
+            self.alive = False  # no arbiter is left
+
+    # --- signals ----------------------------------------------------------------------------
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """TERM: finish and leave; before the worker is ready, leave at once."""
+        self.alive = False
+        if not self.booted:
+            sys.exit(0)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """INT and QUIT: leave at once."""
+        self.alive = False
+        self.cfg.worker_int(self)
+        sys.exit(0)
+
+    def handle_abort(self, sig: int, frame: Any) -> None:
+        """ABRT: the arbiter gave the worker up."""
+        self.alive = False
+        self.cfg.worker_abort(self)
+        sys.exit(1)
+
+    def handle_usr1(self, sig: int, frame: Any) -> None:
+        """USR1: reopen the log files."""
+        self.log.reopen_files()
+
+    def handle_winch(self, sig: int, frame: Any) -> None:
+        """WINCH: a terminal changed its size, which is nothing to a worker."""
+        self.log.debug("worker: SIGWINCH ignored.")
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """An exception ended a request outside of the application."""
+        self.log.error("Error handling request %s", getattr(req, "uri", ""), exc_info=exc)
