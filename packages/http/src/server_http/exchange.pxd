@@ -1,0 +1,24 @@
+cdef class ResponseDefaults:
+    cdef public bytes server, date, server_line, date_line, lines
+    cdef long long _second
+
+cdef class Exchange:
+    cdef public object method, version, upgrade, warning
+    cdef public int state, status, framing
+    cdef public long long length, sent
+    cdef public bint keep_alive, expects_continue, own_date, own_server, warned
+
+    cpdef inform(self, int status, headers)
+    cpdef list respond(self, int status, headers, reason=*)
+    cpdef long long send(self, long long size) except -1
+    cpdef end(self, trailers=*)
+    cpdef abandon(self)
+    cpdef take_warning(self)
+    cpdef bytes connection(self)
+    cdef int _advance(self, int command) except -1
+    cdef bint _opens_tunnel(self, int status) except -1
+    cdef list _admit(self, int status, headers, bint tunnel)
+    cdef bint _keeps(self, int kind, value, int status, bint tunnel) except -1
+    cdef bint _keeps_length(self, value, int status, bint tunnel) except -1
+    cdef int _frame(self, int status, bint tunnel) except -1
+    cdef _warn(self, message)

@@ -1,0 +1,520 @@
+"""The one rule book of responses (RFC 9110, RFC 9112 sections 6 and 9): what may be said, and how it is framed.
+
+Owns: validation of what an application says, which responses have a body, Content-Length accounting, which
+fields are the server's own, whether the connection persists, the ``Server`` and ``Date`` fields, error pages.
+Must not know: octets on the wire. Engines of every protocol hold one ``Exchange`` per stream, ask it, and
+serialise what it answers.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Dict, List, Optional, Tuple
+
+from server_http.errors import ApplicationFault, StateError
+from server_http.events import Headers
+from server_http.fields import FORBIDDEN_TRAILERS, is_token, is_value
+
+try:
+    import cython
+except ImportError:  # at run time of an interpreted install
+    from server_http import _cython as cython  # type: ignore[no-redef, unused-ignore]  # noqa: F401
+
+# -- states and commands of one exchange ---------------------------------------------------------------------------
+
+AWAITING = 0  # no final response head yet
+BODY = 1  # the final head is out, its body follows
+TUNNEL = 2  # 101, or 2xx to CONNECT: raw octets both ways
+ENDED = 3  # complete
+CUT = 4  # ended too early: whatever frames the message must show that it is incomplete
+
+INFORM = 0
+RESPOND = 1
+SWITCH = 2  # respond with a head that opens a tunnel
+SEND = 3
+END = 4
+FALL_SHORT = 5  # end before the declared length was reached
+ABANDON = 6  # the stream broke
+
+_REFUSED = 255
+
+STATES = {AWAITING: "awaiting", BODY: "body", TUNNEL: "tunnel", ENDED: "ended", CUT: "cut"}
+COMMANDS = {
+    INFORM: "inform", RESPOND: "respond", SWITCH: "switch", SEND: "send", END: "end", FALL_SHORT: "fall short",
+    ABANDON: "abandon",
+}  # fmt: skip
+
+#: (state, command) -> state. What is not here is out of order.
+TRANSITIONS = {
+    (AWAITING, INFORM): AWAITING,
+    (AWAITING, RESPOND): BODY,
+    (AWAITING, SWITCH): TUNNEL,
+    (AWAITING, ABANDON): CUT,
+    (BODY, INFORM): BODY,  # too late to be of use: nothing is sent
+    (BODY, SEND): BODY,
+    (BODY, END): ENDED,
+    (BODY, FALL_SHORT): CUT,
+    (BODY, ABANDON): CUT,
+    (TUNNEL, INFORM): TUNNEL,
+    (TUNNEL, SEND): TUNNEL,
+    (TUNNEL, END): ENDED,
+    (TUNNEL, ABANDON): CUT,
+    (ENDED, INFORM): ENDED,
+    (ENDED, ABANDON): ENDED,
+    (CUT, INFORM): CUT,
+    (CUT, SEND): CUT,  # the application is still on its way to say something
+    (CUT, END): CUT,
+    (CUT, FALL_SHORT): CUT,
+    (CUT, ABANDON): CUT,
+}
+
+_NEXT = bytes(TRANSITIONS.get((state, command), _REFUSED) for state in STATES for command in COMMANDS)
+_COMMANDS = len(COMMANDS)
+
+# -- framing, as data -----------------------------------------------------------------------------------------------
+
+NO_BODY = 0  # HEAD, 1xx, 204, 304: the head is everything
+LENGTH = 1  # Content-Length octets
+CHUNKED = 2  # chunked transfer coding (RFC 9112 section 7.1)
+UNTIL_CLOSE = 3  # the end of the connection is the end of the body
+DELIMITED = 4  # the protocol marks the end itself (HTTP/2 END_STREAM)
+RAW = 5  # a tunnel
+
+#: How a body of unknown length is framed for a peer of that version.
+UNKNOWN_LENGTH = {"1.0": UNTIL_CLOSE, "1.1": CHUNKED, "2": DELIMITED}
+
+#: Statuses without content and without a length of it (RFC 9110 sections 15.3.5 and 15.4.5).
+_BODILESS = frozenset((204, 304))
+
+# -- response fields that are not simply passed on -------------------------------------------------------------------
+
+_PLAIN = 0
+_LENGTH_FIELD = 1
+_CONNECTION = 2
+_UPGRADE = 3
+_DATE = 4
+_SERVER = 5
+_DROPPED = 6  # hop-by-hop: the server's business (RFC 9110 section 7.6.1)
+
+_KINDS = {
+    b"content-length": _LENGTH_FIELD,
+    b"connection": _CONNECTION,
+    b"upgrade": _UPGRADE,
+    b"date": _DATE,
+    b"server": _SERVER,
+    b"transfer-encoding": _DROPPED,
+    b"keep-alive": _DROPPED,
+    b"proxy-connection": _DROPPED,
+    b"te": _DROPPED,
+}
+
+# What is known of names as applications spell them; names are few, but nothing here grows without bound.
+_SPELLINGS: Dict[bytes, int] = {}
+_SPELLINGS_MAX = 1024
+_SPELLING_OCTETS_MAX = 64
+
+_LENGTH_MAX = 2**63 - 1
+
+
+class ResponseDefaults:
+    """The ``Server`` and ``Date`` fields of every response, shared by the connections of a listener.
+
+    Args:
+        server: the value of ``Server``; ``b""`` sends none.
+
+    Attributes:
+        server: as given.
+        date: the value of ``Date`` (IMF-fixdate, RFC 9110 section 5.6.7), ``b""`` until ``set_date``
+            was called: an origin without a clock sends none (RFC 9110 section 6.6.1).
+        server_line, date_line, lines: the HTTP/1 field lines, CRLF included: each one, and both.
+    """
+
+    __slots__ = ("_second", "date", "date_line", "lines", "server", "server_line")
+
+    def __init__(self, server: bytes = b"server") -> None:
+        if not is_value(server):
+            raise ValueError(f"Server: expected octets of a field value, got {server!r}")
+        self.server = server
+        self.server_line = b"Server: " + server + b"\r\n" if server else b""
+        self.date = b""
+        self.date_line = b""
+        self.lines = self.server_line
+        self._second = -1
+
+    def set_date(self, epoch_seconds: float) -> None:
+        """Set the time of the responses that follow; cheap when the second is still the same."""
+        second = int(epoch_seconds)
+        if second == self._second:
+            return
+        self._second = second
+        self.date = http_date(second)
+        self.date_line = b"Date: " + self.date + b"\r\n"
+        self.lines = self.server_line + self.date_line
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def http_date(epoch_seconds: float) -> bytes:
+    """Format an IMF-fixdate (RFC 9110 section 5.6.7); ``strftime`` would follow the locale."""
+    at = datetime.fromtimestamp(int(epoch_seconds), timezone.utc)
+    day = f"{_DAYS[at.weekday()]}, {at.day:02d} {_MONTHS[at.month - 1]} {at.year:04d}"
+    return f"{day} {at.hour:02d}:{at.minute:02d}:{at.second:02d} GMT".encode("ascii")
+
+
+class Exchange:
+    """The response to one request, and what has become of it.
+
+    A command either answers what may go on the wire and notes it, or raises and changes nothing:
+    ``ApplicationFault`` where the application broke HTTP (the driver then answers 500),
+    ``StateError`` where the server did.
+
+    Args:
+        method: of the request.
+        version: ``"1.0"``, ``"1.1"`` or ``"2"``: what the peer understands.
+        keep_alive: whether the request lets the connection persist (RFC 9112 section 9.3).
+        upgrade: the protocol the request offered to change to, or ``b""``.
+        expects_continue: whether 100 is waited for.
+
+    Attributes:
+        state: one of ``STATES``.
+        status: of the final response; 0 before it.
+        framing: how the body is delimited: ``NO_BODY``, ``LENGTH``, ``CHUNKED``, ``UNTIL_CLOSE``,
+            ``DELIMITED`` or ``RAW``.
+        length: the declared octets of the body, or -1.
+        sent: octets of the body that were passed on.
+        keep_alive: whether the connection may carry another request; engines may clear it.
+        expects_continue: 100 is still waited for; an engine clears it when body octets arrive.
+        own_date, own_server: the application set the field, so the default one is not sent.
+        warning: a line for the log about what the application did wrong, at most one in an exchange,
+            or ``""``; ``take_warning`` takes it.
+        warned: there has been one.
+    """
+
+    __slots__ = (
+        "expects_continue", "framing", "keep_alive", "length", "method", "own_date", "own_server", "sent", "state",
+        "status", "upgrade", "version", "warned", "warning",
+    )  # fmt: skip
+
+    def __init__(
+        self, method: str, version: str, keep_alive: bool, upgrade: bytes = b"", expects_continue: bool = False
+    ) -> None:
+        self.method = method
+        self.version = version
+        self.keep_alive = keep_alive
+        self.upgrade = upgrade
+        self.expects_continue = expects_continue
+        self.state = AWAITING
+        self.status = 0
+        self.framing = NO_BODY
+        self.length = -1
+        self.sent = 0
+        self.own_date = False
+        self.own_server = False
+        self.warned = False
+        self.warning = ""
+
+    # -- commands --------------------------------------------------------------------------------------------------
+
+    def inform(self, status: int, headers: Headers) -> Optional[Headers]:
+        """Take an informational response (RFC 9110 section 15.2).
+
+        Returns:
+            The fields to send, or None when nothing is to be sent: the peer speaks 1.0, the final
+            head is out, or nobody waits for the 100.
+
+        Raises:
+            ApplicationFault: not a 1xx status, 101, or malformed fields.
+        """
+        self._advance(INFORM)
+        if not 100 <= status <= 199 or status == 101:
+            raise ApplicationFault(f"informational status: expected 100 or 102 to 199, got {status!r}")
+        fields = self._informational(headers)
+        if self.state != AWAITING or self.version == "1.0":
+            return None
+        if status == 100:
+            if not self.expects_continue:
+                return None
+            self.expects_continue = False
+        return fields
+
+    def respond(self, status: int, headers: Headers, reason: bytes = b"") -> Headers:
+        """Take the final response head; ``framing``, ``keep_alive`` and the rest are then decided.
+
+        Args:
+            status: 200 to 999, or 101 where the request offered an upgrade.
+            headers: the application's fields, in order.
+            reason: the reason phrase, ``b""`` for the usual one.
+
+        Returns:
+            The application's fields that go on the wire. The engine adds what frames the message,
+            ``Connection``, and ``Server`` and ``Date`` unless ``own_server`` and ``own_date``.
+
+        Raises:
+            ApplicationFault: a head that HTTP forbids.
+        """
+        if self.state != AWAITING:
+            raise StateError(f"response: expected one head, got a second in state {STATES[self.state]!r}")
+        tunnel = self._opens_tunnel(status)
+        if reason and not is_value(reason):
+            raise ApplicationFault(f"reason phrase: expected no control characters, got {reason!r}")
+        self.length = -1
+        self.own_date = self.own_server = False
+        fields = self._admit(status, headers, tunnel)
+        self.state = _NEXT[AWAITING * _COMMANDS + (SWITCH if tunnel else RESPOND)]
+        self.status = status
+        self._frame(status, tunnel)
+        if self.expects_continue:
+            # The peer may send the body it announced or not; nobody can tell (RFC 9110 section 10.1.1).
+            self.keep_alive = False
+        return fields
+
+    def send(self, size: int) -> int:
+        """Take ``size`` octets of the body.
+
+        Returns:
+            How many of them go on the wire, from the first: all, fewer, or none.
+        """
+        self._advance(SEND)
+        if self.state == CUT:
+            return 0
+        if self.framing == NO_BODY:
+            if size and self.method != "HEAD":
+                self._warn(f"response body: expected none with status {self.status}, got {size} octets")
+            return 0
+        if self.framing == LENGTH and self.sent + size > self.length:
+            self._warn(
+                f"response body: expected {self.length} octets as Content-Length says, "
+                f"got {self.sent + size} and more; the rest was cut off"
+            )
+            size = self.length - self.sent
+        self.sent += size
+        return size
+
+    def end(self, trailers: Headers = ()) -> Headers:  # type: ignore[assignment]  # any sequence of pairs
+        """End the response. ``state`` is ``ENDED``, or ``CUT`` when octets are missing.
+
+        Returns:
+            The trailer fields to send (RFC 9110 section 6.5), empty where the framing has no place for them.
+
+        Raises:
+            ApplicationFault: malformed trailers; the response is not ended.
+        """
+        if self.framing == LENGTH and self.sent < self.length and self.state == BODY:
+            self._warn(
+                f"response body: expected {self.length} octets as Content-Length says, got {self.sent}; "
+                "the response was cut"
+            )
+            self.keep_alive = False
+            self._advance(FALL_SHORT)
+            return []
+        fields = self._trailing(trailers) if trailers else []
+        self._advance(END)
+        return fields
+
+    def abandon(self) -> None:
+        """The stream broke: nothing more goes out."""
+        self.keep_alive = False
+        self._advance(ABANDON)
+
+    def take_warning(self) -> str:
+        """Return the line for the log, once, or ``""``."""
+        warning = self.warning
+        self.warning = ""
+        return warning
+
+    def connection(self) -> bytes:
+        """The value of HTTP/1's ``Connection`` field, ``b""`` for none (RFC 9112 section 9)."""
+        if self.framing == RAW:
+            return b"Upgrade" if self.status == 101 else b""
+        if not self.keep_alive:
+            return b"close"
+        return b"keep-alive" if self.version == "1.0" else b""
+
+    # -- rules -----------------------------------------------------------------------------------------------------
+
+    def _advance(self, command: int) -> None:
+        state = _NEXT[self.state * _COMMANDS + command]
+        if state == _REFUSED:
+            raise StateError(f"response: expected no {COMMANDS[command]!r} in state {STATES[self.state]!r}")
+        self.state = state
+
+    def _opens_tunnel(self, status: int) -> bool:
+        """Whether the head opens a tunnel; raises for a status that cannot be a final one."""
+        if 200 <= status <= 999:
+            return self.method == "CONNECT" and status <= 299
+        if status == 101 and self.upgrade and self.version == "1.1":
+            return True
+        raise ApplicationFault(f"status: expected 200 to 999 (101 only to an upgrade that was offered), got {status!r}")
+
+    def _admit(self, status: int, headers: Headers, tunnel: bool) -> Headers:
+        """Check the fields, note what they decide and drop those that are not the application's."""
+        fields = []
+        for item in headers:
+            name, value = item
+            kind = _SPELLINGS.get(name)
+            if kind is None:
+                kind = _spell(name)
+            if not is_value(value):
+                raise _bad_value(name, value)
+            if kind == _PLAIN or self._keeps(kind, value, status, tunnel):
+                fields.append(item)
+        if status == 101 and not any(_SPELLINGS.get(name) == _UPGRADE for name, _ in fields):
+            raise ApplicationFault("status 101: expected an Upgrade field with it (RFC 9110 section 7.8), got none")
+        if status == 205:  # says itself that there is nothing (RFC 9110 section 15.3.6)
+            self.length = 0
+            fields.append((b"Content-Length", b"0"))
+        return fields
+
+    def _keeps(self, kind: int, value: bytes, status: int, tunnel: bool) -> bool:
+        """Note what a field of ``kind`` says; return whether it goes on the wire."""
+        if kind == _LENGTH_FIELD:
+            return self._keeps_length(value, status, tunnel)
+        if kind == _CONNECTION:
+            if b"close" in value.lower():
+                self.keep_alive = False
+            return False
+        if kind == _UPGRADE:
+            # 426 must say what to upgrade to (RFC 9110 section 15.5.22).
+            return (status == 101 or status == 426) and self.version == "1.1"
+        if kind == _DATE:
+            keeps = not self.own_date
+            self.own_date = True
+            return keeps
+        if kind == _SERVER:
+            keeps = not self.own_server
+            self.own_server = True
+            return keeps
+        return False
+
+    def _keeps_length(self, value: bytes, status: int, tunnel: bool) -> bool:
+        if not value.isdigit() or int(value[:20]) > _LENGTH_MAX:
+            raise ApplicationFault(f"Content-Length: expected digits, at most {_LENGTH_MAX}, got {value[:64]!r}")
+        length = int(value)
+        if tunnel or status == 204 or status == 205:  # RFC 9110 sections 8.6 and 15.3.6
+            return False
+        if self.length >= 0:
+            if self.length != length:
+                raise ApplicationFault(f"Content-Length: expected one value, got {self.length} and {length}")
+            return False
+        self.length = length
+        return True
+
+    def _frame(self, status: int, tunnel: bool) -> None:
+        if tunnel:
+            self.framing = RAW
+            self.keep_alive = False
+        elif self.method == "HEAD" or status in _BODILESS:
+            self.framing = NO_BODY
+        elif self.length >= 0:
+            self.framing = LENGTH
+        else:
+            self.framing = UNKNOWN_LENGTH[self.version]
+            if self.framing == UNTIL_CLOSE:
+                self.keep_alive = False
+
+    def _informational(self, headers: Headers) -> Headers:
+        """Fields of a 1xx response: nothing that frames a body or speaks of the connection."""
+        fields = []
+        for item in headers:
+            kind = _check_field(item)
+            if kind == _PLAIN:
+                fields.append(item)
+        return fields
+
+    def _trailing(self, trailers: Headers) -> Headers:
+        fields = []
+        for item in trailers:
+            kind = _check_field(item)
+            if kind != _PLAIN or item[0].lower() in FORBIDDEN_TRAILERS:
+                self._warn(f"trailer: expected none that frames, routes or authorises, got {item[0]!r}; it was dropped")
+            else:
+                fields.append(item)
+        return fields if self.framing in (CHUNKED, DELIMITED) else []
+
+    def _warn(self, message: str) -> None:
+        """Note what the application did wrong; only the first time, a loop would fill the log."""
+        if not self.warned:
+            self.warned = True
+            self.warning = message
+
+
+def _check_field(item: Tuple[bytes, bytes]) -> int:
+    name, value = item
+    kind = _SPELLINGS.get(name)
+    if kind is None:
+        kind = _spell(name)
+    if not is_value(value):
+        raise _bad_value(name, value)
+    return kind
+
+
+def _spell(name: bytes) -> int:
+    """Classify a field name that was not met before; raises ApplicationFault unless it is a token."""
+    if not isinstance(name, bytes) or not is_token(name):
+        raise ApplicationFault(f"response field name: expected a token, got {name!r}")
+    kind = _KINDS.get(name.lower(), _PLAIN)
+    if len(_SPELLINGS) < _SPELLINGS_MAX and len(name) <= _SPELLING_OCTETS_MAX:
+        _SPELLINGS[bytes(name)] = kind
+    return kind
+
+
+def _bad_value(name: bytes, value: bytes) -> ApplicationFault:
+    return ApplicationFault(f"response field {name!r}: expected a value without control characters, got {value!r}")
+
+
+# -- reasons and error pages ------------------------------------------------------------------------------------------
+
+REASONS: Dict[int, bytes] = {
+    100: b"Continue", 101: b"Switching Protocols", 102: b"Processing", 103: b"Early Hints",
+    200: b"OK", 201: b"Created", 202: b"Accepted", 203: b"Non-Authoritative Information", 204: b"No Content",
+    205: b"Reset Content", 206: b"Partial Content", 207: b"Multi-Status", 208: b"Already Reported", 226: b"IM Used",
+    300: b"Multiple Choices", 301: b"Moved Permanently", 302: b"Found", 303: b"See Other", 304: b"Not Modified",
+    305: b"Use Proxy", 307: b"Temporary Redirect", 308: b"Permanent Redirect",
+    400: b"Bad Request", 401: b"Unauthorized", 402: b"Payment Required", 403: b"Forbidden", 404: b"Not Found",
+    405: b"Method Not Allowed", 406: b"Not Acceptable", 407: b"Proxy Authentication Required",
+    408: b"Request Timeout", 409: b"Conflict", 410: b"Gone", 411: b"Length Required", 412: b"Precondition Failed",
+    413: b"Content Too Large", 414: b"URI Too Long", 415: b"Unsupported Media Type", 416: b"Range Not Satisfiable",
+    417: b"Expectation Failed", 418: b"I'm a Teapot", 421: b"Misdirected Request", 422: b"Unprocessable Content",
+    423: b"Locked", 424: b"Failed Dependency", 425: b"Too Early", 426: b"Upgrade Required",
+    428: b"Precondition Required", 429: b"Too Many Requests", 431: b"Request Header Fields Too Large",
+    451: b"Unavailable For Legal Reasons",
+    500: b"Internal Server Error", 501: b"Not Implemented", 502: b"Bad Gateway", 503: b"Service Unavailable",
+    504: b"Gateway Timeout", 505: b"HTTP Version Not Supported", 506: b"Variant Also Negotiates",
+    507: b"Insufficient Storage", 508: b"Loop Detected", 510: b"Not Extended",
+    511: b"Network Authentication Required",
+}  # fmt: skip
+
+_PAGE = b"""<html>
+  <head>
+    <title>%b</title>
+  </head>
+  <body>
+    <h1><p>%b</p></h1>
+  </body>
+</html>
+"""
+
+_PAGES: Dict[int, Tuple[List[Tuple[bytes, bytes]], bytes]] = {}
+
+
+def reason(status: int) -> bytes:
+    """Return the usual reason phrase of ``status``, or ``b"Unknown"``."""
+    return REASONS.get(status, b"Unknown")
+
+
+def error_page(status: int) -> Tuple[Headers, bytes]:
+    """Return fields and body of the constant page for ``status``: nothing of any input or exception is in it.
+
+    Every protocol and driver answers with it: ``respond(stream, status, headers)``, ``send(stream, body)``.
+    """
+    page = _PAGES.get(status)
+    if page is None:
+        phrase = reason(status)
+        body = _PAGE % (phrase, phrase)
+        headers = [(b"Content-Type", b"text/html; charset=utf-8"), (b"Content-Length", b"%d" % len(body))]
+        page = (headers, body)
+        if status in REASONS:
+            _PAGES[status] = page
+    return list(page[0]), page[1]

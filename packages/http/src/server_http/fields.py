@@ -1,0 +1,137 @@
+"""The grammar of HTTP fields, once for every protocol (RFC 9110 section 5, RFC 3986 section 3.2).
+
+Owns: what a token, a field value, a Content-Length, a list and an authority look like.
+Must not know: which protocol a field came by, or what is done with it; callers decide what a refusal
+means (``BadRequest`` for a peer, ``ApplicationFault`` for an application).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import List, Optional, Set, Tuple
+
+from server_http.errors import BadRequest
+
+try:
+    import cython
+except ImportError:  # at run time of an interpreted install
+    from server_http import _cython as cython  # type: ignore[no-redef, unused-ignore]
+
+#: Octets of a token: methods, field names, chunk extension names (RFC 9110 section 5.6.2).
+TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+#: Octets of a field value: HTAB, SP, VCHAR and obs-text (RFC 9110 section 5.5).
+VALUE = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
+
+#: Request fields that mean something else when they come twice. HTTP/1 refuses the second.
+SINGLE = frozenset((b"host", b"content-length", b"content-type"))
+
+#: Fields that must not come as trailers: they frame, route or authorise a message that was already
+#: acted upon (RFC 9110 section 6.5.1).
+FORBIDDEN_TRAILERS = frozenset((
+    b"authorization", b"connection", b"content-encoding", b"content-length", b"content-range",
+    b"content-type", b"cookie", b"host", b"keep-alive", b"proxy-authorization", b"proxy-connection",
+    b"set-cookie", b"te", b"trailer", b"transfer-encoding", b"upgrade",
+))  # fmt: skip
+
+_IS_VALUE = bytes(octet in VALUE for octet in range(256))
+
+#: 2**63 - 1 has 19 digits; what is longer is refused before it is converted.
+_LENGTH_DIGITS = 19
+_LENGTH_MAX = 2**63 - 1
+
+# RFC 3986 section 3.2.2 without userinfo: a registered name, an IPv4 or a bracketed IPv6 address, then a port
+_AUTHORITY = re.compile(
+    rb"(?:(?P<name>(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)|\[(?P<v6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{0,5}))?\Z"
+)
+_PORT_MAX = 65535
+
+# The few names that a server is asked for, so that the grammar is run once for each.
+_AUTHORITIES: Set[bytes] = set()
+_AUTHORITIES_MAX = 256
+_AUTHORITY_OCTETS_MAX = 255
+
+
+def is_token(value: bytes) -> bool:
+    """Whether ``value`` is a non-empty token (RFC 9110 section 5.6.2)."""
+    return bool(value) and not value.translate(None, TOKEN)
+
+
+def is_value(value: bytes) -> bool:
+    """Whether ``value`` has only octets of a field value: no CR, LF, NUL or other control but HTAB."""
+    if cython.compiled and isinstance(value, bytes):
+        return _only_value_octets(value, len(value))
+    return not value.translate(None, VALUE)
+
+
+def _only_value_octets(octets: bytes, size: int) -> bool:
+    table = _IS_VALUE
+    for i in range(size):  # noqa: SIM110 - a plain loop is what becomes C
+        if not table[octets[i]]:
+            return False
+    return True
+
+
+def content_length(value: bytes) -> int:
+    """Convert a Content-Length value, octets (RFC 9110 section 8.6).
+
+    Only digits: no sign, no list, no white space, nothing above 2**63 - 1.
+
+    Raises:
+        BadRequest: anything else.
+    """
+    if not value or len(value) > _LENGTH_DIGITS or not value.isdigit():
+        raise BadRequest(f"Content-Length: expected 1 to {_LENGTH_DIGITS} digits, got {bytes(value[:32])!r}")
+    length = int(value)
+    if length > _LENGTH_MAX:
+        raise BadRequest(f"Content-Length: expected at most {_LENGTH_MAX}, got {length}")
+    return length
+
+
+def members(value: bytes) -> List[bytes]:
+    """Split a comma-separated list of tokens, lower-case, white space removed (RFC 9110 section 5.6.1).
+
+    Empty members are kept, so that a caller can refuse them.
+    """
+    return [member.strip(b" \t") for member in value.lower().split(b",")]
+
+
+def check_authority(value: bytes) -> None:
+    """Raise BadRequest unless ``value`` is ``host [":" port]``; the good ones are remembered."""
+    if value in _AUTHORITIES:
+        return
+    split_authority(value)
+    if len(value) <= _AUTHORITY_OCTETS_MAX and len(_AUTHORITIES) < _AUTHORITIES_MAX:
+        _AUTHORITIES.add(bytes(value))
+
+
+def split_authority(value: bytes, port_required: bool = False) -> Tuple[bytes, Optional[int]]:
+    """Split ``host [":" port]`` (RFC 3986 section 3.2, RFC 9110 sections 4.2 and 7.2).
+
+    Args:
+        value: an authority without userinfo.
+        port_required: as CONNECT asks (RFC 9110 section 9.3.6).
+
+    Returns:
+        The host without brackets, and the port or None.
+
+    Raises:
+        BadRequest: anything else. An empty host too: an http URI has none (RFC 9110 section 4.2.1).
+    """
+    match = _AUTHORITY.match(value)
+    if match is not None:
+        name, v6, digits = match.groups()
+        port = int(digits) if digits else None
+        if (v6 is None or _is_ipv6(v6)) and (port is None or port <= _PORT_MAX) and not (port_required and not digits):
+            return (name if v6 is None else v6), port
+    wanted = "host:port" if port_required else "host or host:port"
+    raise BadRequest(f"authority: expected {wanted}, got {value[:64]!r}")
+
+
+def _is_ipv6(value: bytes) -> bool:
+    try:
+        ipaddress.IPv6Address(value.decode("ascii"))
+    except ValueError:
+        return False
+    return True
