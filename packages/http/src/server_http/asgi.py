@@ -1,0 +1,315 @@
+"""The ASGI mapping: a request to a scope, and the order in which an application may send messages.
+
+Owns: the scopes of HTTP and WebSocket (ASGI 3.0, HTTP spec version 2.5 with its extensions), which message may
+follow which, and the types that a message's values must have.
+Must not know: event loops, channels, engines. Nothing here does I/O or keeps a clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, MutableMapping, Optional, Sequence, Tuple, Union
+from urllib.parse import unquote_to_bytes
+
+from server_http.engine import ConnectionInfo
+from server_http.errors import ApplicationFault
+from server_http.events import Headers, Request
+
+Scope = Dict[str, Any]
+Message = MutableMapping[str, Any]
+
+ASGI_VERSION = "3.0"
+SPEC_VERSION = "2.5"
+
+# What every HTTP response may use. Trailers need HTTP/1.1 or later and are added there.
+HTTP_EXTENSIONS: Tuple[str, ...] = (
+    "http.response.early_hint",
+    "http.response.informational",  # gunicorn's own name: any 1xx with any headers
+    "http.response.pathsend",
+)
+TRAILERS_EXTENSION = "http.response.trailers"
+PRIORITY_EXTENSION = "http.response.priority"
+DENIAL_EXTENSION = "websocket.http.response"
+
+
+class ScopeTemplate:
+    """The part of a scope that all requests of one connection share; ``http`` and ``websocket`` fill in the rest.
+
+    Every scope is a fresh dictionary, and so are its ``asgi``, ``extensions``, ``headers`` and ``state``: what an
+    application changes is not seen by the next request.
+
+    Args:
+        info: the connection, for ``client``, ``server`` and TLS facts.
+        root_path: the mount point when no trusted proxy named one.
+        extensions: further extensions of the server, by name.
+    """
+
+    __slots__ = ("_extensions", "_http", "_root_path", "_server", "_trailers", "_websocket")
+
+    def __init__(
+        self, info: ConnectionInfo, root_path: str = "", extensions: Optional[Mapping[str, Any]] = None
+    ) -> None:
+        shared: Scope = dict(extensions or ())
+        if info.tls is not None:
+            shared["tls"] = info.tls.extension()
+        self._root_path = root_path
+        self._server = info.server
+        self._extensions: Scope = {**{name: {} for name in HTTP_EXTENSIONS}, **shared}
+        self._trailers: Scope = {**self._extensions, TRAILERS_EXTENSION: {}}
+        self._http = self._common("http", info)
+        self._http["method"] = "GET"
+        self._websocket = self._common("websocket", info)
+        self._websocket["subprotocols"] = []
+        self._websocket["extensions"] = {DENIAL_EXTENSION: {}, **shared}
+
+    def _common(self, kind: str, info: ConnectionInfo) -> Scope:
+        return {
+            "type": kind,
+            "asgi": {"version": ASGI_VERSION, "spec_version": SPEC_VERSION},
+            "http_version": "1.1",
+            "scheme": "http",
+            "path": "",
+            "raw_path": b"",
+            "query_string": b"",
+            "root_path": self._root_path,
+            "headers": [],
+            "server": info.server,
+            "client": info.client,
+            "extensions": self._extensions,
+        }
+
+    def http(self, request: Request, state: Optional[Mapping[str, Any]] = None) -> Scope:
+        """Return the scope of an HTTP request.
+
+        Args:
+            request: the head, after the header policy.
+            state: the lifespan's state, of which the request gets its own shallow copy; None when the application
+                knows no lifespan.
+        """
+        scope = self._http.copy()
+        self._fill(scope, request)
+        method = request.method
+        if method != "GET":
+            scope["method"] = method if method.isupper() else method.upper()
+        scope["scheme"] = request.scheme
+        extensions = (self._extensions if request.version == "1.0" else self._trailers).copy()
+        if request.priority is not None:
+            extensions[PRIORITY_EXTENSION] = {"urgency": request.priority[0], "incremental": request.priority[1]}
+        scope["extensions"] = extensions
+        if state is not None:
+            scope["state"] = state.copy()  # type: ignore[attr-defined]  # a dict, or the application's subclass of it
+        return scope
+
+    def websocket(
+        self, request: Request, subprotocols: Sequence[str], state: Optional[Mapping[str, Any]] = None
+    ) -> Scope:
+        """Return the scope of a WebSocket handshake that offers ``subprotocols`` (RFC 6455 section 1.9)."""
+        scope = self._websocket.copy()
+        self._fill(scope, request)
+        scope["scheme"] = "wss" if request.scheme in ("https", "wss") else "ws"
+        scope["subprotocols"] = list(subprotocols)
+        scope["extensions"] = scope["extensions"].copy()
+        if state is not None:
+            scope["state"] = state.copy()  # type: ignore[attr-defined]  # as above
+        return scope
+
+    def _fill(self, scope: Scope, request: Request) -> None:
+        """Set what every scope takes from its request."""
+        path = request.path
+        scope["asgi"] = scope["asgi"].copy()
+        scope["http_version"] = request.version
+        scope["path"] = decoded_path(path)
+        scope["raw_path"] = path
+        scope["query_string"] = request.query
+        scope["headers"] = request.headers.copy()
+        scope["client"] = request.client
+        if request.script_name is not None:
+            scope["root_path"] = request.script_name
+        if request.server is not None:
+            scope["server"] = request.server
+
+
+def decoded_path(path: bytes) -> str:
+    """Return ``path`` percent-decoded as UTF-8; what is no UTF-8 becomes U+FFFD (``raw_path`` keeps it)."""
+    if b"%" in path:
+        path = unquote_to_bytes(path)
+    return path.decode("utf-8", "replace")
+
+
+# What an application's message asks for. The driver acts on these numbers.
+HEAD, BODY, LAST_BODY, FILE, TRAILERS, LAST_TRAILERS, INFORM = range(7)
+ACCEPT, SEND, CLOSE, DENY, DENIAL_BODY, LAST_DENIAL_BODY = range(7, 13)
+
+EARLY_HINT = "http.response.early_hint"
+
+# state -> message type -> (action, next state). Whether a body or trailers message is the last of its kind turns the
+# action into the LAST_ one beside it, and the state into the one that follows.
+EXPECTING, STARTED, STREAMING, TRAILING, COMPLETE = range(5)
+HTTP_ORDER: Tuple[Dict[str, Tuple[int, int]], ...] = (
+    {  # EXPECTING: nothing of the final response was sent
+        "http.response.start": (HEAD, STARTED),
+        EARLY_HINT: (INFORM, EXPECTING),
+        "http.response.informational": (INFORM, EXPECTING),
+    },
+    {  # STARTED: the head waits for the first part of the body
+        "http.response.body": (BODY, STREAMING),
+        "http.response.pathsend": (FILE, COMPLETE),
+    },
+    {"http.response.body": (BODY, STREAMING)},  # STREAMING
+    {"http.response.trailers": (TRAILERS, TRAILING)},  # TRAILING: the body is complete, promised trailers are not
+    {},  # COMPLETE
+)
+
+CONNECTING, OPEN, DENYING, DENIAL_STREAMING, CLOSED = range(5)
+WEBSOCKET_ORDER: Tuple[Dict[str, Tuple[int, int]], ...] = (
+    {  # CONNECTING: the handshake has no answer
+        "websocket.accept": (ACCEPT, OPEN),
+        "websocket.close": (CLOSE, CLOSED),
+        "websocket.http.response.start": (DENY, DENYING),
+    },
+    {"websocket.send": (SEND, OPEN), "websocket.close": (CLOSE, CLOSED)},  # OPEN
+    {"websocket.http.response.body": (DENIAL_BODY, DENIAL_STREAMING)},  # DENYING: as HTTP's STARTED
+    {"websocket.http.response.body": (DENIAL_BODY, DENIAL_STREAMING)},  # DENIAL_STREAMING
+    {},  # CLOSED
+)
+
+
+class HttpOrder:
+    """How far the application came with one HTTP response."""
+
+    __slots__ = ("promised", "state")
+
+    def __init__(self) -> None:
+        self.state = EXPECTING
+        self.promised = False
+
+    def take(self, message: Message) -> int:
+        """Return the action that ``message`` asks for and go on to the next state.
+
+        Raises ApplicationFault for a message that may not come now; the state stays as it was.
+        """
+        found = HTTP_ORDER[self.state].get(message["type"])
+        if found is None:
+            raise ApplicationFault(_out_of_order(message, HTTP_ORDER[self.state]))
+        action, state = found
+        if action == BODY:
+            if not message.get("more_body", False):
+                action = LAST_BODY
+                state = TRAILING if self.promised else COMPLETE
+        elif action == HEAD:
+            self.promised = bool(message.get("trailers", False))
+        elif action == FILE:
+            state = TRAILING if self.promised else COMPLETE
+        elif action == TRAILERS and not message.get("more_trailers", False):
+            action = LAST_TRAILERS
+            state = COMPLETE
+        self.state = state
+        return action
+
+
+class WebSocketOrder:
+    """How far the application came with one WebSocket."""
+
+    __slots__ = ("state",)
+
+    def __init__(self) -> None:
+        self.state = CONNECTING
+
+    def take(self, message: Message) -> int:
+        """As ``HttpOrder.take``."""
+        found = WEBSOCKET_ORDER[self.state].get(message["type"])
+        if found is None:
+            raise ApplicationFault(_out_of_order(message, WEBSOCKET_ORDER[self.state]))
+        action, self.state = found
+        if action == DENIAL_BODY and not message.get("more_body", False):
+            self.state = CLOSED
+            return LAST_DENIAL_BODY
+        return action
+
+
+def _out_of_order(message: Message, allowed: Mapping[str, Any]) -> str:
+    wanted = " or ".join(sorted(allowed)) or "no further message, the response is complete"
+    return f"ASGI message: expected {wanted}, got {message['type']!r} (from the application's send)"
+
+
+def message_status(message: Message) -> int:
+    """Return the status of a start or informational message."""
+    status = message.get("status")
+    if not isinstance(status, int) or isinstance(status, bool):
+        raise ApplicationFault(f"status: expected an integer, got {status!r} (from {message['type']})")
+    return int(status)
+
+
+def message_headers(message: Message) -> Headers:
+    """Return the message's ``headers`` as a new list of pairs of bytes.
+
+    Raises ApplicationFault for anything but bytes; the rules of HTTP are the engine's to check.
+    """
+    fields: List[Tuple[bytes, bytes]] = []
+    for field in message.get("headers") or ():
+        name, value = _pair(field, message)
+        if not isinstance(name, bytes) or not isinstance(value, bytes):
+            raise ApplicationFault(f"header: expected bytes, got {name!r}: {value!r} (from {message['type']})")
+        fields.append((name, value))
+    return fields
+
+
+def _pair(field: Any, message: Message) -> Tuple[Any, Any]:
+    try:
+        name, value = field
+    except (TypeError, ValueError):
+        raise ApplicationFault(f"header: expected a name and a value, got {field!r} (from {message['type']})") from None
+    return name, value
+
+
+def message_body(message: Message) -> bytes:
+    """Return the message's ``body``; raises ApplicationFault when it is no bytes-like object."""
+    body = message.get("body", b"")
+    if isinstance(body, bytes):
+        return body
+    if isinstance(body, (bytearray, memoryview)):
+        return bytes(body)
+    raise ApplicationFault(f"body: expected bytes, got {type(body).__name__} (from {message['type']})")
+
+
+def informational(message: Message) -> Tuple[int, Headers]:
+    """Return status and headers of an early hint (RFC 8297) or another informational message."""
+    if message["type"] != EARLY_HINT:
+        return message_status(message), message_headers(message)
+    links = message.get("links") or ()
+    if not all(isinstance(link, bytes) for link in links):
+        raise ApplicationFault(f"links: expected bytes, got {links!r} (from {EARLY_HINT})")
+    return 103, [(b"link", link) for link in links]
+
+
+def message_path(message: Message) -> str:
+    """Return the path of a ``http.response.pathsend`` message."""
+    path = message.get("path")
+    if not isinstance(path, str):
+        raise ApplicationFault(f"path: expected a string, got {path!r} (from {message['type']})")
+    return path
+
+
+def message_data(message: Message) -> Union[bytes, str]:
+    """Return what a ``websocket.send`` message carries: text, or bytes; exactly one of them."""
+    data, text = message.get("bytes"), message.get("text")
+    if text is None and isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    if data is None and isinstance(text, str):
+        return text
+    raise ApplicationFault(f"websocket.send: expected either text or bytes, got {text!r} and {data!r}")
+
+
+def close_code(message: Message) -> Tuple[int, str]:
+    """Return code and reason of a ``websocket.close`` message (RFC 6455 section 7.4)."""
+    code, reason = message.get("code", 1000), message.get("reason") or ""
+    if not isinstance(code, int) or not isinstance(reason, str):
+        raise ApplicationFault(f"websocket.close: expected a number and a text, got {code!r} and {reason!r}")
+    return int(code), reason
+
+
+def accepted_subprotocol(message: Message, offered: Sequence[str]) -> Optional[str]:
+    """Return the subprotocol that a ``websocket.accept`` message chose among those ``offered``."""
+    chosen = message.get("subprotocol")
+    if chosen is None or chosen in offered:
+        return chosen
+    raise ApplicationFault(f"subprotocol: expected one of {list(offered)!r}, got {chosen!r} (from websocket.accept)")
