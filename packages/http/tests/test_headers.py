@@ -7,7 +7,7 @@ import pytest
 from server_http.engine import ConnectionInfo
 from server_http.errors import BadRequest, ConfigurationProblem
 from server_http.events import Request
-from server_http.headers import AddressSet, HeaderPolicy, set_authority, split_authority
+from server_http.headers import AddressSet, HeaderPolicy, refuse_duplicates, set_authority
 
 PROXY = ("10.0.0.1", 4000)
 STRANGER = ("203.0.113.9", 4000)
@@ -228,40 +228,23 @@ class TestForwardedClientAndHost:
             admitted(believing(forwarded_hops=1), [(b"x-forwarded-host", b"a/b")])
 
 
-class TestAuthority:
-    @pytest.mark.parametrize(
-        ("value", "parts"),
-        [
-            (b"example.org", (b"example.org", None)),
-            (b"example.org:80", (b"example.org", 80)),
-            (b"a_b:", (b"a_b", None)),
-            (b"192.0.2.1:65535", (b"192.0.2.1", 65535)),
-            (b"[::1]", (b"::1", None)),
-            (b"[2001:db8::1]:8", (b"2001:db8::1", 8)),
-            (b"x%41", (b"x%41", None)),
-        ],
-    )
-    def test_is_host_and_port(self, value, parts):
-        assert split_authority(value) == parts
+class TestTrustedOnly:
+    def test_field_is_kept_from_a_trusted_peer_and_dropped_from_a_stranger(self):
+        policy = believing(trusted_only=("X-Request-ID",))
+        fields = [(b"x-request-id", b"7"), (b"x-other", b"1")]
+        assert policy.always
+        assert admitted(policy, fields).headers[1:] == fields
+        assert admitted(policy, fields, STRANGER).headers[1:] == fields[1:]
 
-    @pytest.mark.parametrize(
-        "value",
-        [
-            b"", b"u@a", b"a/b", b"a:x", b"a:-1", b"a:65536", b"a:999999", b":80", b"a b", b"a,b:1:2", b"[::1", b"::1",
-            b"[:::]", b"[1.2.3.4]", b"a%4", b"a\x00", b"a\n", b"\xc3\xa9", b"a?b", b"a#b", b"a\\b", b"[::1%25eth0]",
-        ],
-    )  # fmt: skip
-    def test_is_nothing_else(self, value):
-        with pytest.raises(BadRequest, match="authority: expected host or host:port"):
-            split_authority(value)
 
-    def test_connect_needs_a_port(self):
-        assert split_authority(b"a:443", port_required=True) == (b"a", 443)
-        with pytest.raises(BadRequest, match="expected host:port, got b'a'"):
-            split_authority(b"a", port_required=True)
+def test_set_authority_replaces_every_host_field():
+    request = Request(1, "GET", b"/", "1.1")
+    request.headers = [(b"a", b"1"), (b"host", b"x"), (b"b", b"2")]
+    set_authority(request, b"y")
+    assert request.headers == [(b"host", b"y"), (b"a", b"1"), (b"b", b"2")]
 
-    def test_set_authority_replaces_every_host_field(self):
-        request = Request(1, "GET", b"/", "1.1")
-        request.headers = [(b"a", b"1"), (b"host", b"x"), (b"b", b"2")]
-        set_authority(request, b"y")
-        assert request.headers == [(b"host", b"y"), (b"a", b"1"), (b"b", b"2")]
+
+def test_fields_that_come_once_are_refused_twice():
+    refuse_duplicates([(b"host", b"a"), (b"accept", b"b"), (b"accept", b"c")])
+    with pytest.raises(BadRequest, match="field b'host': expected once"):
+        refuse_duplicates([(b"host", b"a"), (b"host", b"a")])

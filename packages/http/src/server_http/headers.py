@@ -1,34 +1,21 @@
 """The one header policy: which fields of a request count, and whom to believe.
 
-Owns: rules on field names and values that hold in every protocol, the grammar of an authority,
-the sets of trusted addresses, and what a trusted proxy may say about scheme, client, host and
-mount point. Every engine (HTTP/1, HTTP/2, uwsgi) hands its requests to ``HeaderPolicy.apply``.
+Owns: which field names may be seen, the sets of trusted addresses, and what a trusted proxy may say
+about scheme, client, host and mount point. Every engine (HTTP/1, HTTP/2, uwsgi) hands its requests to ``HeaderPolicy.apply``.
 Must not know: how a field arrived, settings, sockets. Trust is decided once per connection.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import re
 from dataclasses import dataclass, field
 from typing import FrozenSet, Iterable, List, Mapping, Optional, Tuple, Union
 
 from server_http.engine import ConnectionInfo
 from server_http.errors import BadRequest, ConfigurationProblem
 from server_http.events import Header, Headers, Request
+from server_http.fields import SINGLE, split_authority
 from server_http.forwarded import Node, element_at, parse_forwarded, parse_node, parse_port, values_at
-
-SINGLETONS: FrozenSet[bytes] = frozenset({b"host", b"content-length", b"content-type"})
-"""Fields that a request may carry once (RFC 9110 sections 7.2, 8.3 and 8.6)."""
-
-FORBIDDEN_TRAILERS: FrozenSet[bytes] = frozenset(
-    {
-        b"authorization", b"connection", b"content-encoding", b"content-length", b"content-range", b"content-type",
-        b"cookie", b"expect", b"host", b"keep-alive", b"proxy-authorization", b"proxy-connection", b"range", b"te",
-        b"trailer", b"transfer-encoding", b"upgrade",
-    }
-)  # fmt: skip
-"""Framing, routing and credentials never come behind a body (RFC 9110 section 6.5.1)."""
 
 DEFAULT_SCHEME_HEADERS: Mapping[str, str] = {
     "X-FORWARDED-PROTOCOL": "ssl",
@@ -37,16 +24,6 @@ DEFAULT_SCHEME_HEADERS: Mapping[str, str] = {
 }
 
 LOOPBACK: Tuple[str, ...] = ("127.0.0.1", "::1")
-
-MAX_CONTENT_LENGTH = (1 << 63) - 1
-"""The largest Content-Length taken, in octets: what a file offset can hold."""
-
-_FIELD_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-_FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
-# RFC 3986 section 3.2.2 without userinfo: a registered name, an IPv4 address or a bracketed IPv6 address, then a port
-_AUTHORITY = re.compile(
-    rb"(?:(?P<name>(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)|\[(?P<v6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{0,5}))?\Z"
-)
 
 _Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -111,6 +88,7 @@ class HeaderPolicy:
         forwarded_header: which fields ``forwarded_hops`` reads: ``"x-forwarded"`` or ``"forwarded"`` (RFC 7239).
             Never both, because a proxy that writes one passes the other on from anybody.
         script_name: the mount prefix of every request, as the environment variable ``SCRIPT_NAME`` sets it.
+        trusted_only: names that are taken from trusted peers and dropped from all others (a request id).
     """
 
     header_map: str = "drop"
@@ -120,6 +98,7 @@ class HeaderPolicy:
     forwarded_hops: int = 0
     forwarded_header: str = "x-forwarded"
     script_name: str = ""
+    trusted_only: Tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.header_map not in ("drop", "refuse", "dangerous"):
@@ -143,7 +122,8 @@ class HeaderPolicy:
             "watched": frozenset(watched),
             "forwarders": forwarders,
             "mount": mount,
-            "always": mount != "",
+            "withheld": frozenset(name.lower().encode("latin-1") for name in self.trusted_only),
+            "always": mount != "" or self.trusted_only != (),
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
@@ -154,6 +134,7 @@ class HeaderPolicy:
     watched: FrozenSet[bytes] = field(init=False, repr=False, compare=False)
     forwarders: FrozenSet[bytes] = field(init=False, repr=False, compare=False)
     mount: str = field(init=False, repr=False, compare=False)
+    withheld: FrozenSet[bytes] = field(init=False, repr=False, compare=False)
     always: bool = field(init=False, repr=False, compare=False)
 
     def trusts(self, info: ConnectionInfo) -> bool:
@@ -184,6 +165,8 @@ class HeaderPolicy:
             found = [item for item in request.headers if item[0] in watched]
             if found:
                 script = _apply_fields(self, request, found) or script
+        elif self.withheld:
+            request.headers = [item for item in request.headers if item[0] not in self.withheld]
         if script:
             _mount(request, script)
 
@@ -290,60 +273,11 @@ def set_authority(request: Request, authority: bytes) -> None:
     request.headers = headers
 
 
-def split_authority(value: bytes, port_required: bool = False) -> Tuple[bytes, Optional[int]]:
-    """Split ``host [":" port]`` (RFC 3986 section 3.2, RFC 9110 sections 4.2 and 7.2).
-
-    Args:
-        value: an authority without userinfo.
-        port_required: as CONNECT asks (RFC 9110 section 9.3.6).
-
-    Returns:
-        The host without brackets, and the port or None.
-
-    Raises:
-        BadRequest: anything else, an empty host too.
-    """
-    match = _AUTHORITY.match(value)
-    if match is not None:
-        name, v6, digits = match.groups()
-        port = int(digits) if digits else None
-        if (v6 is None or _is_ipv6(v6)) and (port is None or port <= 65535) and not (port_required and port is None):
-            return (name if v6 is None else v6), port
-    wanted = "host:port" if port_required else "host or host:port"
-    raise BadRequest(f"authority: expected {wanted}, got {value!r}")
-
-
-def _is_ipv6(value: bytes) -> bool:
-    try:
-        ipaddress.IPv6Address(value.decode("ascii"))
-    except ValueError:
-        return False
-    return True
-
-
 def refuse_duplicates(headers: Headers) -> None:
-    """Raise BadRequest when a field of ``SINGLETONS`` comes twice."""
+    """Raise BadRequest when a field of ``fields.SINGLE`` comes twice."""
     seen = set()
     for name, _ in headers:
-        if name in SINGLETONS:
+        if name in SINGLE:
             if name in seen:
                 raise BadRequest(f"field {name!r}: expected once, got it again")
             seen.add(name)
-
-
-def parse_content_length(value: bytes) -> int:
-    """Return a Content-Length in octets: digits only, no sign, no list (RFC 9112 section 6.3)."""
-    if not value.isdigit() or len(value) > 19:
-        raise BadRequest(f"content-length: expected decimal digits, got {value[:64]!r}")
-    length = int(value)
-    if length > MAX_CONTENT_LENGTH:
-        raise BadRequest(f"content-length: expected at most {MAX_CONTENT_LENGTH}, got {length}")
-    return length
-
-
-def check_field(name: bytes, value: bytes) -> None:
-    """Raise BadRequest unless name and value are a field by RFC 9110 sections 5.1 and 5.5."""
-    if _FIELD_NAME.match(name) is None:
-        raise BadRequest(f"field name: expected a token, got {name[:64]!r}")
-    if _FIELD_VALUE.match(value) is None:
-        raise BadRequest(f"field {name!r}: expected a value without control characters, got {value[:64]!r}")
