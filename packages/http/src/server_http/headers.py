@@ -1,7 +1,8 @@
 """The one header policy: which fields of a request count, and whom to believe.
 
 Owns: which field names may be seen, the sets of trusted addresses, and what a trusted proxy may say
-about scheme, client, host and mount point. Every engine (HTTP/1, HTTP/2, uwsgi) hands its requests to ``HeaderPolicy.apply``.
+about scheme, client, host and mount point. Every engine (HTTP/1, HTTP/2, uwsgi) hands its requests
+to ``HeaderPolicy.apply``.
 Must not know: how a field arrived, settings, sockets. Trust is decided once per connection.
 """
 
