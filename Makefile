@@ -1,0 +1,58 @@
+# Everything a checkout can do. Needs make and CPython 3.9 or later; each target makes the environment it uses.
+#
+#   make run        serve the example on 127.0.0.1:8000
+#   make test       all tests, interpreted          (ARGS="-k name" for some)
+#   make lint       ruff, mypy, import-linter
+#   make help       all targets
+
+PYTHON ?= python3
+ARGS ?=
+SOAK ?= 600
+ENVIRONMENT = $(PYTHON) tools/environment.py
+
+.PHONY: help run test test-compiled lint format bench soak compiled build docs clean
+
+help: ## what can be made
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+run: ## serve the example on 127.0.0.1:8000, from wheels of this checkout
+	@$(ENVIRONMENT) run >/dev/null
+	@cat examples/welcome.txt
+	@cd examples && exec ../.venv/bin/server plain_wsgi:app --bind 127.0.0.1:8000 $(ARGS)
+
+test: ## all tests, interpreted
+	@$(ENVIRONMENT) dev >/dev/null
+	@.venv-dev/bin/python -m pytest $(ARGS)
+
+test-compiled: ## unit and conformance tests against compiled wheels
+	@$(ENVIRONMENT) compiled >/dev/null
+	@.venv-compiled/bin/python -m pytest packages tests/protocols $(ARGS)
+
+lint: ## ruff, mypy and import-linter
+	@$(ENVIRONMENT) dev >/dev/null
+	@.venv-dev/bin/python tools/lint.py
+
+format: ## ruff's formatter over everything
+	@$(ENVIRONMENT) dev >/dev/null
+	@.venv-dev/bin/python -m ruff format .
+
+bench: ## compare with other servers; writes docs/performance-table.md
+	@$(ENVIRONMENT) compiled >/dev/null
+	@$(PYTHON) benchmarks/run.py $(ARGS)
+
+soak: ## the long scenarios at full length, in the compiled build (SOAK=seconds each)
+	@$(ENVIRONMENT) compiled >/dev/null
+	@SOAK=$(SOAK) .venv-compiled/bin/python -m pytest -m soak $(ARGS)
+
+compiled: ## compiled wheels of all six in .venv-compiled
+	@$(ENVIRONMENT) compiled
+
+build: ## sdists and wheels of all six in dist
+	@$(ENVIRONMENT) wheels
+
+docs: ## the documentation site, in build/site
+	@$(ENVIRONMENT) dev >/dev/null
+	@.venv-dev/bin/python -m mkdocs build --strict --site-dir build/site
+
+clean: ## remove environments and what was built
+	rm -rf .venv .venv-dev .venv-compiled .venv-build .venv-bench build dist
