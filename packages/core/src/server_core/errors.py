@@ -12,6 +12,7 @@ from typing import Optional
 
 EXIT_OK = 0
 EXIT_CONFIG = 1  # a setting, a socket or another condition of the start
+EXIT_USAGE = 2  # an unknown option, as argparse has it
 EXIT_WORKER_BOOT = 3  # a worker failed before it was ready
 EXIT_APP_LOAD = 4  # the application could not be imported
 
@@ -20,6 +21,13 @@ class ServerError(Exception):
     """Base of the errors of this package; ``exit_status`` is the exit code it leads to."""
 
     exit_status = EXIT_CONFIG
+    traceback: Optional[str] = None  # of the user's own code, when that is the cause
+
+
+class UsageError(ServerError):
+    """The command line itself is wrong."""
+
+    exit_status = EXIT_USAGE
 
 
 class ConfigError(ServerError):

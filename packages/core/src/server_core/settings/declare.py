@@ -37,7 +37,7 @@ class Setting:
         kind: what values it takes.
         default: its value when nobody sets it; may be ``Computed``.
         help: one or two sentences; the first line is shown by ``--help``.
-        flags: further flags beside the derived one. ``--no-...`` flags set a boolean to false.
+        flags: further flags beside the derived one; a boolean also has ``--no-name``.
         env: an environment variable that gives the default, for example ``WEB_CONCURRENCY``.
         env_format: how the variable's text becomes a value, ``"{}"`` as it is.
         aliases: further keys for config files.
@@ -77,20 +77,9 @@ class Setting:
         return (*(flag for flag in extra if flag != derived), derived)
 
     @property
-    def positive_flags(self) -> Tuple[str, ...]:
-        """Flags that set the setting to what follows, or to true."""
-        return tuple(flag for flag in self.flags if not self._negates(flag))
-
-    @property
-    def negative_flags(self) -> Tuple[str, ...]:
-        """Flags that set a boolean to false; the derived ``--no-name`` is one of them."""
-        if not isinstance(self.kind, Boolean):
-            return ()
-        derived = "--no-" + self.name.replace("_", "-")
-        return (*(flag for flag in self.flags if self._negates(flag) and flag != derived), derived)
-
-    def _negates(self, flag: str) -> bool:
-        return isinstance(self.kind, Boolean) and flag.startswith("--no-") and not self.name.startswith("no_")
+    def negative_flag(self) -> str:
+        """The flag that sets a boolean to false, or ``""``."""
+        return "--no-" + self.name.replace("_", "-") if isinstance(self.kind, Boolean) and self.flags else ""
 
     @property
     def is_hook(self) -> bool:

@@ -1,0 +1,78 @@
+"""The command ``server``.
+
+Owns: what is done with a command line: serve, show versions, check or print the configuration.
+Must not know: how settings are read (``server_core.app``) or how anything is served.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, List, Optional, Sequence
+
+from server_cli import show
+from server_core import plugins
+from server_core.app import CommandApplication, guarded
+from server_core.errors import ConfigError
+from server_core.settings import commandline
+from server_core.settings.config import default_catalogue
+
+PROG = "server"
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    """Run the command; ends with SystemExit and the exit code.
+
+    Args:
+        arguments: what was typed after the command's name; None takes the process's own.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(guarded(lambda: _act(words), PROG))
+
+
+def _act(words: List[str]) -> None:
+    if any(word in ("-h", "--help") for word in words):
+        description = "Serve a WSGI or ASGI application."
+        print(commandline.parser(default_catalogue(), PROG, description).format_help(), end="")
+        return
+    if any(word in ("-v", "--version") for word in words):
+        print(show.versions())
+        return
+    app = CommandApplication(prog=PROG, arguments=words)
+    for problem in plugins.problems():
+        app.cfg.warn(problem)
+    if app.cfg.print_config:
+        print(show.configuration(app.cfg))
+    if not app.target and not app.cfg.paste:
+        if not app.cfg.print_config:
+            _explain(words)
+        return
+    if app.cfg.check_config or app.cfg.print_config:
+        _check(app)
+        return
+    show.welcome(app, sys.stderr)
+    app.run()
+
+
+def _explain(words: List[str]) -> None:
+    """Say what to type when there is no application."""
+    if not words:
+        print(show.GUIDE, file=sys.stderr)
+    raise ConfigError("no application: expected MODULE:ATTRIBUTE, on the command line or as wsgi_app, got none")
+
+
+def _check(app: Any) -> None:
+    """Load the worker class and the application, as a start would; raises what a start would."""
+    worker = app.cfg.worker_class
+    app.logger = app.cfg.logger_class(app.cfg)
+    if hasattr(worker, "check_config"):
+        worker.check_config(app.cfg, app.logger)
+    app.cfg.address  # noqa: B018  # parses the addresses
+    app.wsgi()
+    for message in app.cfg.warnings:
+        print(f"{PROG}: warning: {message}", file=sys.stderr)
+    if app.cfg.check_config:
+        print("The configuration is good.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""The application as the arbiter sees it: settings, and a way to the callable.
+
+Owns: ``Application`` (the class to subclass for embedding), ``CommandApplication`` (settings from
+files, variables and a command line), ``run`` and ``main``.
+Must not know: how the application is served.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Callable, List, Mapping, Optional, Sequence
+
+from server_core import apploader
+from server_core.errors import AppImportError, ConfigError, ServerError, UsageError
+from server_core.settings import Settings, commandline, sources
+from server_core.settings.config import working_directory
+
+
+class Application:
+    """Settings and the loading of an application; subclass it to embed the server.
+
+    Override ``load_config`` (call ``self.cfg.set(name, value)``) and ``load`` (return the WSGI or
+    ASGI callable), then call ``run()``.
+
+    Attributes:
+        cfg: the settings.
+        callable: the loaded application, or None.
+    """
+
+    cfg: Settings
+
+    def __init__(self, usage: Optional[str] = None, prog: Optional[str] = None) -> None:
+        self.usage = usage
+        self.prog = prog
+        self.callable: Any = None
+        self.start_directory = working_directory()
+        self._added_paths: List[str] = []
+        self.do_load_config()
+
+    # --- to be overridden --------------------------------------------------------------------
+
+    def load_config(self) -> None:
+        """Set what differs from the defaults, by ``self.cfg.set(name, value)``."""
+
+    def load(self) -> Any:
+        """Return the WSGI or ASGI application."""
+        raise NotImplementedError(f"{type(self).__name__}.load: expected an application to be returned")
+
+    # --- what the arbiter and workers call -----------------------------------------------------
+
+    def do_load_config(self) -> None:
+        """Make ``cfg`` anew from the environment and ``load_config``, check it and change directory.
+
+        Raises:
+            ConfigError: a setting is wrong; ``cfg`` is then what it was.
+        """
+        before = self.__dict__.get("cfg")
+        try:
+            os.chdir(self.start_directory)
+            self.cfg = Settings.from_environ(os.environ)
+            self.load_config()
+            self.cfg.validate()
+            self._enter_directory()
+        except BaseException:
+            if before is not None:
+                self.cfg = before
+                self._enter_directory()
+            raise
+
+    def reload(self) -> None:
+        """Read all settings again and forget the loaded application; raises ConfigError, and then
+        everything is as before."""
+        self.do_load_config()
+        self.callable = None
+
+    def wsgi(self) -> Any:
+        """Return the application; it is loaded at the first call.
+
+        Raises:
+            AppImportError: it cannot be loaded. With ``reload`` on, an application is returned
+                instead that shows the traceback until the next change.
+        """
+        if self.callable is None:
+            try:
+                self.callable = self.load()
+            except AppImportError as error:
+                if not self.cfg.reload:
+                    raise
+                from server_core.brokenapp import BrokenApplication
+
+                self.callable = BrokenApplication(error)
+        return self.callable
+
+    def run(self) -> None:
+        """Serve until the server is stopped; ends with SystemExit, as the arbiter does."""
+        from server_core.supervise.arbiter import Arbiter
+
+        if self.cfg.spew:
+            from server_core.spew import spew
+
+            spew()
+        Arbiter(self).run()
+
+    # --- the directory and the import path -----------------------------------------------------
+
+    def _enter_directory(self) -> None:
+        """Change to ``chdir`` and put it and ``pythonpath`` first on the import path."""
+        try:
+            os.chdir(self.cfg.chdir)
+        except OSError as error:
+            raise ConfigError(
+                f"chdir: expected a directory that can be entered, got {self.cfg.chdir!r}: {error.strerror} "
+                f"(from {self.cfg.source('chdir')})"
+            ) from None
+        wanted = [os.path.abspath(path) for path in (self.cfg.pythonpath or "").split(",") if path]
+        wanted.append(self.cfg.chdir)
+        for path in self._added_paths:
+            if path in sys.path:
+                sys.path.remove(path)
+        self._added_paths = [path for path in wanted if path not in sys.path[:1]]
+        sys.path[:0] = self._added_paths
+
+
+class CommandApplication(Application):
+    """An application whose settings come from files, variables and a command line.
+
+    Args:
+        arguments: the command line without the command's name; None takes the process's own.
+    """
+
+    def __init__(
+        self, usage: Optional[str] = None, prog: Optional[str] = None, arguments: Optional[Sequence[str]] = None
+    ) -> None:
+        self.arguments = list(sys.argv[1:] if arguments is None else arguments)
+        self.target = ""
+        self.config_files: List[str] = []
+        super().__init__(usage, prog)
+
+    def load_config(self) -> None:
+        """Apply all sources, the strongest last."""
+        typed, positional = commandline.parse(self.cfg.catalogue, self.arguments, sources.COMMAND_LINE)
+        variable, variable_name = sources.arguments_of_environment(self.cfg, os.environ)
+        for given, source in ((variable, variable_name), (typed, sources.COMMAND_LINE)):
+            if "chdir" in given:  # files are looked for where the operator points, as gunicorn does
+                self.cfg.set("chdir", given["chdir"], source)
+        self._enter_directory()
+        self._read_files(typed.get("config") or variable.get("config"))
+        self.cfg.update(variable, variable_name)
+        self.cfg.update(typed, sources.COMMAND_LINE)
+        self._choose_target(positional)
+
+    def _read_files(self, named: Optional[str]) -> None:
+        directory = os.getcwd()
+        if named is None:
+            self.config_files = sources.read_default_files(self.cfg, directory)
+        else:
+            sources.read_named_file(self.cfg, named, directory)
+            self.config_files = [named]
+
+    def _choose_target(self, positional: Sequence[str]) -> None:
+        if len(positional) > 1:
+            raise UsageError(f"expected one application, got {len(positional)}: {' '.join(positional)}")
+        self.target = positional[0] if positional else self.cfg.wsgi_app or ""
+        if self.target and not self.cfg.is_set("default_proc_name"):
+            self.cfg.set("default_proc_name", self.target, "the application's name")
+
+    def load(self) -> Any:
+        """Import and return the application the command line or ``wsgi_app`` names."""
+        if self.cfg.paste:
+            from server_core.paste import load_paste
+
+            return load_paste(self.cfg)
+        if not self.target:
+            raise ConfigError("no application: expected MODULE:ATTRIBUTE on the command line or in wsgi_app, got none")
+        return apploader.load(self.target)
+
+
+class _Embedded(Application):
+    """An application object with settings given as keywords."""
+
+    def __init__(self, app: Any, settings: Mapping[str, Any]) -> None:
+        self._app = app
+        self._settings = dict(settings)
+        super().__init__()
+
+    def load_config(self) -> None:
+        self.cfg.update(self._settings, "run()")
+
+    def load(self) -> Any:
+        return apploader.load(self._app) if isinstance(self._app, str) else self._app
+
+
+def run(app: Any, **settings: Any) -> None:
+    """Serve ``app`` until the server is stopped.
+
+    Args:
+        app: a WSGI or ASGI callable, or its name as on the command line (``"module:attr"``). A name
+            lets a reload import new code.
+        settings: settings by name, for example ``workers=2, bind="127.0.0.1:8000"``.
+
+    Raises:
+        ConfigError: a setting is wrong.
+        SystemExit: with the exit code, when the server has ended.
+    """
+    _Embedded(app, settings).run()
+
+
+def main() -> None:
+    """Run the application of the process's own command line, errors as one line and an exit code."""
+    sys.exit(guarded(lambda: CommandApplication().run()))
+
+
+def guarded(action: Callable[[], Any], prog: str = "server") -> int:
+    """Run ``action``; print an operator's error and return its exit code."""
+    try:
+        action()
+    except ServerError as error:
+        if error.traceback:
+            print(error.traceback.rstrip(), file=sys.stderr)
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+    return 0

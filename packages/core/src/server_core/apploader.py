@@ -1,0 +1,190 @@
+"""From ``MODULE:ATTRIBUTE`` to the application object.
+
+Owns: the three forms of an application's name, and the errors that say which part is wrong.
+Must not know: settings, workers, what the application is used for.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from typing import Any, Dict, List, NoReturn, Optional, Tuple
+
+from server_core.errors import AppImportError
+
+DEFAULT_ATTRIBUTE = "application"
+_OUR_DIRECTORY = os.path.dirname(os.path.abspath(__file__))
+_CUSTOMARY = ("application", "app", "api", "asgi", "wsgi", "create_app", "make_app")
+
+
+def load(target: str) -> Any:
+    """Return the application ``target`` names.
+
+    Args:
+        target: ``module`` (its ``application``), ``module:attr``, ``module:attr.attr`` or
+            ``module:factory('literal', k=1)``.
+
+    Raises:
+        AppImportError: with a hint, and with the user's traceback only where their code failed.
+    """
+    module_name, _, expression = target.partition(":")
+    attributes, call = _parse(target, expression.strip() or DEFAULT_ATTRIBUTE)
+    module = _import(module_name.strip(), target)
+    found = _attribute(module, attributes, target)
+    if call is not None:
+        found = _called(found, call, target)
+    return _checked(found, target, was_called=call is not None)
+
+
+Call = Tuple[List[Any], Dict[str, Any]]
+
+
+def _parse(target: str, expression: str) -> Tuple[List[str], Optional[Call]]:
+    """Return the attribute names and, for a factory, its literal arguments."""
+    try:
+        node = ast.parse(expression, mode="eval").body
+        if isinstance(node, ast.Call):
+            return _names(node.func), _literals(node)
+        return _names(node), None
+    except SyntaxError:
+        expects = "an attribute name or a call"
+    except ValueError:
+        expects = "an attribute name, or a call with literal arguments only"
+    raise AppImportError(f"application {target!r}: expected {expects} after ':', got {expression!r}")
+
+
+def _literals(node: ast.Call) -> Call:
+    """Return the arguments of a call; raises ValueError when one is not a literal."""
+    if any(key.arg is None for key in node.keywords):
+        raise ValueError("** is not a literal")
+    keywords = {str(key.arg): ast.literal_eval(key.value) for key in node.keywords}
+    return [ast.literal_eval(argument) for argument in node.args], keywords
+
+
+def _names(node: ast.expr) -> List[str]:
+    if isinstance(node, ast.Name):
+        return [node.id]
+    if isinstance(node, ast.Attribute):
+        return [*_names(node.value), node.attr]
+    raise ValueError(ast.dump(node))
+
+
+def _import(name: str, target: str) -> Any:
+    _refuse_file_name(name, target)
+    try:
+        importlib.import_module(name)
+        return sys.modules[name]
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            _missing_module(name, error.name, target)
+        _user_error(f"application {target!r}: {name} needs a module that is not there: {error}", error)
+    except Exception as error:  # whatever the user's module raises is reported with its traceback
+        _user_error(f"application {target!r}: importing {name} failed: {_summary(error)}", error)
+    except SystemExit as error:
+        _user_error(f"application {target!r}: importing {name} called sys.exit({error.code!r})", error)
+
+
+def _refuse_file_name(name: str, target: str) -> None:
+    """Refuse paths, the commonest mistake, with the module name that was meant."""
+    if not (name.endswith(".py") or "/" in name or not name):
+        return
+    meant = name[:-3] if name.endswith(".py") else name
+    meant = meant.strip("./").replace("/", ".")
+    attribute = target.partition(":")[2]
+    hint = f"; did you mean {meant + (':' + attribute if attribute else '')!r}?" if meant else ""
+    raise AppImportError(f"application {target!r}: expected the name of a module, got {name!r}{hint}")
+
+
+def _missing_module(name: str, missing: str, target: str) -> NoReturn:
+    where = os.getcwd()
+    hint = f" (looked in {where} and the installed packages; --chdir or --pythonpath add a directory)"
+    wanted = "" if missing == name else f", wanted for {name!r}"
+    raise AppImportError(f"application {target!r}: no module named {missing!r}{wanted}{hint}") from None
+
+
+def _attribute(module: Any, names: List[str], target: str) -> Any:
+    found, path = module, module.__name__
+    for name in names:
+        try:
+            found = getattr(found, name)
+        except AttributeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+                _user_error(f"application {target!r}: {path}.{name} failed: {_summary(error)}", error)
+            raise AppImportError(f"application {target!r}: {path} has no {name!r}{_candidates(module)}") from None
+        path = f"{path}.{name}"
+    return found
+
+
+def _candidates(module: Any) -> str:
+    """Return a hint at attributes of the module that look like an application."""
+    there = [name for name in _CUSTOMARY if callable(getattr(module, name, None))]
+    return f"; did you mean {module.__name__ + ':' + there[0] + _parentheses(there[0])!r}?" if there else ""
+
+
+def _parentheses(name: str) -> str:
+    return "()" if name.startswith(("create", "make")) else ""
+
+
+def _called(factory: Any, call: Call, target: str) -> Any:
+    arguments, keywords = call
+    if not callable(factory):
+        raise AppImportError(f"application {target!r}: expected a factory that can be called, got {factory!r}")
+    try:
+        inspect.signature(factory).bind(*arguments, **keywords)
+    except TypeError as error:
+        raise AppImportError(f"application {target!r}: the factory does not take these arguments: {error}") from None
+    except ValueError:
+        pass  # a built-in without a signature: the call itself will say
+    try:
+        return factory(*arguments, **keywords)
+    except Exception as error:  # as for importing
+        _user_error(f"application {target!r}: the factory failed: {_summary(error)}", error)
+
+
+def _checked(found: Any, target: str, was_called: bool) -> Any:
+    if found is None or not callable(found):
+        what = "the factory to return an application" if was_called else "an application that can be called"
+        raise AppImportError(f"application {target!r}: expected {what}, got {found!r}")
+    if inspect.isfunction(found) and not was_called and not _takes_a_request(found):
+        raise AppImportError(
+            f"application {target!r}: expected a callable with the arguments of WSGI or ASGI, got {found.__name__}"
+            f"{inspect.signature(found)}; to call it as a factory write {target + '()'!r}"
+        )
+    return found
+
+
+def _takes_a_request(function: Any) -> bool:
+    """Whether a function could be called as WSGI (2), ASGI (3) or the old ASGI 2 (1)."""
+    signature = inspect.signature(function)
+    for count in (2, 3, 1):
+        try:
+            signature.bind(*[None] * count)
+        except TypeError:
+            continue
+        return True
+    return False
+
+
+def _user_error(message: str, error: BaseException) -> NoReturn:
+    raise AppImportError(message, user_traceback(error)) from error
+
+
+def _summary(error: BaseException) -> str:
+    return "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
+
+
+def user_traceback(error: BaseException) -> str:
+    """Return the formatted traceback of ``error`` without the frames of this server and of importlib
+    above the user's own code."""
+    frame = error.__traceback__
+    while frame is not None and _is_ours(frame.tb_frame.f_code.co_filename):
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, frame or error.__traceback__))
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith((_OUR_DIRECTORY + os.sep, "<frozen importlib", importlib.__path__[0]))
