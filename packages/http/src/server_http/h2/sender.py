@@ -1,0 +1,112 @@
+"""From the streams' queues to DATA frames: whose turn it is, and how much may go.
+
+Owns: the send windows' use, the size of DATA frames, the end of a response on the wire.
+Must not know: requests, the receiving side, timers.
+
+At most ``send_high_water`` octets of content are framed ahead of the socket. The rest stays with its stream, so that
+an urgent response that comes later waits behind that much and no more, and streams share by turns of one frame.
+"""
+
+from __future__ import annotations
+
+from server_http.engine import FileRegion
+from server_http.h2.frames import data_header
+from server_http.h2.output import JOIN_MAX, Output
+from server_http.h2.priority import Scheduler
+from server_http.h2.session import Session
+from server_http.h2.stream import Stream
+
+FRAME_OCTETS = 16384
+"""The largest content of one DATA frame, also where the peer would take more: a turn is that long."""
+
+NO_ERROR = 0x0
+
+
+class Sender:
+    """Moves content from streams to the output.
+
+    Args:
+        session: the h2 connection.
+        output: where frames go.
+        ahead: octets that may be framed and not yet written.
+    """
+
+    __slots__ = ("_ahead", "_output", "_scheduler", "_session")
+
+    def __init__(self, session: Session, output: Output, ahead: int) -> None:
+        self._session = session
+        self._output = output
+        self._ahead = ahead
+        self._scheduler = Scheduler()
+
+    def ready(self, stream: Stream) -> None:
+        """``stream`` has content or an end to send, or its window opened."""
+        self._scheduler.add(stream)
+
+    def forget(self, stream: Stream) -> None:
+        """``stream`` was reset: nothing more of it is framed."""
+        stream.drop()
+        self._scheduler.remove(stream)
+
+    def prioritize(self, stream: Stream, urgency: int, incremental: bool) -> None:
+        """Give ``stream`` another place in the order (RFC 9218 section 7)."""
+        waits = stream in self._scheduler
+        if waits:
+            self._scheduler.remove(stream)
+        stream.urgency, stream.incremental = urgency, incremental
+        if waits:
+            self._scheduler.add(stream)
+
+    def pump(self) -> int:
+        """Frame what may go now; returns the number of frames."""
+        frames = 0
+        scheduler, output = self._scheduler, self._output
+        while scheduler and output.waiting < self._ahead:
+            stream = scheduler.next()
+            if stream.queue:
+                if not self._content(stream):
+                    scheduler.remove(stream)  # until its window opens
+                    continue
+            elif stream.ending:
+                self._end(stream)
+            frames += 1
+            if stream.finished or not (stream.queue or stream.ending):
+                scheduler.remove(stream)
+        return frames
+
+    def _content(self, stream: Stream) -> bool:
+        """Frame one piece of content; False when a window is closed."""
+        session, output = self._session, self._output
+        room = min(session.window, stream.window.outbound_flow_control_window, session.max_frame, FRAME_OCTETS)
+        if room <= 0:
+            return False
+        content = stream.pull(room)
+        size = len(content)
+        last = stream.ending and not stream.queue and not stream.trailers
+        stream.unwritten += size
+        stream.framed += size
+        if last and size <= JOIN_MAX and not isinstance(content, FileRegion):
+            session.last_content(stream.number, bytes(content))
+            self._finish(stream, size)
+            return True
+        output.write(data_header(size, stream.number))
+        output.attach(content)
+        session.content_sent(stream.window, size)
+        output.mark(stream, size, False)
+        return True
+
+    def _end(self, stream: Stream) -> None:
+        """Frame the end of a response whose content is out."""
+        if stream.trailers:
+            self._session.headers(stream.number, stream.trailers, True)
+        else:
+            self._session.last_content(stream.number, b"")
+        self._finish(stream, 0)
+
+    def _finish(self, stream: Stream, size: int) -> None:
+        """END_STREAM is framed; a client that still sends is asked to stop (RFC 9113 section 8.1)."""
+        stream.finished = True
+        if stream.receiving:
+            self._session.reset(stream.number, NO_ERROR)
+        self._output.write(self._session.take())
+        self._output.mark(stream, size, True)
