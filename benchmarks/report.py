@@ -1,0 +1,101 @@
+"""Results to tables: for the terminal, and for ``docs/performance-table.md``.
+
+Owns: medians, ratios and their presentation.
+Must not know: how anything is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from statistics import median
+from typing import Any, Dict, List, Optional, Sequence
+
+from cases import CASES, Case
+from servers import SERVERS
+
+# case -> server -> list of samples, each a dict of measure.Sample
+Results = Dict[str, Dict[str, List[Dict[str, Any]]]]
+
+HEADER = "| case | server | CPU µs/request | requests/s | p50 ms | p99 ms | errors | PSS MiB | CPU to best peer |"
+RULE = "|---|---|---:|---:|---:|---:|---:|---:|---:|"
+
+
+def middle(samples: Sequence[Dict[str, Any]], field: str) -> Optional[float]:
+    """Median of a field over the rounds; None where the generator does not tell."""
+    values = [sample[field] for sample in samples if sample[field] is not None]
+    return median(values) if values else None
+
+
+def best_peer(case: Case, rows: Dict[str, List[Dict[str, Any]]]) -> Optional[str]:
+    """The counted peer with the lowest CPU time per request."""
+    costs = {name: middle(rows[name], "cpu") for name in case.peers if rows.get(name)}
+    known = {name: cost for name, cost in costs.items() if cost is not None}
+    return min(known, key=lambda name: known[name]) if known else None
+
+
+def case_rows(case: Case, rows: Dict[str, List[Dict[str, Any]]]) -> List[str]:
+    """The table's rows of one case: ours first, then by cost."""
+    best = best_peer(case, rows)
+    reference = middle(rows[best], "cpu") if best else None
+    order = sorted(rows, key=lambda name: (name != case.ours, middle(rows[name], "cpu") or 0))
+    lines = []
+    for name in order:
+        samples = rows[name]
+        if not samples:
+            continue
+        cost = middle(samples, "cpu") or 0.0
+        ratio = f"{cost / reference:.2f}" if reference else ""
+        if name == case.ours and reference:
+            ratio = f"**{ratio}** (target {case.target}, {'met' if cost / reference <= case.target else 'missed'})"
+        cells = [
+            case.name,
+            f"**{name}**" if name == case.ours else name,
+            f"{cost:.1f}",
+            f"{middle(samples, 'rate') or 0:,.0f}",
+            _number(middle(samples, "p50")),
+            _number(middle(samples, "p99")),
+            str(sum(sample["errors"] for sample in samples)),
+            f"{middle(samples, 'pss') or 0:.0f}",
+            ratio,
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _number(value: Optional[float]) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def table(results: Results) -> str:
+    """All cases as one Markdown table."""
+    lines = [HEADER, RULE]
+    for name, rows in results.items():
+        lines += case_rows(CASES[name], rows)
+    return "\n".join(lines) + "\n"
+
+
+def page(results: Results) -> str:
+    """The page of the documentation."""
+    used = {server for rows in results.values() for server in rows}
+    rounds = max((len(samples) for rows in results.values() for samples in rows.values()), default=0)
+    commands = "\n".join(f"| {name} | `{SERVERS[name].command}` |" for name in SERVERS if name in used)
+    return (
+        "# Performance: the table\n\n"
+        "Made by `make bench`; `performance.md` says what the figures mean and where the time goes.\n\n"
+        f"CPython {platform.python_version()}, {platform.machine()}, server and load generator on one core each, "
+        f"one worker, medians of up to {rounds} interleaved rounds. CPU time is that of all the server's processes.\n\n"
+        f"{table(results)}\n## Command lines\n\n| server | command |\n|---|---|\n{commands}\n"
+    )
+
+
+def load(path: Path) -> Results:
+    """Results of earlier runs."""
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def save(path: Path, results: Results) -> None:
+    """Keep results for later runs, in the order of the cases."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({name: results[name] for name in CASES if name in results}, indent=1))

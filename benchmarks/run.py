@@ -1,0 +1,151 @@
+"""Compare servers: ``make bench``, or ``python benchmarks/run.py --case wsgi-hello --rounds 3`` for a quick look.
+
+Rounds are interleaved: each round asks every server of a case once, so that what else the machine does hits all
+alike. Results are kept in ``build/bench``; ``--write`` makes ``docs/performance-table.md`` of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fnmatch
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+import measure
+import peers
+import report
+from cases import CASES, Case
+from servers import SERVERS, Server
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "build" / "bench" / "results.json"
+PAGE = ROOT / "docs" / "performance-table.md"
+
+
+def parse(arguments: List[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="benchmarks/run.py", description=__doc__.splitlines()[0])
+    parser.add_argument("--case", action="append", help="case or pattern, several times (default: all)")
+    parser.add_argument("--server", action="append", help="server or pattern; default: those of the case")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
+    parser.add_argument("--seconds", type=float, default=3, help="seconds of load in each round (default 3)")
+    parser.add_argument("--compiled", default=str(ROOT / ".venv-compiled"), help="environment of the compiled build")
+    parser.add_argument("--interpreted", default=str(interpreted()), help="environment of the interpreted build")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)} from all kept results")
+    parser.add_argument("--list", action="store_true", help="list cases and servers")
+    return parser.parse_args(arguments)
+
+
+def interpreted() -> Path:
+    """The editable environment: what ``make test`` made, or one that is there already."""
+    made = ROOT / ".venv-dev"
+    return made if made.exists() else ROOT / ".venv"
+
+
+def main(arguments: List[str]) -> int:
+    """Run what the command line names."""
+    options = parse(arguments)
+    if options.list:
+        for case in CASES.values():
+            print(f"{case.name:20} {case.ours}; {', '.join(case.peers + case.beside)}")
+        return 0
+    missing = [tool for tool in ("wrk", "h2load", "taskset", "openssl") if shutil.which(tool) is None]
+    if missing:
+        print(f"bench: expected wrk, h2load, taskset and openssl, missing {missing}", file=sys.stderr)
+        return 1
+    environments = {"peers": peers.environment(), "compiled": Path(options.compiled)}
+    environments["interpreted"] = Path(options.interpreted)
+    results = report.load(RESULTS)
+    for name in chosen(options.case, list(CASES)):
+        case = CASES[name]
+        rows = run_case(case, participants(case, options.server), environments, options)
+        results[name] = {**results.get(name, {}), **rows}
+        report.save(RESULTS, results)
+        print(report.HEADER, report.RULE, *report.case_rows(case, rows), sep="\n", flush=True)
+    if options.write or not (options.case or options.server):
+        PAGE.write_text(report.page(results))
+    return 0
+
+
+def chosen(patterns: List[str], names: List[str]) -> List[str]:
+    """The names that match a pattern; all without patterns.
+
+    Raises:
+        SystemExit: a pattern matches nothing.
+    """
+    for pattern in patterns or ():
+        if not fnmatch.filter(names, pattern):
+            raise SystemExit(f"bench: expected one of {names}, got {pattern!r}")
+    return [name for name in names if not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+
+
+def participants(case: Case, patterns: List[str]) -> List[Server]:
+    """The servers of a case, narrowed to the command line's; a server named in full takes part in any case."""
+    names = [case.ours, *case.peers, *case.beside]
+    if patterns:
+        exact = [name for name in patterns if name in SERVERS and name not in names]
+        names = [name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)] + exact
+    return [SERVERS[name] for name in names]
+
+
+def run_case(
+    case: Case, servers: List[Server], environments: Dict[str, Path], options: argparse.Namespace
+) -> Dict[str, List[Dict[str, Any]]]:
+    """All rounds of one case."""
+    rows: Dict[str, List[Dict[str, Any]]] = {server.name: [] for server in servers}
+    with contextlib.ExitStack() as stack:
+        running = {}
+        for server in servers:
+            try:
+                running[server.name] = stack.enter_context(measure.started(start(server, case, environments)))
+            except (RuntimeError, OSError) as error:
+                print(f"bench: {error}", file=sys.stderr)
+        for _ in range(options.rounds):
+            for name, process in running.items():
+                try:
+                    rows[name].append(measure.sample(process, load_of(case, process.port), options.seconds)._asdict())
+                except RuntimeError as error:
+                    print(f"bench: {error}", file=sys.stderr)
+    return {name: samples for name, samples in rows.items() if samples}
+
+
+def start(server: Server, case: Case, environments: Dict[str, Path]) -> measure.Running:
+    """Start a server for a case."""
+    port = measure.free_port()
+    work = ROOT / "build" / "bench"
+    work.mkdir(parents=True, exist_ok=True)
+    environment = environments[server.environment]
+    words = {
+        "python": environment / "bin" / "python",
+        "bin": environment / "bin",
+        "app": case.app,
+        "port": port,
+        "bind": f"127.0.0.1:{port}",
+        "workers": 1,
+        "log": work / "access.log",
+        **measure.certificate(work),
+    }
+    extra = (server.tls if case.tls else "", server.access_log if case.access_log else "")
+    if None in extra:
+        raise RuntimeError(f"{server.name}: has no way to do {case.name}")
+    command = " ".join((server.command, *filter(None, extra))).format(**words)
+    variables = {"PYTHONPATH": str(ROOT / "benchmarks" / "apps"), "PATH": f"{environment / 'bin'}:{os.environ['PATH']}"}
+    return measure.Running(server.name, command, port, variables, work / f"{server.name.replace(' ', '-')}.log")
+
+
+def load_of(case: Case, port: int) -> List[str]:
+    """The load generator's command for a case."""
+    url = f"{'https' if case.tls else 'http'}://127.0.0.1:{port}/"
+    if case.load == "h2load":
+        return measure.h2load(url, case.connections)
+    if case.load == "websocket":
+        return measure.websocket(url, case.connections)
+    return measure.wrk(url, case.connections, case.script, case.options)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
