@@ -14,7 +14,7 @@ import io
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Tuple, Union
 from urllib.parse import unquote_to_bytes
 
-from server_http.errors import ApplicationFault, ConfigurationProblem
+from server_http.errors import ApplicationFault
 from server_http.events import Header, Headers, Request
 
 
@@ -66,7 +66,6 @@ def listener_environ(
     errors: Any,
     multithread: bool,
     multiprocess: bool,
-    script_name: str = "",
     draining: Optional[Callable[[], bool]] = None,
 ) -> Environ:
     """Return the keys that all requests of a listener share.
@@ -78,7 +77,6 @@ def listener_environ(
         errors: ``wsgi.errors``, a text stream.
         multithread: whether the application may be called by several threads at once.
         multiprocess: whether another process may serve the same application.
-        script_name: the mount prefix of the whole server.
         draining: ``server.draining``: returns True once the worker is stopping, so that a long response
             can end early.
     """
@@ -93,7 +91,7 @@ def listener_environ(
         "wsgi.input_terminated": True,
         "server.draining": draining or _never,
         "SERVER_SOFTWARE": software,
-        "SCRIPT_NAME": script_name,
+        "SCRIPT_NAME": "",
     }
     if server[1] is not None:
         environ["SERVER_NAME"] = server[0]
@@ -135,9 +133,6 @@ def request_environ(connection: Environ, request: Request, client: Optional[Tupl
         request: the request, after the header policy.
         client: the client that ``connection`` was made with; only a request that names another one (a
             trusted proxy forwarded it) pays for REMOTE_ADDR.
-
-    Raises:
-        ConfigurationProblem: the path is not below the server's own mount prefix.
     """
     environ = connection.copy()
     environ["REQUEST_METHOD"] = request.method
@@ -172,15 +167,11 @@ def _set_path(environ: Environ, request: Request) -> None:
     if b"%" in path:
         path = unquote_to_bytes(path)
     text = path.decode("latin-1")
-    if request.script_name is not None:
-        environ["SCRIPT_NAME"] = request.script_name
-    prefix = environ["SCRIPT_NAME"]
+    prefix = request.script_name
     if prefix:
-        if not text.startswith(prefix) or text[len(prefix) : len(prefix) + 1] not in ("", "/"):
-            raise ConfigurationProblem(
-                f"SCRIPT_NAME: expected a path below {prefix!r}, got {text!r} (from the request)"
-            )
-        text = text[len(prefix) :]
+        environ["SCRIPT_NAME"] = prefix
+        # The header policy has refused a path that is not below its mount prefix.
+        text = text[len(prefix) :] if text.startswith(prefix) else text
     environ["PATH_INFO"] = text
 
 
@@ -278,7 +269,7 @@ class StartResponse:
                     exc_info = None  # the traceback refers to this frame
         elif self.status:
             raise ApplicationFault(
-                f"start_response: expected one call without exc_info, got a second one with {status!r} (from the application)"
+                f"start_response: expected exc_info with a second call, got none with {status!r} (from the application)"
             )
         code, reason = parse_status(status)
         encoded, length = encode_headers(headers)
@@ -327,6 +318,10 @@ class StartResponse:
     def send_trailers(self, headers: Any) -> None:
         """``server.send_trailers``: the fields that follow the body of an HTTP/2 response."""
         self._trailers, _length = encode_headers(headers)
+
+    def has_trailers(self) -> bool:
+        """Whether fields are to follow the body."""
+        return self._trailers is not None
 
     def trailers(self) -> Headers:
         """Return the fields given to ``send_trailers``."""
