@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Tuple
 
 from server_http.exchange import ResponseDefaults
-from server_http.headers import HeaderPolicy
+from server_http.headers import LOOPBACK, AddressSet, HeaderPolicy
 from server_http.limits import Limits
 
 
@@ -36,6 +36,9 @@ class HttpConfig:
         grammar: relaxations of the HTTP/1.1 grammar.
         protocols: ``"h1"`` and ``"h2"`` in the order of preference.
         http2_cleartext: ``"off"``, ``"prior-knowledge"``, ``"upgrade"`` or ``"both"``.
+        proxy_mode: ``"off"``, or the PROXY headers that are read (``server_http.proxy``).
+        proxy_allow_ips: peers that may send one.
+        uwsgi_allow_ips: peers that may speak uwsgi.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -44,3 +47,6 @@ class HttpConfig:
     grammar: Grammar = field(default_factory=Grammar)
     protocols: Tuple[str, ...] = ("h1",)
     http2_cleartext: str = "off"
+    proxy_mode: str = "off"
+    proxy_allow_ips: AddressSet = field(default_factory=lambda: AddressSet(LOOPBACK))
+    uwsgi_allow_ips: AddressSet = field(default_factory=lambda: AddressSet(LOOPBACK))

@@ -15,13 +15,27 @@ replaces it itself when a ``Handover`` is reported.
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Optional, Sequence
+import os
+from typing import Callable, List, Optional, Sequence, Union
 
+from server_core.tls import PlainHTTP, ServerTLS, TLSError, TLSSession
 from server_http.config import HttpConfig
-from server_http.engine import ConnectionInfo, Engine, Segment
-from server_http.events import Event, Handover
+from server_http.engine import ConnectionInfo, Engine, FileRegion, Segment
+from server_http.errors import ProtocolError, RequestTimeout
+from server_http.events import ConnectionEnded, Event, Handover
+from server_http.negotiate import refusal
+from server_http.proxy import ProxyReader
 
 OpenEngine = Callable[[ConnectionInfo, HttpConfig, float], Engine]
+
+CIPHERTEXT_HIGH_WATER = 128 * 1024
+"""Octets that are encrypted ahead of the peer; more stay in the engine."""
+
+FILE_PIECE = 64 * 1024
+"""Octets of a file that are read at once to be encrypted."""
+
+NOTHING: Sequence[Event] = ()
+
 
 class Opener:
     """What the connections of one listener share.
@@ -34,14 +48,16 @@ class Opener:
 
     __slots__ = ("config", "open_engine", "tls")
 
-    def __init__(self, config: HttpConfig, open_engine: OpenEngine, tls: Any = None) -> None:
+    def __init__(self, config: HttpConfig, open_engine: OpenEngine, tls: Optional[ServerTLS] = None) -> None:
         self.config = config
         self.open_engine = open_engine
         self.tls = tls
 
     def open(self, info: ConnectionInfo, now: float) -> Connection:
         """Return the connection of a socket that was just accepted."""
-        return Connection(info, self.open_engine(info, self.config, now))
+        if self.tls is None and self.config.proxy_mode == "off":
+            return Connection(info, self.open_engine(info, self.config, now))
+        return LayeredConnection(self, info, now)
 
 
 class Connection:
@@ -104,3 +120,260 @@ class Connection:
             if type(event) is Handover:
                 self.engine = event.engine
         return events
+
+
+class _Output:
+    """Octets for the socket and how many of the engine's they carry."""
+
+    __slots__ = ("carried", "octets")
+
+    def __init__(self, octets: Union[bytes, memoryview], carried: int) -> None:
+        self.octets = octets
+        self.carried = carried
+
+
+class LayeredConnection(Connection):
+    """A connection with a PROXY prefix, with TLS, or both before its engine.
+
+    ``sent`` of the engine is told octets once their ciphertext was written, so that back-pressure and
+    the send deadline stay the engine's; ``_covered`` counts those that are encrypted and not yet told.
+    """
+
+    __slots__ = ("_covered", "_deadline", "_ended", "_failure", "_opener", "_prefix", "_queue", "_queued", "_tls")
+
+    def __init__(self, opener: Opener, info: ConnectionInfo, now: float) -> None:
+        self.info = info
+        self.engine = None  # type: ignore[assignment]  # nobody gives commands before the first event
+        self.plain = False
+        self._opener = opener
+        self._ended = False
+        self._queue: List[_Output] = []
+        self._queued = 0
+        self._covered = 0
+        self._failure: Optional[Exception] = None
+        self._deadline: Optional[float] = None
+        self._prefix: Optional[ProxyReader] = None
+        self._tls: Optional[TLSSession] = None
+        config = opener.config
+        if config.proxy_mode != "off":
+            self._prefix = ProxyReader(config.proxy_mode, config.proxy_allow_ips.has(info.peer), config.limits)
+            self._deadline = now + config.limits.proxy_timeout
+        else:
+            self._start_tls(now)
+
+    # -- octets from the peer ------------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes, now: float) -> Sequence[Event]:
+        """See ``Connection.receive_data``. Before there is an engine only ``ConnectionEnded`` is reported."""
+        if self._ended:
+            return NOTHING
+        try:
+            if self._prefix is not None:
+                rest = self._read_prefix(data, now)
+                if rest is None:
+                    return NOTHING
+                data = rest
+            if self._tls is not None:
+                return self._receive_encrypted(self._tls, data, now)
+        except ProtocolError as error:
+            return self._refuse(error)
+        if self.engine is None:
+            self._open(now)
+        return self._observe(self.engine.receive_data(data, now)) if data else NOTHING
+
+    def receive_eof(self, now: float) -> Sequence[Event]:
+        """See ``Connection.receive_eof``. An end of TLS without close_notify is the same fact: HTTP
+        frames its messages, so a body that was cut short is found by the engine."""
+        if self._ended:
+            return NOTHING
+        if self.engine is None:
+            self._ended = True
+            return [ConnectionEnded(None, False)]
+        if self._tls is not None and self._tls.input_ended:
+            return NOTHING
+        return self._observe(self.engine.receive_eof(now))
+
+    def _read_prefix(self, data: bytes, now: float) -> Optional[bytes]:
+        """Feed the PROXY prefix; returns what follows it, or None while it is incomplete."""
+        assert self._prefix is not None  # noqa: S101 - the caller looked
+        rest = self._prefix.receive(data)
+        if rest is None:
+            return None
+        header = self._prefix.header
+        if header is not None:
+            self.info.proxy = header
+            if header.source is not None:
+                self.info.client = header.source
+        self._prefix = None
+        self._start_tls(now)
+        return rest
+
+    def _start_tls(self, now: float) -> None:
+        tls = self._opener.tls
+        self._deadline = None
+        if tls is not None:
+            self._tls = tls.session()
+            self._deadline = now + tls.handshake_timeout
+
+    def _receive_encrypted(self, tls: TLSSession, data: bytes, now: float) -> Sequence[Event]:
+        plaintext = tls.receive(data)
+        if self.engine is None:
+            if not tls.established:
+                return NOTHING
+            self._deadline = None
+            self.info.tls = tls.info()
+            self.info.alpn = tls.info().alpn
+            self._open(now)
+        events: Sequence[Event] = NOTHING
+        if plaintext:
+            events = self._observe(self.engine.receive_data(plaintext, now))
+        if tls.input_ended and not self._ended:
+            events = [*events, *self._observe(self.engine.receive_eof(now))]
+        return events
+
+    def _open(self, now: float) -> None:
+        opener = self._opener
+        self.engine = opener.open_engine(self.info, opener.config, now)
+        if self.info.draining:
+            self.engine.drain(now)
+        if self._tls is None:
+            self.plain = True
+
+    def _refuse(self, error: ProtocolError) -> Sequence[Event]:
+        """The peer broke a rule below the engine: say so where it can be read, and end."""
+        self._ended = True
+        if isinstance(error, PlainHTTP):
+            self._put(refusal(error.status, b"This port speaks HTTPS, the request was sent in clear.\n"))
+        elif self._tls is not None:
+            self._put(self._tls.take())  # the alert
+        elif self._opener.tls is None and self.engine is None:
+            self._put(refusal(error.status, b"The PROXY header is missing, malformed or not allowed.\n"))
+        return [ConnectionEnded(error, bool(self._queue))]
+
+    def _observe(self, events: Sequence[Event]) -> Sequence[Event]:
+        for event in events:
+            if type(event) is Handover:
+                self.engine = event.engine
+            elif type(event) is ConnectionEnded:
+                self._ended = True
+        return events
+
+    # -- octets to the peer --------------------------------------------------------------------------------------
+
+    def segments(self) -> List[Segment]:
+        """See ``Connection.segments``. With TLS these are octets only: files are read and encrypted."""
+        tls = self._tls
+        if tls is None:
+            return self.engine.segments() if self.engine is not None else [entry.octets for entry in self._queue]
+        if self._failure is None and self._queued < CIPHERTEXT_HIGH_WATER:
+            try:
+                self._encrypt(tls)
+            except (TLSError, OSError) as error:
+                self._failure = error
+        return [entry.octets for entry in self._queue]
+
+    def sent(self, n: int) -> None:
+        """See ``Connection.sent``."""
+        if self.plain:
+            self.engine.sent(n)
+            return
+        done = 0
+        self._queued -= n
+        while n:
+            entry = self._queue[0]
+            size = len(entry.octets)
+            if size > n:
+                entry.octets = memoryview(entry.octets)[n:]
+                break
+            n -= size
+            done += entry.carried
+            del self._queue[0]
+        if done:
+            self._covered -= done
+            self.engine.sent(done)
+
+    def _put(self, octets: bytes, carried: int = 0) -> None:
+        if octets:
+            self._queue.append(_Output(octets, carried))
+            self._queued += len(octets)
+
+    def _encrypt(self, tls: TLSSession) -> None:
+        """Encrypt what the engine has and is not yet covered, in bounded pieces; at the end close_notify."""
+        covered = 0
+        if tls.established:
+            waiting = self.engine.segments()
+            pieces = _beyond(waiting, self._covered) if waiting else None
+            if pieces:
+                plaintext = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                tls.write(plaintext)
+                covered = len(plaintext)
+                self._covered += covered
+            if self._ended and sum(map(len, waiting)) == self._covered:
+                tls.close()
+        self._put(tls.take(), covered)
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def advance(self, now: float) -> Sequence[Event]:
+        """See ``Connection.advance``."""
+        if self._failure is not None and not self._ended:
+            self._ended = True
+            return [ConnectionEnded(self._failure, False)]
+        return self._observe(self.engine.advance(now)) if self.engine is not None else NOTHING
+
+    def want_read(self) -> bool:
+        """See ``Connection.want_read``."""
+        return not self._ended and (self.engine is None or self.engine.want_read())
+
+    def drain(self, now: float) -> None:
+        """See ``Connection.drain``."""
+        self.info.draining = True
+        if self.engine is not None:
+            self.engine.drain(now)
+
+    def deadline(self) -> Optional[float]:
+        """See ``Connection.deadline``."""
+        return self._deadline if self.engine is None else self.engine.deadline()
+
+    def handle_timer(self, now: float) -> Sequence[Event]:
+        """See ``Connection.handle_timer``."""
+        if self.engine is not None:
+            return self._observe(self.engine.handle_timer(now))
+        if self._deadline is None or now < self._deadline or self._ended:
+            return NOTHING
+        self._ended = True
+        stage = "PROXY header" if self._prefix is not None else "TLS handshake"
+        return [ConnectionEnded(RequestTimeout(f"{stage}: expected within its deadline, got none"), False)]
+
+
+def _beyond(segments: List[Segment], skip: int) -> List[Union[bytes, bytearray, memoryview]]:
+    """Return what lies behind the first ``skip`` octets, at most about CIPHERTEXT_HIGH_WATER.
+
+    Raises OSError when a file ends before its region does.
+    """
+    pieces: List[Union[bytes, bytearray, memoryview]] = []
+    room = CIPHERTEXT_HIGH_WATER
+    for segment in segments:
+        size = len(segment)
+        if skip >= size:
+            skip -= size
+            continue
+        if isinstance(segment, FileRegion):
+            piece: Union[bytes, bytearray, memoryview] = _read_piece(segment, skip)
+            whole = len(piece) == size - skip
+        else:
+            whole = size - skip <= room
+            piece = segment if whole and not skip else memoryview(segment)[skip : skip + room]
+        pieces.append(piece)
+        room -= len(piece)
+        skip = 0
+        if not whole or room <= 0:
+            break
+    return pieces
+
+
+def _read_piece(region: FileRegion, skip: int) -> bytes:
+    octets = os.pread(region.fd, min(FILE_PIECE, region.count - skip), region.offset + skip)
+    if not octets:
+        raise OSError(f"file region: expected {region.count} octets at {region.offset}, got {skip}")
+    return octets

@@ -1,0 +1,394 @@
+"""TLS as a sans-I/O layer: ciphertext in, plaintext out, and the other way round.
+
+Owns: the contexts of a listener (certificates by SNI, re-reading them), one session's handshake and
+records, and the facts of a session that applications may see.
+Must not know: sockets, drivers, engines. No ``SSLSocket``: only ``SSLContext.wrap_bio``, so that every
+driver has the same TLS and only the holder of a connection's turn touches its SSL object.
+
+The arbiter makes one ``ServerTLS`` before it forks. Its base context, which never changes, holds the key
+of session tickets: a session made with one worker is resumed by all. Certificates are chosen in the
+SNI callback, which OpenSSL calls in every full handshake, and can therefore be replaced at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from server_core.errors import ConfigError
+from server_core.tls_facts import TLSInfo
+from server_http.errors import BadRequest, ProtocolError
+
+READ_SIZE = 16 * 1024
+"""Octets asked of OpenSSL at once: the plaintext of one record (RFC 8446 section 5.1)."""
+
+HANDSHAKE_RECORD = 0x16
+"""The first octet of every TLS connection (RFC 8446 section 5.1)."""
+
+ALPN_NAMES: Mapping[str, str] = {"h1": "http/1.1", "h2": "h2"}
+
+_MINIMUM = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
+
+ContextHook = Callable[[Any, Callable[[], ssl.SSLContext]], ssl.SSLContext]
+
+
+class TLSError(ProtocolError):
+    """The handshake or a record failed; scanners cause it all day, so it is no warning."""
+
+    log_level = "info"
+
+
+class PlainHTTP(BadRequest):
+    """Something that is no TLS, and may be HTTP, arrived on a TLS port."""
+
+    log_level = "info"
+
+
+class _CertificateFiles(NamedTuple):
+    """One certificate of the settings; ``name`` is the SNI host name, ``""`` for the default one."""
+
+    name: str
+    certfile: str
+    keyfile: Optional[str]
+
+
+class _Certificate:
+    """A loaded certificate: the context that presents it, and its text."""
+
+    __slots__ = ("context", "pem")
+
+    def __init__(self, context: ssl.SSLContext, pem: str) -> None:
+        self.context = context
+        self.pem = pem
+
+
+class _SSLObject(ssl.SSLObject):
+    """An SSL object that remembers what the client asked for and what it was given."""
+
+    server_name: Optional[str] = None
+    certificate: Optional[_Certificate] = None
+
+
+class ServerTLS:
+    """The TLS of a listener: made before the fork, shared by all of its connections.
+
+    Args:
+        settings: certfile, keyfile, ca_certs, cert_reqs, ciphers, sni_certificates, tls_minimum_version,
+            http_protocols, ssl_context and certificate_reload are read.
+
+    Attributes:
+        handshake_timeout: seconds.
+
+    Raises:
+        ConfigError: a certificate or key cannot be read or does not match.
+    """
+
+    def __init__(self, settings: Any) -> None:
+        self._settings = settings
+        self._hook: Optional[ContextHook] = settings.hook("ssl_context")
+        self._alpn = tuple(ALPN_NAMES[name] for name in settings.http_protocols) if settings.protocol == "http" else ()
+        self.handshake_timeout = float(settings.tls_handshake_timeout)
+        self._interval = float(settings.certificate_reload)
+        self._next_look: Optional[float] = None
+        self._files = _certificate_files(settings)
+        self._stamp = self._stamps()
+        self._default, self._named = self._load()
+        self._users_callback = self._default.context.sni_callback
+        self._base = self._default.context
+        self._base.sslobject_class = _SSLObject
+        self._base.sni_callback = self._choose
+        self._cipher_numbers = {entry["name"]: entry["id"] & 0xFFFF for entry in self._base.get_ciphers()}
+
+    @classmethod
+    def from_settings(cls, settings: Any) -> Optional[ServerTLS]:
+        """Return the TLS that the settings ask for, or None when they ask for none."""
+        if not settings.certfile and not settings.keyfile and not settings.sni_certificates:
+            return None
+        return cls(settings)
+
+    def session(self) -> TLSSession:
+        """Return the session of a new connection."""
+        return TLSSession(self)
+
+    def set_protocols(self, protocols: Sequence[str]) -> None:
+        """Offer only these of ``"h1"`` and ``"h2"`` by ALPN: a worker that speaks less than the settings
+        name calls it before its first connection (RFC 7301)."""
+        self._alpn = tuple(ALPN_NAMES[name] for name in protocols)
+        for certificate in (self._default, *self._named.values()):
+            certificate.context.set_alpn_protocols(list(self._alpn))
+        self._base.set_alpn_protocols(list(self._alpn))
+
+    def refresh(self, now: float) -> List[str]:
+        """Read the certificates again when ``certificate_reload`` seconds have passed and a file changed.
+
+        Connections and session tickets stay as they are; what cannot be loaded is not used.
+
+        Args:
+            now: monotonic seconds.
+
+        Returns:
+            Lines for the log.
+        """
+        if not self._interval or (self._next_look is not None and now < self._next_look):
+            return []
+        self._next_look = now + self._interval
+        stamp = self._stamps()
+        if stamp == self._stamp:
+            return []
+        try:
+            self._default, self._named = self._load()
+        except ConfigError as error:
+            return [f"Certificates changed and cannot be used, the old ones stay: {error}"]
+        self._stamp = stamp
+        return ["Certificates changed and were read again"]
+
+    def wrap(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> _SSLObject:
+        """Return the SSL object of a new session."""
+        wrapped = self._base.wrap_bio(incoming, outgoing, server_side=True)
+        assert isinstance(wrapped, _SSLObject)  # noqa: S101 - sslobject_class says so
+        return wrapped
+
+    def cipher_number(self, name: str) -> int:
+        """Return the number of a cipher suite in the IANA registry, 0 when unknown."""
+        return self._cipher_numbers.get(name, 0)
+
+    def certificate_text(self, wrapped: _SSLObject) -> str:
+        """Return the server certificate of a session (PEM)."""
+        return (wrapped.certificate or self._default).pem
+
+    # -- certificates --------------------------------------------------------------------------------------------
+
+    def _choose(self, wrapped: Any, name: Optional[str], _context: ssl.SSLContext) -> Optional[int]:
+        """Give a handshake the certificate for ``name`` (RFC 6066 section 3); then ask the user's callback."""
+        chosen = self._default
+        if name is not None and self._named:
+            lowered = name.lower()
+            wildcard = "*." + lowered.partition(".")[2]
+            chosen = self._named.get(lowered) or self._named.get(wildcard) or self._default
+        wrapped.server_name = name
+        wrapped.certificate = chosen
+        if chosen.context is not self._base:
+            wrapped.context = chosen.context
+        if self._users_callback is not None:
+            return self._users_callback(wrapped, name, chosen.context)  # type: ignore[arg-type]  # None: no SNI
+        return None
+
+    def _load(self) -> Tuple[_Certificate, Dict[str, _Certificate]]:
+        loaded = {}
+        for files in self._files:
+            context = self._default_context(files) if self._hook is None or files.name else self._hooked_context(files)
+            loaded[files.name] = _Certificate(context, _first_certificate(files.certfile))
+        return loaded.pop(""), loaded
+
+    def _hooked_context(self, files: _CertificateFiles) -> ssl.SSLContext:
+        assert self._hook is not None  # noqa: S101 - the caller looked
+        context = self._hook(self._settings, lambda: self._default_context(files))
+        if not isinstance(context, ssl.SSLContext):
+            raise ConfigError(f"ssl_context: expected an ssl.SSLContext from the hook, got {context!r}")
+        return context
+
+    def _default_context(self, files: _CertificateFiles) -> ssl.SSLContext:
+        """Make the context that the settings describe."""
+        settings = self._settings
+        try:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=settings.ca_certs)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(_unreadable("ca_certs", settings.ca_certs, error)) from None
+        context.minimum_version = _MINIMUM[settings.tls_minimum_version]
+        context.verify_mode = ssl.VerifyMode(settings.cert_reqs)
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        if settings.ciphers:
+            try:
+                context.set_ciphers(settings.ciphers)
+            except ssl.SSLError:
+                raise ConfigError(f"ciphers: expected ciphers that OpenSSL knows, got {settings.ciphers!r}") from None
+        if self._alpn:
+            context.set_alpn_protocols(list(self._alpn))
+        _load_chain(context, files)
+        return context
+
+    def _stamps(self) -> List[Tuple[int, int, int]]:
+        """What changes when a file is written again or another takes its place."""
+        paths = [path for files in self._files for path in (files.certfile, files.keyfile) if path]
+        if self._settings.ca_certs:
+            paths.append(self._settings.ca_certs)
+        stamps = []
+        for path in paths:
+            try:
+                status = os.stat(path)
+            except OSError:
+                stamps.append((0, 0, 0))
+            else:
+                stamps.append((status.st_ino, status.st_mtime_ns, status.st_size))
+        return stamps
+
+
+def _certificate_files(settings: Any) -> List[_CertificateFiles]:
+    if not settings.certfile:
+        raise ConfigError(
+            f"certfile: expected a certificate beside keyfile or sni_certificates, got {settings.certfile!r}"
+        )
+    files = [_CertificateFiles("", settings.certfile, settings.keyfile)]
+    for entry in settings.sni_certificates:
+        name, _, paths = entry.partition("=")
+        certfile, _, keyfile = paths.partition(":")
+        files.append(_CertificateFiles(name.strip().lower(), certfile, keyfile or None))
+    return files
+
+
+def _load_chain(context: ssl.SSLContext, files: _CertificateFiles) -> None:
+    setting = "sni_certificates" if files.name else "certfile"
+    for path in (files.certfile, files.keyfile):
+        if path:
+            try:
+                with open(path, "rb"):
+                    pass
+            except OSError as error:
+                raise ConfigError(_unreadable(setting if path == files.certfile else "keyfile", path, error)) from None
+
+    def refuse_password() -> str:  # OpenSSL would ask on the terminal, in a reload too
+        raise ConfigError(
+            f"keyfile: expected a key without a passphrase, got {files.keyfile or files.certfile!r} "
+            "(load it in the ssl_context hook)"
+        )
+
+    try:
+        context.load_cert_chain(files.certfile, files.keyfile, password=refuse_password)
+    except (ssl.SSLError, OSError) as error:
+        what = f"{files.certfile!r}" + (f" and {files.keyfile!r}" if files.keyfile else "")
+        raise ConfigError(
+            f"{setting}: expected a certificate and its key (PEM), got {what} ({_reason(error)})"
+        ) from None
+
+
+def _unreadable(setting: str, path: object, error: Exception) -> str:
+    return f"{setting}: expected a readable file (PEM), got {path!r} ({_reason(error)})"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "not PEM"
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+
+
+def _first_certificate(path: str) -> str:
+    with open(path, encoding="latin-1") as file:
+        match = _PEM.search(file.read())
+    return match.group() if match is not None else ""
+
+
+class TLSSession:
+    """The TLS of one connection.
+
+    Attributes:
+        established: the handshake is complete.
+        input_ended: the peer said close_notify; nothing follows.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_incoming",
+        "_info",
+        "_outgoing",
+        "_started",
+        "_tls",
+        "_wrapped",
+        "established",
+        "input_ended",
+    )
+
+    def __init__(self, tls: ServerTLS) -> None:
+        self._tls = tls
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._wrapped = tls.wrap(self._incoming, self._outgoing)
+        self._info: Optional[TLSInfo] = None
+        self._closed = False
+        self._started = False
+        self.established = False
+        self.input_ended = False
+
+    def receive(self, data: bytes) -> bytes:
+        """Take ciphertext; returns the plaintext in it.
+
+        Raises:
+            PlainHTTP: the connection does not begin with TLS but with a letter.
+            TLSError: the handshake or a record failed; ``take`` may have an alert for the peer.
+        """
+        try:
+            if not self.established:
+                self._check_start(data)
+                self._incoming.write(data)
+                self._wrapped.do_handshake()
+                self.established = True
+            else:
+                self._incoming.write(data)
+            return self._read()
+        except ssl.SSLWantReadError:
+            return b""
+        except ssl.SSLError as error:
+            raise TLSError(f"TLS: expected a valid {self._stage()}, got {error.reason or error}") from None
+
+    def write(self, data: Any) -> None:
+        """Encrypt octets; the ciphertext comes from ``take``. Raises TLSError."""
+        try:
+            self._wrapped.write(data)
+        except ssl.SSLError as error:
+            raise TLSError(f"TLS: expected to encrypt, got {error.reason or error}") from None
+
+    def take(self) -> bytes:
+        """Return the ciphertext that waits for the peer, ``b""`` for none."""
+        return self._outgoing.read() if self._outgoing.pending else b""
+
+    def close(self) -> None:
+        """Say close_notify, once (RFC 8446 section 6.1)."""
+        if self._closed or not self.established:
+            return
+        self._closed = True
+        try:
+            self._wrapped.unwrap()
+        except ssl.SSLError:
+            return  # wants the peer's close_notify, for which nobody waits; ours is written
+
+    def _check_start(self, data: bytes) -> None:
+        """Look at the first octet of the connection: clients that forget the s of https begin with a letter."""
+        if not self._started and data:
+            self._started = True
+            if data[0] != HANDSHAKE_RECORD and data[:1].isalpha():
+                raise PlainHTTP(f"TLS: expected a handshake, got {data[:16]!r} in clear")
+
+    def _stage(self) -> str:
+        return "record" if self.established else "handshake"
+
+    def _read(self) -> bytes:
+        """Decrypt every record that is complete."""
+        wrapped, incoming = self._wrapped, self._incoming
+        pieces = []
+        try:
+            while True:
+                piece = wrapped.read(READ_SIZE)
+                if not piece:
+                    self.input_ended = True
+                    break
+                pieces.append(piece)
+                if not incoming.pending and not wrapped.pending():
+                    break  # saves the exception that another read would raise
+        except ssl.SSLWantReadError:
+            pass  # the rest of a record is on its way
+        except ssl.SSLZeroReturnError:
+            self.input_ended = True
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def info(self) -> TLSInfo:
+        """Return the facts of the session; after the handshake."""
+        if self._info is None:
+            self._info = TLSInfo(
+                self._wrapped,
+                self._wrapped.server_name,
+                self._tls.cipher_number,
+                lambda: self._tls.certificate_text(self._wrapped),
+            )
+        return self._info
