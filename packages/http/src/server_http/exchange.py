@@ -17,8 +17,8 @@ from server_http.fields import FORBIDDEN_TRAILERS, is_token, is_value
 
 try:
     import cython
-except ImportError:  # at run time of an interpreted install
-    from server_http import _cython as cython  # type: ignore[no-redef, unused-ignore]  # noqa: F401
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]  # noqa: F401
 
 # -- states and commands of one exchange ---------------------------------------------------------------------------
 

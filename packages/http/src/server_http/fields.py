@@ -15,8 +15,8 @@ from server_http.errors import BadRequest
 
 try:
     import cython
-except ImportError:  # at run time of an interpreted install
-    from server_http import _cython as cython  # type: ignore[no-redef, unused-ignore]
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]
 
 #: Octets of a token: methods, field names, chunk extension names (RFC 9110 section 5.6.2).
 TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -18,6 +18,7 @@ class Limits:
     request_line: int = 8000  # 0 = none
     header_count: int = 100
     header_field: int = 8190  # one field line, name and value; 0 = none
+    head: int = 1024 * 1024  # the whole head, whatever the limits of its lines; 0 = none
     leading_empty_lines: int = 1
 
     # Bodies

@@ -1,0 +1,165 @@
+"""What waits to be written to an HTTP/1 peer, and how a response head is spelled (RFC 9112 sections 4 and 5).
+
+Owns: the queue of segments with its octet counts, and status lines, field lines and chunks as octets.
+Must not know: when anything is said (``exchange``), sockets. uwsgi answers through it as well.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List
+
+from server_http.engine import FileRegion, Segment
+from server_http.events import Headers
+from server_http.exchange import CHUNKED, REASONS, Exchange, ResponseDefaults, reason
+
+try:
+    import cython
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]  # noqa: F401
+
+#: A part of at most this size, in octets, is joined to a small part before it: head and first body part leave together.
+_JOINED = 16 * 1024
+#: What a part may already have, in octets, for another to be joined to it. The two bound the copying: linear.
+_JOINED_TO = 2 * 1024
+
+_STATUS_LINES: Dict[int, bytes] = {status: b"HTTP/1.1 %d %b\r\n" % (status, REASONS[status]) for status in REASONS}
+
+_CONNECTION_LINES = {
+    b"": b"",
+    b"close": b"Connection: close\r\n",
+    b"keep-alive": b"Connection: keep-alive\r\n",
+    b"Upgrade": b"Connection: Upgrade\r\n",
+}
+
+
+class Output:
+    """The segments of one connection in order, and how many octets they are.
+
+    Attributes:
+        pending: octets that wait.
+        written: octets that were written, since the connection began.
+    """
+
+    __slots__ = ("_segments", "pending", "written")
+
+    def __init__(self) -> None:
+        self._segments: List[Segment] = []
+        self.pending = 0
+        self.written = 0
+
+    def segments(self) -> List[Segment]:
+        """Return what waits, in order. The list is the queue itself, not to be changed."""
+        return self._segments
+
+    def add(self, data: bytes) -> None:
+        """Append octets; a small part joins the one before it."""
+        size = len(data)
+        self.pending += size
+        segments = self._segments
+        if segments and size <= _JOINED:
+            last = segments[-1]
+            if type(last) is bytes and len(last) <= _JOINED_TO:
+                segments[-1] = last + data
+                return
+        segments.append(data)
+
+    def add_chunk(self, data: bytes) -> None:
+        """Append one chunk (RFC 9112 section 7.1); ``data`` is not empty, which would end the body."""
+        size = len(data)
+        if size <= _JOINED:
+            self.add(b"%x\r\n%b\r\n" % (size, data))
+        else:
+            self.add(b"%x\r\n" % size)
+            self.add(data)
+            self.add(b"\r\n")
+
+    def add_file(self, fd: int, offset: int, count: int) -> None:
+        """Append ``count`` octets of an open file."""
+        self.pending += count
+        self._segments.append(FileRegion(fd, offset, count))
+
+    def sent(self, n: int) -> None:
+        """Take the first ``n`` octets off."""
+        self.pending -= n
+        self.written += n
+        segments = self._segments
+        if self.pending == 0:
+            segments.clear()
+            return
+        gone = 0
+        for segment in segments:
+            size = len(segment)
+            if n < size:
+                break
+            n -= size
+            gone += 1
+        del segments[:gone]
+        if n:
+            segments[0] = _behind(segments[0], n)
+
+    def clear(self) -> None:
+        """Forget what waits: it cannot be written any more."""
+        self._segments.clear()
+        self.pending = 0
+
+
+def _behind(segment: Segment, n: int) -> Segment:
+    """Return what is left of a segment behind its first ``n`` octets."""
+    if isinstance(segment, FileRegion):
+        return FileRegion(segment.fd, segment.offset + n, segment.count - n)
+    return memoryview(segment)[n:]
+
+
+def response_head(exchange: Exchange, fields: Headers, defaults: ResponseDefaults, phrase: bytes = b"") -> bytes:
+    """Spell the final head that ``exchange.respond`` admitted.
+
+    Args:
+        exchange: after ``respond``.
+        fields: what ``respond`` returned.
+        defaults: the ``Server`` and ``Date`` fields.
+        phrase: the reason phrase, ``b""`` for the usual one.
+    """
+    status = exchange.status
+    line = b"" if phrase else _STATUS_LINES.get(status, b"")
+    if not line:
+        line = b"HTTP/1.1 %d %b\r\n" % (status, phrase or reason(status))
+    parts = [line]
+    if exchange.own_server or exchange.own_date:
+        parts.append(b"" if exchange.own_server else defaults.server_line)
+        parts.append(b"" if exchange.own_date else defaults.date_line)
+    else:
+        parts.append(defaults.lines)
+    connection = exchange.connection()
+    if connection:
+        parts.append(_CONNECTION_LINES[connection])
+    if exchange.framing == CHUNKED:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    _append_lines(parts, fields)
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def informational_head(status: int, fields: Headers) -> bytes:
+    """Spell a 1xx head (RFC 9110 section 15.2)."""
+    parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d %b\r\n" % (status, reason(status))]
+    _append_lines(parts, fields)
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def trailer_section(fields: Headers) -> bytes:
+    """Spell the last chunk and the trailers behind it (RFC 9112 section 7.1.2)."""
+    if not fields:
+        return b"0\r\n\r\n"
+    parts = [b"0\r\n"]
+    _append_lines(parts, fields)
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def _append_lines(parts: List[bytes], fields: Headers) -> None:
+    for name, value in fields:
+        parts.append(name)
+        parts.append(b": ")
+        parts.append(value)
+        parts.append(b"\r\n")

@@ -1,0 +1,268 @@
+"""One HTTP/1 request head: octets to a ``Request`` (RFC 9112 sections 2, 3, 6 and 9).
+
+Owns: the request line, the forms of a target, what the protocol's own fields mean together: framing, authority,
+persistence, expectation, upgrade.
+Must not know: how octets arrive, bodies, responses, whom to trust.
+"""
+
+from __future__ import annotations
+
+from typing import List, Optional, Tuple
+
+from server_http.config import Grammar
+from server_http.errors import BadRequest, ExpectationFailed, NotImplementedByServer, UriTooLong, VersionNotSupported
+from server_http.events import Headers, Request
+from server_http.fields import check_authority, content_length, is_token, members, split_authority
+from server_http.h1.scan import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    EXPECT,
+    HOST,
+    SINGLE_KINDS,
+    TRANSFER_ENCODING,
+    UNDERSCORED,
+    UPGRADE,
+    relax,
+    scan_fields,
+)  # fmt: skip
+from server_http.headers import set_authority
+from server_http.limits import Limits
+
+_METHODS = {
+    name.encode(): name
+    for name in (
+        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PROPFIND", "PROPPATCH",
+        "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH", "PURGE",
+    )
+}  # fmt: skip
+_VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
+
+# Conventional methods (what intermediaries agree on): no lower case, no "#", 3 to 20 octets.
+_METHOD_OCTETS = range(3, 21)
+_UNCONVENTIONAL = b"abcdefghijklmnopqrstuvwxyz#"
+
+#: VCHAR without "#": a fragment is no part of a request target (RFC 9112 section 3.2).
+_TARGET = bytes(octet for octet in range(0x21, 0x7F) if octet != 0x23)
+
+#: Codings that may come before chunked; the application gets the body as it is (RFC 9112 section 7.2).
+_CODINGS = frozenset((b"gzip", b"deflate", b"compress", b"x-gzip", b"x-compress"))
+
+
+def read_head(stream: int, head: bytes, start: int, end: int, limits: Limits, grammar: Grammar) -> Tuple[Request, bool]:
+    """Read the head ``head[start:end]``.
+
+    Args:
+        stream: the number of the request on its connection.
+        head: octets, with CRLF CRLF at ``end``.
+        start: of the request line.
+        end: of the last line.
+        limits: of request line, fields and their number.
+        grammar: which relaxations are permitted.
+
+    Returns:
+        The request, of which ``content_length`` is None with a chunked body, and whether a field name contains ``_``.
+
+    Raises:
+        ProtocolError: the head is refused.
+    """
+    line_end = head.find(b"\r\n", start)
+    if limits.request_line and line_end - start > limits.request_line:
+        raise UriTooLong(f"request line: expected at most {limits.request_line} octets, got {line_end - start}")
+    request = read_request_line(stream, head[start:line_end], grammar)
+    special: List[Tuple[int, bytes]] = []
+    first = line_end + 2
+    if (grammar.permit_obsolete_folding or grammar.strip_header_spaces) and first < end:
+        head = relax(head, first, end, grammar)
+        first = 0
+        end = len(head) - 4
+    scan_fields(head, first, end, request.headers, special, limits.header_field, limits.header_count)
+    return request, _interpret(request, special)
+
+
+def read_request_line(stream: int, line: bytes, grammar: Grammar) -> Request:
+    """Read ``method SP target SP version`` (RFC 9112 section 3): exactly one space twice.
+
+    Raises:
+        BadRequest: another form.
+        VersionNotSupported: a version other than 1.x.
+    """
+    parts = line.split(b" ")
+    if len(parts) != 3:
+        raise BadRequest(f"request line: expected method, target and version, got {line[:64]!r}")
+    name, target, digits = parts
+    version = _VERSIONS.get(digits)
+    if version is None:
+        version = _version(digits, grammar)
+    method = _METHODS.get(name)
+    if method is None:
+        method = _method(name, grammar)
+    if not target or target.translate(None, _TARGET):
+        raise BadRequest(f"request target: expected visible ASCII octets without '#', got {target[:64]!r}")
+    request = Request(stream, method, target, version)
+    if target[0] == 0x2F and method != "CONNECT":  # origin-form
+        path, mark, query = target.partition(b"?")
+        if mark:
+            request.path = path
+            request.query = query
+    else:
+        _other_forms(request, target)
+    return request
+
+
+def _version(digits: bytes, grammar: Grammar) -> str:
+    """Return which of the two versions that are spoken a less usual one means (RFC 9112 section 2.3)."""
+    number = digits[5:].split(b".")
+    well_formed = digits[:5] == b"HTTP/" and len(digits) == 8 and len(number) == 2 and all(n.isdigit() for n in number)
+    if not well_formed:
+        raise BadRequest(f"HTTP version: expected HTTP/1.1 or HTTP/1.0, got {digits[:32]!r}")
+    if number[0] != b"1" and not grammar.permit_unconventional_http_version:
+        raise VersionNotSupported(f"HTTP version: expected HTTP/1.x, got {digits!r}")
+    return "1.0" if number[0] == b"0" else "1.1"
+
+
+def _method(name: bytes, grammar: Grammar) -> str:
+    if not is_token(name):
+        raise BadRequest(f"method: expected a token, got {name[:32]!r}")
+    if grammar.casefold_http_method:
+        name = name.upper()
+    if not grammar.permit_unconventional_http_method:
+        conventional = len(name) in _METHOD_OCTETS and name.translate(None, _UNCONVENTIONAL) == name
+        if not conventional:
+            raise BadRequest(f"method: expected 3 to 20 octets without lower case or '#', got {name[:32]!r}")
+    return _METHODS.get(name) or name.decode("ascii")
+
+
+def _other_forms(request: Request, target: bytes) -> None:
+    """Take authority-form, asterisk-form and absolute-form, each only where it belongs (RFC 9112 section 3.2)."""
+    method = request.method
+    if method == "CONNECT":
+        split_authority(target, port_required=True)
+        request.authority = target
+        request.path = b""
+    elif target == b"*":
+        if method != "OPTIONS":
+            raise BadRequest(f"request target: expected asterisk-form only with OPTIONS, got it with {method!r}")
+    else:
+        _absolute_form(request, target)
+
+
+def _absolute_form(request: Request, target: bytes) -> None:
+    scheme, mark, rest = target.partition(b"://")
+    if not mark or scheme.lower() not in (b"http", b"https"):
+        raise BadRequest(f"request target: expected origin-form or an http URI, got {target[:64]!r}")
+    rest, mark, request.query = rest.partition(b"?")
+    authority, slash, path = rest.partition(b"/")
+    check_authority(authority)
+    request.authority = authority
+    if slash:
+        request.path = slash + path
+    else:
+        # Of the whole server when nothing is named (RFC 9112 section 3.2.4).
+        request.path = b"*" if request.method == "OPTIONS" and not mark else b"/"
+
+
+def _interpret(request: Request, special: List[Tuple[int, bytes]]) -> bool:  # noqa: C901 - one branch for each kind
+    """Apply the protocol's own fields; returns whether a name contains ``_``."""
+    seen = 0
+    host = length = transfer = connection = upgrade = b""
+    for kind, value in special:
+        if kind & seen & SINGLE_KINDS:
+            raise BadRequest(f"header fields: expected one of its name, got a second with value {value[:64]!r}")
+        repeated = kind & seen
+        seen |= kind
+        if kind == HOST:
+            host = value
+        elif kind == CONNECTION:
+            connection = connection + b"," + value if repeated else value
+        elif kind == CONTENT_LENGTH:
+            length = value
+        elif kind == TRANSFER_ENCODING:
+            transfer = transfer + b"," + value if repeated else value
+        elif kind == UPGRADE:
+            upgrade = upgrade + b"," + value if repeated else value
+        elif kind == EXPECT:
+            _expect(request, value)
+    _authority(request, host if seen & HOST else None)
+    if seen & (CONTENT_LENGTH | TRANSFER_ENCODING):
+        _framing(request, length if seen & CONTENT_LENGTH else None, transfer if seen & TRANSFER_ENCODING else None)
+    if request.content_length == 0:
+        request.expects_continue = False
+    if seen & CONNECTION:
+        _connection(request, connection, upgrade)
+    elif request.version == "1.0":
+        request.keep_alive = False
+    return seen & UNDERSCORED != 0
+
+
+def _expect(request: Request, value: bytes) -> None:
+    """Take ``100-continue`` and nothing else (RFC 9110 section 10.1.1)."""
+    if value.lower() != b"100-continue":
+        raise ExpectationFailed(f"Expect: expected 100-continue, got {value[:64]!r}")
+    request.expects_continue = request.version == "1.1"
+
+
+def _authority(request: Request, host: Optional[bytes]) -> None:
+    """Find whom the request is for: exactly one valid Host in 1.1, and an absolute-form target overrides it
+    (RFC 9112 sections 3.2 and 3.2.2)."""
+    if host is None:
+        if request.version == "1.1":
+            raise BadRequest("Host: expected one with HTTP/1.1, got none (RFC 9112 section 3.2)")
+        if not request.authority or request.method == "CONNECT":
+            return
+    else:
+        check_authority(host)
+    if not request.authority:
+        request.authority = host or b""
+    elif request.authority != host and request.method != "CONNECT":
+        set_authority(request, request.authority)
+
+
+def _framing(request: Request, length: Optional[bytes], transfer: Optional[bytes]) -> None:
+    """Decide how long the body is (RFC 9112 section 6.3): one rule, or none at all."""
+    if request.method == "CONNECT":
+        raise BadRequest("CONNECT: expected no body (RFC 9110 section 9.3.6), got Content-Length or Transfer-Encoding")
+    if transfer is None:
+        if length is not None:
+            request.content_length = content_length(length)
+        return
+    if length is not None:
+        raise BadRequest("framing: expected Content-Length or Transfer-Encoding, got both (RFC 9112 section 6.1)")
+    if request.version == "1.0":
+        raise BadRequest("Transfer-Encoding: expected none with HTTP/1.0 (RFC 9112 section 6.1), got one")
+    _transfer_codings(request, members(transfer))
+    request.content_length = None
+
+
+def _transfer_codings(request: Request, codings: List[bytes]) -> None:
+    """Take ``chunked``, once and last, behind known codings (RFC 9112 section 6.1)."""
+    for coding in codings[:-1]:
+        if coding == b"chunked":
+            raise BadRequest(f"Transfer-Encoding: expected chunked once and last, got {codings!r}")
+    for coding in codings:
+        if coding in _CODINGS:
+            request.keep_alive = False  # a proxy that does not know the coding may see another end
+        elif coding == b"":
+            raise BadRequest(f"Transfer-Encoding: expected no empty member, got {codings!r}")
+        elif coding != b"chunked":
+            raise NotImplementedByServer(f"Transfer-Encoding: expected chunked, got {coding[:32]!r}")
+    if codings[-1] != b"chunked":
+        raise BadRequest(f"Transfer-Encoding: expected chunked last, got {codings!r}")
+
+
+def _connection(request: Request, value: bytes, upgrade: bytes) -> None:
+    """Read ``Connection`` (RFC 9112 section 9.3) and what it says of ``Upgrade`` (RFC 9110 section 7.8)."""
+    if request.version == "1.1" and value == b"keep-alive":  # what browsers send
+        return
+    options = members(value)
+    if b"close" in options or (request.version == "1.0" and b"keep-alive" not in options):
+        request.keep_alive = False
+    # A request with a body is answered as if it had not offered: what follows it would be ambiguous.
+    if upgrade and b"upgrade" in options and request.version == "1.1" and request.content_length == 0:
+        request.upgrade = upgrade.strip().lower()
+
+
+def trailer_fields(section: bytes, field_limit: int, count: int) -> Headers:
+    """Read a trailer section that ends with CRLF CRLF (RFC 9112 section 7.1.2)."""
+    fields: Headers = []
+    scan_fields(section, 0, len(section) - 4, fields, [], field_limit, count)
+    return fields
