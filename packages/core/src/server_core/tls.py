@@ -355,10 +355,12 @@ class TLSSession:
 
     def _check_start(self, data: bytes) -> None:
         """Look at the first octet of the connection: clients that forget the s of https begin with a letter."""
-        if not self._started and data:
-            self._started = True
-            if data[0] != HANDSHAKE_RECORD and data[:1].isalpha():
-                raise PlainHTTP(f"TLS: expected a handshake, got {data[:16]!r} in clear")
+        if self._started or not data:
+            return
+        self._started = True
+        if data[0] != HANDSHAKE_RECORD:
+            error = PlainHTTP if data[:1].isalpha() else TLSError
+            raise error(f"TLS: expected a handshake, got {data[:16]!r}")
 
     def _stage(self) -> str:
         return "record" if self.established else "handshake"
