@@ -1,0 +1,199 @@
+"""The client: how any process of the server calls a dirty application.
+
+Owns: ``DirtyClient``, the streams it returns, and the clients of a thread or task.
+Must not know: how a call is framed or waited for; ``calls`` and ``wire`` do.
+
+A call is a connection of its own, straight to a worker: nothing sits between, nothing can be mixed up, and
+hanging up is the cancellation.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+import time
+from types import TracebackType
+from typing import Any, AsyncIterator, Iterator, Optional, Tuple, Type
+
+from server_dirty import calls, paths
+from server_dirty.app import deadline_after
+from server_dirty.errors import DirtyAppNotFoundError, DirtyConnectionError, DirtyTimeoutError
+from server_dirty.wire import Steps, Wire, run_async, run_blocking
+
+DEFAULT_TIMEOUT = 30.0  # seconds
+MAX_STREAM_IDLE = 30.0  # seconds between two values of a stream, at the most
+
+
+class DirtyClient:
+    """Calls applications of one pool; safe to share, because it holds no connection.
+
+    Args:
+        socket_path: the directory of the pool's sockets; None takes the one of this server.
+        timeout: seconds that a call may take, waiting in the queue included; 0 or None: for ever.
+    """
+
+    def __init__(self, socket_path: Optional[str] = None, timeout: Optional[float] = DEFAULT_TIMEOUT) -> None:
+        self._directory = socket_path
+        self.timeout = timeout
+
+    def execute(self, app_path: str, action: str, *args: Any, **kwargs: Any) -> Any:
+        """Run ``action`` of ``app_path`` and return its result.
+
+        Raises:
+            DirtyTimeoutError, DirtyBusyError, DirtyConnectionError, DirtyWorkerError,
+            DirtyAppNotFoundError, DirtyAppError (which also is the class that was raised).
+        """
+        with self._begin(app_path, action, args, kwargs) as exchange:
+            return run_blocking(exchange.result(), exchange.socket, exchange.deadline)
+
+    async def execute_async(self, app_path: str, action: str, *args: Any, **kwargs: Any) -> Any:
+        """``execute`` for asyncio; cancelling the task cancels the call."""
+        with self._begin(app_path, action, args, kwargs) as exchange:
+            return await run_async(exchange.result(), exchange.socket, exchange.deadline)
+
+    def stream(self, app_path: str, action: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Run ``action`` and iterate over what it yields. Closing the iterator closes the generator
+        in the worker. A value may take ``min(30, timeout)`` seconds, all together ``timeout``."""
+        with self._begin(app_path, action, args, kwargs, stream=True) as exchange:
+            while True:
+                value = run_blocking(exchange.chunk(), exchange.socket, exchange.next_deadline())
+                if value is calls.END_OF_STREAM:
+                    return
+                yield value
+
+    async def stream_async(self, app_path: str, action: str, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        """``stream`` for asyncio."""
+        with self._begin(app_path, action, args, kwargs, stream=True) as exchange:
+            while True:
+                value = await run_async(exchange.chunk(), exchange.socket, exchange.next_deadline())
+                if value is calls.END_OF_STREAM:
+                    return
+                yield value
+
+    def connect(self) -> DirtyClient:
+        """Check that the pool is there. Raises DirtyConnectionError."""
+        directory = self._pool()
+        if not os.path.isdir(directory):
+            raise DirtyConnectionError(
+                f"dirty pool: expected a directory of sockets at {directory}, got none", {"socket_path": directory}
+            )
+        return self
+
+    async def connect_async(self) -> DirtyClient:
+        """``connect`` for asyncio."""
+        return self.connect()
+
+    def close(self) -> None:
+        """Do nothing: no connection outlives its call."""
+
+    async def close_async(self) -> None:
+        """Do nothing: no connection outlives its call."""
+
+    def __enter__(self) -> DirtyClient:
+        return self.connect()
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> DirtyClient:
+        return self.connect()
+
+    async def __aexit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+    def _pool(self) -> str:
+        return self._directory or paths.pool_directory()
+
+    def _begin(self, app_path: str, action: str, args: Tuple[Any, ...], kwargs: Any, stream: bool = False) -> _Exchange:
+        call = calls.Call(app_path, action, list(args), kwargs, self.timeout or None, stream)
+        return _Exchange(self._open(app_path), call, self.timeout)
+
+    def _open(self, app_path: str) -> Wire:
+        directory = self._pool()
+        path = paths.app_socket(directory, app_path)
+        try:
+            return calls.open_call(path, app_path)
+        except DirtyConnectionError:
+            if os.path.isdir(directory) and not os.path.exists(path):
+                raise DirtyAppNotFoundError(
+                    f"{app_path}: expected one of dirty_apps, got an application that is not served",
+                    {"app_path": app_path},
+                ) from None
+            raise
+
+
+class _Exchange:
+    """One call under way: its wire, its deadline and its steps. As a context it hangs up at the end."""
+
+    def __init__(self, wire: Wire, call: calls.Call, timeout: Optional[float]) -> None:
+        self._wire = wire
+        self._call = call
+        self._timeout = timeout
+        self._sent = False
+        self.socket = wire.socket
+        self.deadline = deadline_after(timeout)
+
+    def __enter__(self) -> _Exchange:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        self._wire.close()
+        if isinstance(error, DirtyTimeoutError) and not error.details:
+            raise DirtyTimeoutError(
+                f"{self._call.app_path}.{self._call.action}: expected an answer within {self._timeout} s, got none",
+                {"timeout": self._timeout, "app_path": self._call.app_path, "action": self._call.action},
+            ) from None
+
+    def result(self) -> Steps[Any]:
+        yield from calls.send_call(self._wire, self._call)
+        return (yield from calls.receive_result(self._wire, self._call))
+
+    def chunk(self) -> Steps[Any]:
+        if not self._sent:
+            self._sent = True
+            yield from calls.send_call(self._wire, self._call)
+        return (yield from calls.receive_chunk(self._wire, self._call))
+
+    def next_deadline(self) -> Optional[float]:
+        """Return when the next value of a stream is late, in monotonic seconds."""
+        if self.deadline is None:
+            return None
+        return min(self.deadline, time.monotonic() + MAX_STREAM_IDLE)
+
+
+_of_thread = threading.local()
+_of_context: contextvars.ContextVar[Optional[DirtyClient]] = contextvars.ContextVar("server_dirty_client", default=None)
+
+
+def get_dirty_client(timeout: float = DEFAULT_TIMEOUT) -> DirtyClient:
+    """Return the client of this thread; ``timeout`` (seconds) counts from now on."""
+    client: Optional[DirtyClient] = getattr(_of_thread, "client", None)
+    if client is None or client.timeout != timeout:
+        client = _of_thread.client = DirtyClient(timeout=timeout)
+    return client
+
+
+async def get_dirty_client_async(timeout: float = DEFAULT_TIMEOUT) -> DirtyClient:
+    """Return the client of this task's context; ``timeout`` (seconds) counts from now on."""
+    client = _of_context.get()
+    if client is None or client.timeout != timeout:
+        client = DirtyClient(timeout=timeout)
+        _of_context.set(client)
+    return client
+
+
+def close_dirty_client() -> None:
+    """Forget the client of this thread."""
+    _of_thread.__dict__.pop("client", None)
+
+
+async def close_dirty_client_async() -> None:
+    """Forget the client of this context."""
+    _of_context.set(None)

@@ -1,0 +1,261 @@
+"""Frames on a unix socket, with shared memory beside them.
+
+Owns: one end of a connection of one call (``Wire``), the memory files, the check of the peer.
+Must not know: what a call means, threads, event loops.
+
+A ``Wire`` never blocks. Its steps are generators that yield ``READ`` or ``WRITE`` whenever the socket
+is not ready; ``run_blocking`` and ``run_async`` are the two ways to wait for that, so that the logic
+of a call stands once for threads and for asyncio.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import contextlib
+import fcntl
+import mmap
+import os
+import select
+import socket
+import struct
+import tempfile
+import time
+from typing import Any, Generator, List, Optional, TypeVar
+
+from server_dirty import frames
+from server_dirty.errors import DirtyConnectionError, DirtyProtocolError, DirtyTimeoutError
+
+READ, WRITE = 1, 2
+RECEIVE_SIZE = 64 * 1024  # octets of one read
+
+T = TypeVar("T")
+Steps = Generator[int, None, T]
+
+
+class Wire:
+    """One end of the connection of one call.
+
+    Args:
+        sock: a connected unix stream socket; the wire owns it from now on.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.socket = sock
+        self._reader = frames.FrameReader()
+        self._descriptors: List[int] = []
+
+    def close(self) -> None:
+        """Close the socket and every descriptor that arrived and was not used."""
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors.clear()
+        self.socket.close()
+
+    def send(self, outgoing: frames.Outgoing) -> Steps[None]:
+        """Send a frame. Raises OSError when the peer has gone."""
+        descriptor = _memory_file(outgoing) if outgoing.shared else -1
+        try:
+            view = memoryview(outgoing.data)
+            while view:
+                try:
+                    view = view[self._send_part(view, descriptor) :]
+                    if descriptor >= 0:
+                        os.close(descriptor)
+                        descriptor = -1
+                except (BlockingIOError, InterruptedError):
+                    yield WRITE
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def _send_part(self, view: memoryview, descriptor: int) -> int:
+        if descriptor < 0:
+            return self.socket.send(view)
+        rights = array.array("i", [descriptor])
+        return self.socket.sendmsg([view], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+    def receive(self) -> Steps[Optional[frames.Frame]]:
+        """Return the next frame, or None when the peer has closed between two frames.
+
+        Raises:
+            DirtyProtocolError: what arrived is not a frame.
+            ConnectionError: the peer closed in the middle of one.
+        """
+        while True:
+            found = self._reader.next_frame()
+            if found is not None:
+                kind, payload, shared = found
+                region = self._take_region(shared) if shared else None
+                return frames.Frame(kind, frames.unpack(payload, region))
+            try:
+                data = self._receive_part()
+            except (BlockingIOError, InterruptedError):
+                yield READ
+                continue
+            if not data:
+                if self._reader.idle():
+                    return None
+                raise ConnectionResetError("the peer closed in the middle of a frame")
+            self._reader.feed(data)
+
+    def _receive_part(self) -> bytes:
+        data, ancillary, flags, _ = self.socket.recvmsg(
+            max(RECEIVE_SIZE, min(self._reader.wanted(), 1 << 20)), socket.CMSG_SPACE(4)
+        )
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                received = array.array("i")
+                received.frombytes(content[: len(content) // 4 * 4])
+                self._descriptors.extend(received)
+        if flags & socket.MSG_CTRUNC:
+            raise DirtyProtocolError("frame: expected one descriptor, got more (or the descriptor table is full)")
+        return data
+
+    def _take_region(self, size: int) -> memoryview:
+        """Map the memory file that came with a frame; it lives as long as a view of it does."""
+        if not self._descriptors:
+            raise DirtyProtocolError("frame: expected a descriptor for its shared octets, got none")
+        descriptor = self._descriptors.pop(0)
+        try:
+            if os.fstat(descriptor).st_size < size:
+                raise DirtyProtocolError(f"shared memory: expected {size} octets, got fewer")
+            # Private and writable: who writes to a page gets a copy of that page, nobody else sees it.
+            return memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY))
+        finally:
+            os.close(descriptor)
+
+    def peer_gone(self) -> bool:
+        """Whether the peer has closed its end; it never sends after its call, so any end counts."""
+        try:
+            return self.socket.recv(1, socket.MSG_PEEK) == b""
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            return True
+
+
+def _memory_file(outgoing: frames.Outgoing) -> int:
+    """Return a descriptor of a sealed memory file with the frame's buffers at their places."""
+    descriptor = _anonymous_file()
+    try:
+        os.ftruncate(descriptor, outgoing.shared)
+        for view, (offset, _) in zip(outgoing.buffers, outgoing.places):
+            _write_all(descriptor, view, offset)
+        if hasattr(fcntl, "F_ADD_SEALS"):
+            with contextlib.suppress(OSError):  # not a memory file: nothing to seal
+                fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _anonymous_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("server-dirty", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    descriptor, path = tempfile.mkstemp(prefix="server-dirty-")
+    os.unlink(path)
+    return descriptor
+
+
+def _write_all(descriptor: int, view: memoryview, offset: int) -> None:
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view = view[written:]
+        offset += written
+
+
+def check_peer(sock: socket.socket) -> None:
+    """Refuse a peer of another user (root excepted). Raises PermissionError."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return  # the socket's directory (0700) is the guard there
+    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if uid not in (0, os.geteuid()):
+        raise PermissionError(f"peer: expected user {os.geteuid()}, got {uid}")
+
+
+def connect(path: str) -> socket.socket:
+    """Return a socket connected to ``path``; raises BlockingIOError when its queue is full."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.connect(path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def run_blocking(steps: Steps[T], sock: socket.socket, deadline: Optional[float] = None) -> T:
+    """Run ``steps`` in this thread (or greenlet), waiting for the socket with poll.
+
+    Args:
+        deadline: monotonic seconds after which ``DirtyTimeoutError`` is raised, or None.
+    """
+    try:
+        wanted = next(steps)
+        while True:
+            _wait(sock, wanted, deadline)
+            wanted = next(steps)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+    finally:
+        steps.close()
+
+
+def _wait(sock: socket.socket, wanted: int, deadline: Optional[float]) -> None:
+    timeout = None if deadline is None else deadline - time.monotonic()
+    if timeout is not None and timeout <= 0:
+        raise DirtyTimeoutError("the call did not end in time")
+    if not hasattr(select, "poll"):  # macOS builds without it, and eventlet, which patches select only
+        select.select([sock] if wanted == READ else [], [sock] if wanted == WRITE else [], [], timeout)
+        return
+    poller = select.poll()
+    poller.register(sock, select.POLLIN if wanted == READ else select.POLLOUT)
+    poller.poll(None if timeout is None else max(1, int(timeout * 1000)))
+
+
+async def run_async(steps: Steps[T], sock: socket.socket, deadline: Optional[float] = None) -> T:
+    """Run ``steps`` on the running event loop. Arguments and errors as ``run_blocking``."""
+    loop = asyncio.get_running_loop()
+    try:
+        wanted = next(steps)
+        while True:
+            timeout = None if deadline is None else deadline - time.monotonic()
+            if timeout is not None and timeout <= 0:
+                raise DirtyTimeoutError("the call did not end in time")
+            await _wait_async(loop, sock.fileno(), wanted, timeout)
+            wanted = next(steps)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+    finally:
+        steps.close()
+
+
+async def _wait_async(loop: asyncio.AbstractEventLoop, descriptor: int, wanted: int, timeout: Optional[float]) -> None:
+    ready: asyncio.Future[None] = loop.create_future()
+    add, remove = (loop.add_reader, loop.remove_reader) if wanted == READ else (loop.add_writer, loop.remove_writer)
+    add(descriptor, _set_ready, ready)
+    timer = None if timeout is None else loop.call_later(timeout, _set_ready, ready)
+    try:
+        await ready
+    finally:
+        remove(descriptor)
+        if timer is not None:
+            timer.cancel()
+
+
+def _set_ready(ready: asyncio.Future[Any]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+def unreachable(path: str, error: OSError) -> DirtyConnectionError:
+    """Return the error for a pool that cannot be reached at ``path``."""
+    return DirtyConnectionError(
+        f"dirty pool: expected a listening socket at {path}, got {error.strerror or error}", {"socket_path": path}
+    )
