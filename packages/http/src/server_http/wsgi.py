@@ -17,7 +17,6 @@ from urllib.parse import unquote_to_bytes
 from server_http.errors import ApplicationFault
 from server_http.events import Header, Headers, Request
 
-
 Environ = Dict[str, Any]
 WriteCallable = Callable[[bytes], None]
 

@@ -56,7 +56,9 @@ class Spool:
     def __init__(self, budget: SpoolBudget) -> None:
         self.budget = budget
         # Unbuffered: what is written can be sent by descriptor at once.
-        self.file: Any = tempfile.TemporaryFile(buffering=0, prefix="server-", dir=budget.directory)
+        self.file: Any = tempfile.TemporaryFile(  # noqa: SIM115 - it lives as long as its stream
+            buffering=0, prefix="server-", dir=budget.directory
+        )
         self.size = 0
 
     def write(self, data: bytes) -> bool:
@@ -193,7 +195,7 @@ class StreamedBody:
 
     def abandon(self) -> int:
         """Drop what is there; return the credit to give back for it."""
-        credit = sum(part[1] for part in self._parts)
+        credit: int = sum(part[1] for part in self._parts)
         self._parts.clear()
         self._offset = 0
         return credit

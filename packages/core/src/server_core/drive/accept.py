@@ -1,0 +1,124 @@
+"""Taking connections from a listener, and leaving them to a worker that has less to do.
+
+Owns: ``Acceptor``: when a readable listener is accepted from, what a full process or system does about it, and the
+facts of a new connection.
+Must not know: what becomes of a connection.
+
+Nothing is ever refused for good: a worker that leaves a connection to others looks again after ``DECLINE_SECONDS``
+and takes it if it is still there. All workers hear of every connection (no EPOLLEXCLUSIVE: with it a declined
+connection stays with the one that declined it).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from typing import Any, List, Optional, Tuple
+
+from server_http.engine import ConnectionInfo
+
+#: How long a connection is left to other workers, in seconds.
+DECLINE_SECONDS = 0.002
+#: Connections a worker may have more than the one with the fewest before it declines.
+UNEVENNESS = 3
+#: How long nothing is accepted after the process or the system ran out of descriptors or memory.
+EXHAUSTED_SECONDS = 0.25
+#: Connections taken in a row where no other worker wants them.
+BATCH = 8
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+#: Linux hands TCP_NODELAY of a listener on to what it accepts; others do not.
+_INHERITS_NODELAY = sys.platform == "linux"
+
+Accepted = Tuple[Any, ConnectionInfo]
+
+
+class Acceptor:
+    """One listener of a worker.
+
+    Args:
+        listener: the listener (``server_core.sockets.Listener``).
+        poller: where it is registered and muted.
+        shared: whether other workers accept from the same queue.
+        log: the logger.
+
+    Attributes:
+        muted_until: when it is looked at again, monotonic seconds; 0 while it is not muted.
+    """
+
+    def __init__(self, listener: Any, poller: Any, shared: bool, log: Any) -> None:
+        self.listener = listener
+        self.fd: int = listener.fileno()
+        self.muted_until = 0.0
+        self._sock = listener.sock
+        self._family = int(self._sock.family)
+        self._is_unix = self._family == socket.AF_UNIX
+        self._nodelay = not self._is_unix and not _INHERITS_NODELAY
+        self._server = self._server_address()
+        self._poller = poller
+        self._shared = shared
+        self._log = log
+        self._declined = False
+        poller.add_listener(self.fd)
+
+    def _server_address(self) -> Tuple[str, Optional[int]]:
+        name = self._sock.getsockname()
+        if self._is_unix:
+            return (name if isinstance(name, str) else name.decode("utf-8", "replace"), None)
+        return (name[0], name[1])
+
+    def accept(self, now: float, room: int, busy: bool, own: int, fewest: int) -> List[Accepted]:
+        """The listener is readable: take connections, or leave them to others.
+
+        Args:
+            now: monotonic seconds.
+            room: connections the worker may still take.
+            busy: requests wait for this worker.
+            own: connections of this worker.
+            fewest: connections of the worker that has the fewest.
+        """
+        if room <= 0:
+            self.mute(now + EXHAUSTED_SECONDS)
+            return []
+        if self._shared and not self._declined and (busy or own > fewest + UNEVENNESS):
+            self._declined = True
+            self.mute(now + DECLINE_SECONDS)
+            return []
+        self._declined = False
+        return self.take(min(room, 1 if self._shared else BATCH), now)
+
+    def take(self, count: int, now: float) -> List[Accepted]:
+        """Accept up to ``count`` connections that wait."""
+        accepted: List[Accepted] = []
+        while len(accepted) < count:
+            try:
+                # The system's accept, without the enumerations that socket.accept() builds for each call.
+                fd, address = self._sock._accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                break
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._log.error("accept: expected a free descriptor, got %s", error.strerror)
+                    self.mute(now + EXHAUSTED_SECONDS)
+                break
+            sock = socket.socket(self._family, socket.SOCK_STREAM, 0, fileno=fd)
+            if self._nodelay:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client = None if self._is_unix else (address[0], address[1])
+            accepted.append((sock, ConnectionInfo(client, self._server)))
+        return accepted
+
+    def mute(self, until: float) -> None:
+        """Do not look at the listener before ``until``."""
+        if not self.muted_until:
+            self._poller.mute(self.fd, True)
+        self.muted_until = until
+
+    def unmute(self, now: float) -> bool:
+        """Look at the listener again if it is time; returns whether it was muted until now."""
+        if not self.muted_until or self.muted_until > now:
+            return False
+        self.muted_until = 0.0
+        self._poller.mute(self.fd, False)
+        return True

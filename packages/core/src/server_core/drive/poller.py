@@ -1,0 +1,191 @@
+"""Readiness of file descriptors, edge-triggered wherever the system can do it.
+
+Owns: the system's interface (epoll, kqueue, poll) and the meaning of ``READ``, ``WRITE`` and ``GONE``.
+Must not know: connections and listeners.
+
+A descriptor is registered once for its lifetime. A *stream* is reported when its state changes: its owner
+remembers what is ready until an operation would block, so that a request costs no registration call. A
+*listener* is reported as long as it is ready, unless it is muted.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import Any, Dict, List, Tuple
+
+READ = 1
+WRITE = 2
+#: The peer closed or the connection broke: read until the end, a short read does not mean "empty".
+GONE = 4
+
+#: Events taken from the system at a time: bounds how long the first of them waits for the last.
+MAX_EVENTS = 256
+
+Ready = List[Tuple[int, int]]
+
+_bsd: Any = select  # names that exist on the BSDs only
+
+
+class EpollPoller:
+    """Linux."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._stream_mask = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+
+    def add_stream(self, fd: int) -> None:
+        """Report changes of ``fd`` from now on, its state now included."""
+        self._epoll.register(fd, self._stream_mask)
+
+    def add_listener(self, fd: int) -> None:
+        """Report ``fd`` while something can be read."""
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def mute(self, fd: int, muted: bool) -> None:
+        """Stop or resume reporting the listener ``fd``."""
+        self._epoll.modify(fd, 0 if muted else select.EPOLLIN)
+
+    def remove(self, fd: int) -> None:
+        """Forget ``fd``, which stays open."""
+        self._epoll.unregister(fd)
+
+    def closing(self, fd: int) -> None:
+        """``fd`` is about to be closed. The system forgets it by itself."""
+
+    def rearm(self, fd: int, mask: int) -> None:
+        """Tell that ``fd`` would have blocked for ``mask``. Edge-triggered systems know."""
+
+    def wait(self, seconds: float) -> Ready:
+        """Return ``(fd, mask)`` of what is ready, waiting up to ``seconds`` (-1 = without limit)."""
+        # The flags of epoll differ from ours in READ only by chance; WRITE is 4 there and GONE 0x2018.
+        return [
+            (fd, (flags & 1) | ((flags & 4) >> 1) | (5 if flags & 0x2018 else 0))
+            for fd, flags in self._epoll.poll(seconds, MAX_EVENTS)
+        ]
+
+    def close(self) -> None:
+        """Give the system's object back."""
+        self._epoll.close()
+
+
+class KqueuePoller:
+    """macOS and the BSDs."""
+
+    def __init__(self) -> None:
+        self._kqueue = _bsd.kqueue()
+
+    def _change(self, fd: int, read: int, flags: int) -> None:
+        filters = (_bsd.KQ_FILTER_READ,) if read else (_bsd.KQ_FILTER_READ, _bsd.KQ_FILTER_WRITE)
+        self._kqueue.control([_bsd.kevent(fd, kind, flags) for kind in filters], 0, 0)
+
+    def add_stream(self, fd: int) -> None:
+        """Report changes of ``fd`` from now on, its state now included."""
+        self._change(fd, 0, _bsd.KQ_EV_ADD | _bsd.KQ_EV_CLEAR)
+
+    def add_listener(self, fd: int) -> None:
+        """Report ``fd`` while something can be read."""
+        self._change(fd, 1, _bsd.KQ_EV_ADD)
+
+    def mute(self, fd: int, muted: bool) -> None:
+        """Stop or resume reporting the listener ``fd``."""
+        self._change(fd, 1, _bsd.KQ_EV_DISABLE if muted else _bsd.KQ_EV_ENABLE)
+
+    def remove(self, fd: int) -> None:
+        """Forget ``fd``, which stays open."""
+        for read in (1, 0):
+            try:
+                self._change(fd, read, _bsd.KQ_EV_DELETE)
+            except FileNotFoundError:
+                continue
+
+    def closing(self, fd: int) -> None:
+        """``fd`` is about to be closed. The system forgets it by itself."""
+
+    def rearm(self, fd: int, mask: int) -> None:
+        """Tell that ``fd`` would have blocked for ``mask``. Edge-triggered systems know."""
+
+    def wait(self, seconds: float) -> Ready:
+        """Return ``(fd, mask)`` of what is ready, waiting up to ``seconds`` (-1 = without limit)."""
+        ready = []
+        for event in self._kqueue.control(None, MAX_EVENTS, None if seconds < 0 else seconds):
+            mask = READ if event.filter == _bsd.KQ_FILTER_READ else WRITE
+            if event.flags & _bsd.KQ_EV_EOF:
+                mask |= READ | GONE
+            ready.append((event.ident, mask))
+        return ready
+
+    def close(self) -> None:
+        """Give the system's object back."""
+        self._kqueue.close()
+
+
+class PollPoller:
+    """Any POSIX system: level-triggered ``poll``, made edge-like by reporting a state once until ``rearm``."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._streams: Dict[int, int] = {}
+
+    def add_stream(self, fd: int) -> None:
+        """Report changes of ``fd`` from now on, its state now included."""
+        self._streams[fd] = select.POLLIN | select.POLLOUT
+        self._poll.register(fd, self._streams[fd])
+
+    def add_listener(self, fd: int) -> None:
+        """Report ``fd`` while something can be read."""
+        self._poll.register(fd, select.POLLIN)
+
+    def mute(self, fd: int, muted: bool) -> None:
+        """Stop or resume reporting the listener ``fd``."""
+        self._poll.modify(fd, 0 if muted else select.POLLIN)
+
+    def remove(self, fd: int) -> None:
+        """Forget ``fd``, which stays open."""
+        self._streams.pop(fd, None)
+        self._poll.unregister(fd)
+
+    def closing(self, fd: int) -> None:
+        """``fd`` is about to be closed."""
+        if self._streams.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+
+    def rearm(self, fd: int, mask: int) -> None:
+        """Tell that ``fd`` would have blocked for ``mask``: report it again when it no longer would."""
+        wanted = self._streams.get(fd)
+        if wanted is not None:
+            wanted |= (select.POLLIN if mask & READ else 0) | (select.POLLOUT if mask & WRITE else 0)
+            self._streams[fd] = wanted
+            self._poll.register(fd, wanted)
+
+    def wait(self, seconds: float) -> Ready:
+        """Return ``(fd, mask)`` of what is ready, waiting up to ``seconds`` (-1 = without limit)."""
+        ready = []
+        for fd, flags in self._poll.poll(None if seconds < 0 else seconds * 1000):
+            mask = (READ if flags & select.POLLIN else 0) | (WRITE if flags & select.POLLOUT else 0)
+            if flags & (select.POLLHUP | select.POLLERR):
+                mask |= READ | GONE
+            if fd in self._streams:
+                self._reported(fd, flags)
+            ready.append((fd, mask))
+        return ready
+
+    def _reported(self, fd: int, flags: int) -> None:
+        if flags & (select.POLLHUP | select.POLLERR):
+            # These cannot be masked; the owner has been told, and closes.
+            self._poll.unregister(fd)
+            self._streams.pop(fd)
+        else:
+            self._streams[fd] &= ~flags
+            self._poll.register(fd, self._streams[fd])
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def make_poller() -> Any:
+    """Return the best poller of this system."""
+    if hasattr(select, "epoll"):
+        return EpollPoller()
+    if hasattr(select, "kqueue"):
+        return KqueuePoller()
+    return PollPoller()

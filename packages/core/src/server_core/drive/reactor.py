@@ -1,0 +1,372 @@
+"""The loop of the WSGI workers: one thread owns every connection; the application runs where a subclass says.
+
+Owns: waiting, accepting, timers, the once-a-second duties, the worker's bounds, draining at a stop.
+Must not know: WSGI (the gateway), protocols (the engines), what happens on one connection (``session``).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from contextlib import suppress
+from time import monotonic
+from typing import Any, Deque, Dict, List, Optional
+
+from server_core.drive.accept import Acceptor
+from server_core.drive.body import SpoolBudget
+from server_core.drive.channel import Channel
+from server_core.drive.poller import READ, make_poller
+from server_core.drive.session import CLOSED, Session
+from server_core.drive.timers import TimerWheel
+from server_core.scoreboard.layout import RECEIVED, REFUSED
+from server_http.errors import ProtocolError
+from server_http.events import StreamClosed, Warned
+
+#: Seconds between two rounds of the duties that are not a connection's: heartbeat, Date, log.
+TICK = 1.0
+
+
+class Reactor:
+    """The loop. A subclass says where requests run and how a thread of theirs waits.
+
+    Args:
+        worker: the worker, for its listeners, settings, log, heartbeat and place on the scoreboard.
+        gateway: runs the application (``drive.wsgi.Gateway``).
+        openers: for each of ``worker.sockets``, what makes its connections (``drive.connection.Opener``).
+    """
+
+    def __init__(self, worker: Any, gateway: Any, openers: List[Any]) -> None:
+        cfg = worker.cfg
+        self.worker = worker
+        self.log = worker.log
+        self.gateway = gateway
+        self.record = worker.board.record(0)
+        self.limits = openers[0].config.limits
+        self.defaults = [opener.config.defaults for opener in openers]
+        self.body_buffer: int = cfg.body_buffer
+        self.body_spool: int = cfg.body_spool
+        self.response_spool: int = cfg.response_spool
+        self.use_sendfile: bool = cfg.sendfile
+        self.worker_connections: int = cfg.worker_connections
+        self.budget = SpoolBudget(cfg.spool_total, cfg.body_dir)
+        self.poller = make_poller()
+        self.wheel = TimerWheel()
+        self.sessions: Dict[int, Session] = {}
+        shared = cfg.workers > 1 and not cfg.reuse_port
+        self.acceptors = [Acceptor(listener, self.poller, shared, self.log) for listener in worker.sockets]
+        self._openers = dict(zip((acceptor.fd for acceptor in self.acceptors), openers))
+        self._listening = {acceptor.fd: acceptor for acceptor in self.acceptors}
+        self._shared = shared
+        self._posted: Deque[Session] = deque()
+        self._asleep = False
+        self._roomless: List[Channel] = []
+        self._next_tick = 0.0
+        self._alarms = [fd for fd in (worker.wakeup[0], worker.lifeline) if fd is not None and fd >= 0]
+        for fd in self._alarms:
+            self.poller.add_listener(fd)
+
+    # The loop --------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until the worker is told to leave, then finish what is there."""
+        while self.worker.alive:
+            self.turn()
+            self.run_ready()
+        self.drain()
+        self.close()
+
+    def turn(self) -> None:
+        """Wait for something to happen and act on it, except for running requests in this thread."""
+        now = monotonic()
+        self._asleep = True
+        timeout = 0.0 if self._posted or self.has_ready() else self._timeout(now)
+        happened = self.poller.wait(timeout)
+        self._asleep = False
+        now = monotonic()
+        if now >= self._next_tick:
+            self._tick(now)
+        sessions = self.sessions
+        knocked: Optional[List[Acceptor]] = None
+        for fd, mask in happened:
+            session = sessions.get(fd)
+            if session is not None:
+                session.on_ready(mask, now)
+            elif fd in self._listening:
+                knocked = knocked or []
+                knocked.append(self._listening[fd])
+            elif fd in self._alarms:
+                self._alarm(fd)
+        if self._posted:
+            self._look_at_posted(now)
+        # After the reads: a deadline that passed while the loop was busy is not the fault of who sent in time.
+        for session in self.wheel.due(now):
+            session.on_timer(now)
+        if knocked is not None:
+            self._accept(knocked, now)
+
+    def _timeout(self, now: float) -> float:
+        until = self._next_tick
+        due = self.wheel.deadline()
+        if due is not None and due < until:
+            until = due
+        for acceptor in self.acceptors:
+            if acceptor.muted_until and acceptor.muted_until < until:
+                until = acceptor.muted_until
+        return until - now if until > now else 0.0
+
+    def _tick(self, now: float) -> None:
+        self._next_tick = now + TICK
+        epoch = time.time()
+        for defaults in self.defaults:
+            defaults.set_date(epoch)
+        self.beat(now)
+        access_log = self.gateway.access_log
+        if access_log is not None and access_log.enabled:
+            access_log.flush()
+        if self._roomless:
+            self._place_roomless(now)
+
+    def beat(self, now: float) -> None:
+        """The worker is alive."""
+        self.worker.notify()
+
+    def _alarm(self, fd: int) -> None:
+        """A signal arrived, a thread posted something, or the arbiter is gone."""
+        try:
+            if not os.read(fd, 512):
+                self.worker.alive = False
+        except BlockingIOError:
+            pass
+
+    # Sessions posted by other threads ----------------------------------------------------------------------------
+
+    def post(self, session: Session) -> None:
+        """Have the loop look at ``session``. Called by any thread."""
+        if session.queued:
+            return
+        session.queued = True
+        self._posted.append(session)
+        if self._asleep:
+            self._asleep = False
+            self.rouse()
+
+    def rouse(self) -> None:
+        """Wake the loop."""
+        with suppress(BlockingIOError):  # it is full, so the loop will wake
+            os.write(self.worker.wakeup[1], b"\0")
+
+    def _look_at_posted(self, now: float) -> None:
+        for _ in range(len(self._posted)):
+            session = self._posted.popleft()
+            session.queued = False
+            session.on_ready(0, now)
+
+    # Accepting -----------------------------------------------------------------------------------------------------
+
+    def _accept(self, acceptors: List[Acceptor], now: float) -> None:
+        board = self.worker.board
+        for acceptor in acceptors:
+            if acceptor.muted_until:
+                continue
+            own = len(self.sessions)
+            fewest = board.fewest_connections() if self._shared else own
+            busy = self.has_ready()
+            for sock, info in acceptor.accept(now, self.worker_connections - own, busy, own, fewest):
+                self._open(sock, self._openers[acceptor.fd].open(info, now), now)
+
+    def _open(self, sock: Any, connection: Any, now: float) -> None:
+        session = Session(self, sock, connection, self.make_turn())
+        self.sessions[session.fd] = session
+        self.worker.board.connections(len(self.sessions))
+        # The request is often there already; a connection that is served and closed at once is never registered.
+        session.on_ready(READ, now)
+        if session.phase != CLOSED:
+            self.poller.add_stream(session.fd)
+
+    def forget(self, session: Session) -> None:
+        """``session`` is about to close its socket."""
+        self.poller.closing(session.fd)
+        del self.sessions[session.fd]
+        self.worker.board.connections(len(self.sessions))
+
+    # What sessions report ------------------------------------------------------------------------------------------
+
+    def closed(self, channel: Channel, event: StreamClosed, now: float) -> None:
+        """The stream of ``channel`` is over."""
+        self.gateway.closed(channel, event.sent, now)
+
+    def received(self, octets: int) -> None:
+        """Octets of a request body arrived."""
+        self.record.count(RECEIVED, octets)
+
+    def refused(self, channel: Channel, status: int) -> None:
+        """A request was answered without the application."""
+        self.record.count(REFUSED)
+        request = channel.request
+        self.log.warning("Refused %s %s with %d.", request.method, request.target.decode("latin-1"), status)
+
+    def warn(self, session: Session, event: Warned) -> None:
+        """An engine has something for the log."""
+        getattr(self.log, event.level)(event.message)
+
+    def ended(self, session: Session, error: BaseException) -> None:
+        """A connection ended for an error of its peer."""
+        level = error.log_level if isinstance(error, ProtocolError) else "debug"
+        client = session.connection.info.client
+        getattr(self.log, level)("Invalid request from ip=%s: %s", client[0] if client else "unix", error)
+
+    def broke(self, session: Session, error: BaseException) -> None:
+        """A connection broke."""
+        self.log.debug("Connection broke: %s", error)
+
+    def wants_room(self, channel: Channel, now: float) -> None:
+        """The spool files of the worker are full; ``channel`` waits for room."""
+        channel.began = now
+        self._roomless.append(channel)
+
+    def _place_roomless(self, now: float) -> None:
+        waiting, self._roomless = self._roomless, []
+        for channel in waiting:
+            session = channel.session
+            session.enter()
+            try:
+                if channel.lost or channel.finished or session.place(channel):
+                    session.read_more()
+                elif now - channel.began > self.limits.body_timeout > 0:
+                    session.refuse(channel, 503, now)
+                else:
+                    self._roomless.append(channel)
+            finally:
+                session.leave()
+
+    # Draining ------------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Take what waits in the backlog, finish every request, and wait for idle clients as long as they may idle."""
+        self.worker.stopping()
+        now = monotonic()
+        until = now + self.worker.cfg.graceful_timeout
+        for acceptor in self.acceptors:
+            for sock, info in acceptor.take(max(0, self.worker_connections - len(self.sessions)), now):
+                self._open(sock, self._openers[acceptor.fd].open(info, now), now)
+            if not acceptor.muted_until:
+                self.poller.remove(acceptor.fd)
+            del self._listening[acceptor.fd]
+        self.acceptors = []
+        for session in list(self.sessions.values()):
+            session.drain(now)
+        while (self.sessions or self.has_ready()) and monotonic() < until:
+            self.turn()
+            self.run_ready()
+
+    def close(self) -> None:
+        """Close what is left."""
+        if self.sessions:
+            self.log.info("Closing %d connections that outlasted graceful_timeout.", len(self.sessions))
+        for session in list(self.sessions.values()):
+            session.close()
+        self.poller.close()
+        access_log = self.gateway.access_log
+        if access_log is not None and access_log.enabled:
+            access_log.flush()
+
+    # Where requests run ----------------------------------------------------------------------------------------------
+
+    def make_turn(self) -> Any:
+        """Return the turn of a new session: a lock, or None where one thread does everything."""
+        raise NotImplementedError
+
+    def submit(self, channel: Channel) -> None:
+        """A request is to be served."""
+        raise NotImplementedError
+
+    def streams(self, channel: Channel) -> bool:
+        """Whether the body of a request goes to the application as it arrives."""
+        raise NotImplementedError
+
+    def has_ready(self) -> bool:
+        """Whether requests wait for this worker."""
+        raise NotImplementedError
+
+    def run_ready(self) -> None:
+        """Serve requests in this thread, where that is the way."""
+        raise NotImplementedError
+
+    def wait_writable(self, channel: Channel, spools: bool) -> bool:
+        """Block the application until its stream has room; False = go on into a spool, others wait."""
+        raise NotImplementedError
+
+    def wait_readable(self, channel: Channel) -> None:
+        """Block the application until something of its body may have come."""
+        raise NotImplementedError
+
+    def wake(self, channel: Channel) -> None:
+        """Wake the application that waits in ``wait_*``."""
+        raise NotImplementedError
+
+
+class InlineReactor(Reactor):
+    """Requests run in the thread of the loop, one after another (``sync``)."""
+
+    #: How long requests run before the loop looks at its connections again.
+    ROUND_SECONDS = 0.005
+
+    def __init__(self, worker: Any, gateway: Any, openers: List[Any]) -> None:
+        super().__init__(worker, gateway, openers)
+        self._ready: Deque[Channel] = deque()
+
+    def make_turn(self) -> None:
+        """One thread does everything."""
+        return
+
+    def submit(self, channel: Channel) -> None:
+        """Run it when this turn is over."""
+        self._ready.append(channel)
+
+    def streams(self, channel: Channel) -> bool:
+        """The only thread cannot wait for a body: each is taken as a whole."""
+        return False
+
+    def has_ready(self) -> bool:
+        """Whether requests wait to be run."""
+        return bool(self._ready)
+
+    def run_ready(self) -> None:
+        """Run the requests of this turn; stop early when they take long."""
+        ready = self._ready
+        if not ready:
+            return
+        until = monotonic() + self.ROUND_SECONDS
+        while ready:
+            channel = ready.popleft()
+            if channel.lost:
+                channel.done()
+                continue
+            self.gateway.run(channel, self.record)
+            if ready and monotonic() > until:
+                return
+
+    def wait_writable(self, channel: Channel, spools: bool) -> bool:
+        """Move octets of all connections until this one has room, or another request wants the thread."""
+        while channel.full():
+            if spools and self._ready:
+                return False
+            self.turn_without_requests()
+        return True
+
+    def turn_without_requests(self) -> None:
+        """A turn in the middle of a request: the requests that become ready wait."""
+        ready, self._ready = self._ready, deque()
+        try:
+            self.turn()
+        finally:
+            ready.extend(self._ready)
+            self._ready = ready
+
+    def wait_readable(self, channel: Channel) -> None:
+        """Never called: bodies are taken as a whole."""
+        raise RuntimeError("body: expected all of it before the application runs, got a request for more")
+
+    def wake(self, channel: Channel) -> None:
+        """Nobody else could wait."""

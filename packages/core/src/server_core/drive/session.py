@@ -1,0 +1,501 @@
+"""One accepted socket: its protocol connection, its turn, and the channels of its streams.
+
+Owns: what becomes of every event of an engine, reading and flushing without blocking, and the end of a connection
+(flush, lingering close, break).
+Must not know: which loop or worker drives it, WSGI.
+
+**Ownership.** Whoever touches engine, TLS or socket holds the session's turn, a lock, from ``enter`` to ``leave``.
+A loop that finds the turn taken notes in ``missed`` what it saw and goes on; whoever leaves looks there and
+posts the session back to the loop. With one thread there is no lock and ``turn`` is None.
+"""
+
+from __future__ import annotations
+
+import socket
+from time import monotonic
+from typing import Any, Dict, Optional, Sequence
+
+from server_core.drive.body import NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, StreamedBody
+from server_core.drive.channel import Channel
+from server_core.drive.poller import GONE, READ, WRITE
+from server_core.drive.sockio import RECEIVE_OCTETS, WOULD_BLOCK, receive, transmit
+from server_http.events import (
+    BodyEnded,
+    BodyReceived,
+    ConnectionEnded,
+    Handover,
+    InputEnded,
+    RequestReceived,
+    StreamClosed,
+    StreamReset,
+    Warned,
+    Writable,
+)
+
+# Phases of a session.
+OPEN = 0
+CLOSING = 1  # no more input is taken; what is unsent goes out
+LINGERING = 2  # our side is shut down; input is discarded so that no reset destroys the answer
+BROKEN = 3  # nothing can be said or heard any more
+CLOSED = 4
+
+#: Bounds of a lingering close (RFC 9112 section 9.6).
+LINGER_SECONDS = 2.0
+LINGER_OCTETS = 65536
+#: Receives of one connection in a row before others get their turn.
+READS_PER_TURN = 4
+#: Bits of ``missed`` beside the poller's.
+LOOK = 8  # nothing happened on the socket: look at timers and phase
+
+
+class Session:
+    """One connection of one client.
+
+    Args:
+        driver: the loop it belongs to.
+        sock: the accepted socket.
+        connection: the protocol side (``drive.connection.Connection``).
+        turn: a lock, or None where one thread does everything.
+
+    Attributes:
+        layer: what octets go through: the connection, or its engine itself when nothing is between.
+        engine: what commands go to; None until the protocol is known.
+        channels: the live streams.
+        environ: the WSGI environ of the connection, made at its first request.
+        armed: the tick of the timer wheel, 0 = not armed.
+        missed: what a loop saw while another thread held the turn.
+    """
+
+    __slots__ = (
+        "armed", "channels", "connection", "driver", "engine", "environ", "fd", "gone", "high_water", "layer", "linger",
+        "linger_until", "lingered", "low_water", "missed", "phase", "queued", "readable", "served", "sock", "turn",
+        "writable",
+    )  # fmt: skip
+
+    def __init__(self, driver: Any, sock: Any, connection: Any, turn: Any) -> None:
+        self.driver = driver
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.connection = connection
+        self.layer: Any = connection
+        self.engine: Any = None
+        self.turn = turn
+        self.channels: Dict[int, Channel] = {}
+        self.environ: Any = None
+        self.armed = 0
+        self.missed = 0
+        self.readable = True
+        self.writable = True
+        self.gone = False
+        self.queued = False
+        self.phase = OPEN
+        self.linger = False
+        self.lingered = 0
+        self.linger_until = 0.0
+        self.served = 0
+        self.high_water = driver.limits.send_high_water
+        self.low_water = driver.limits.send_low_water
+        self._choose_layer()
+
+    # The turn --------------------------------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """Take the turn, waiting for it."""
+        if self.turn is not None:
+            self.turn.acquire()
+
+    def leave(self) -> None:
+        """Give the turn back, and post what the loop has to do."""
+        if self.turn is None:
+            self.settle(monotonic())
+            return
+        if self.needs_loop():
+            self.missed |= LOOK
+        self.turn.release()
+        if self.missed:
+            self.driver.post(self)
+
+    def on_ready(self, mask: int, now: float) -> None:
+        """The loop saw ``mask`` on the socket (0 = it was posted): act, unless another thread is at it."""
+        if self.turn is None:
+            self._act(mask, now)
+            return
+        self.missed |= mask
+        if not self.turn.acquire(False):
+            return
+        mask = self.missed
+        self.missed = 0
+        try:
+            self._act(mask, now)
+        finally:
+            self.turn.release()
+        if self.missed:
+            self.driver.post(self)
+
+    def on_timer(self, now: float) -> None:
+        """The wheel says that the session may be due."""
+        if self.phase == CLOSED:
+            return
+        if self.turn is not None and not self.turn.acquire(False):
+            self.driver.wheel.arm(self, now)  # the next tick
+            return
+        try:
+            self._expire(now)
+        finally:
+            if self.turn is not None:
+                self.turn.release()
+        if self.missed:
+            self.driver.post(self)
+
+    # Octets in and out, holding the turn ---------------------------------------------------------------------------
+
+    def _act(self, mask: int, now: float) -> None:
+        if mask & WRITE:
+            self.writable = True
+        if mask & READ:
+            self.readable = True
+            if mask & GONE:
+                self.gone = True
+        if self.phase == OPEN:
+            if mask & WRITE:
+                self.flush(now)
+            self.read(now)
+        elif self.phase == CLOSING:
+            self.flush(now)
+        elif self.phase == LINGERING:
+            self.discard()
+        self.settle(now)
+
+    def read(self, now: float) -> None:
+        """Take what has arrived, as long as the engine wants it."""
+        reads = 0
+        while self.readable and self.phase == OPEN and self.layer.want_read():
+            if reads == READS_PER_TURN:
+                self.missed |= LOOK
+                if self.turn is None:
+                    self.driver.post(self)
+                return
+            reads += 1
+            try:
+                data = receive(self.sock)
+            except OSError as error:
+                self.break_off(error)
+                return
+            if data is None:
+                self.readable = False
+                self.driver.poller.rearm(self.fd, READ)
+                return
+            if len(data) < RECEIVE_OCTETS and not self.gone:
+                # A short read emptied the socket; what comes later is a new edge (epoll(7)).
+                self.readable = False
+                self.driver.poller.rearm(self.fd, READ)
+            self.feed(data, now)
+
+    def read_more(self) -> None:
+        """Credit was given back by a thread of the application: go on reading where that had stopped."""
+        if self.readable:
+            self.read(monotonic())
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Give octets, or ``b""`` for their end, to the protocol, and act on what became known."""
+        if data:
+            events = self.layer.receive_data(data, now)
+        else:
+            self.readable = False
+            events = self.layer.receive_eof(now)
+        if events:
+            self.dispatch(events, now)
+        self.flush(now)
+
+    def flush(self, now: float) -> None:
+        """Write what waits, as far as the socket takes it."""
+        if not self.writable:
+            return
+        layer = self.layer
+        wrote = False
+        while True:
+            segments = layer.segments()
+            if not segments:
+                break
+            try:
+                count = transmit(self.sock, segments, self.driver.use_sendfile)
+            except OSError as error:
+                self.break_off(error)
+                return
+            if count == WOULD_BLOCK:
+                self.writable = False
+                self.driver.poller.rearm(self.fd, WRITE)
+                break
+            layer.sent(count)
+            wrote = True
+        if wrote:
+            events = layer.advance(now)
+            if events:
+                self.dispatch(events, now)
+                self.flush(now)
+
+    # Events --------------------------------------------------------------------------------------------------------
+
+    def dispatch(self, events: Sequence[Any], now: float) -> None:
+        """Act on what an engine reported."""
+        if self.engine is None:
+            self._choose_layer()
+        for event in events:
+            kind = type(event)
+            if kind is RequestReceived:
+                self._request(event, now)
+            elif kind is StreamClosed:
+                self._closed(event, now)
+            elif kind is BodyReceived:
+                self._body(event, now)
+            else:
+                _HANDLERS[kind](self, event, now)
+
+    def _writable(self, event: Writable, now: float) -> None:
+        channel = self.channels.get(event.stream)
+        if channel is not None:
+            channel.writable(now)
+
+    def _reset(self, event: StreamReset, _now: float) -> None:
+        channel = self.channels.get(event.stream)
+        if channel is not None:
+            channel.lose()
+
+    def _input_ended(self, event: InputEnded, now: float) -> None:
+        """A half-closed client is still answered: WSGI has no way to hear of it (RFC 9112 section 9.6)."""
+
+    def _warned(self, event: Warned, _now: float) -> None:
+        self.driver.warn(self, event)
+
+    def _handed_over(self, event: Handover, _now: float) -> None:
+        self.connection.engine = event.engine
+        self._choose_layer()
+
+    def _choose_layer(self) -> None:
+        self.engine = self.connection.engine
+        self.layer = self.engine if self.connection.plain and self.engine is not None else self.connection
+
+    def _request(self, event: RequestReceived, now: float) -> None:
+        stream = event.stream
+        channel = Channel(self, stream, event.request)
+        self.channels[stream] = channel
+        self.served += 1
+        driver = self.driver
+        if event.complete:
+            driver.submit(channel)
+        elif driver.streams(channel):
+            channel.body = StreamedBody()
+            driver.submit(channel)
+        else:
+            self._collect(channel, now)
+
+    def _collect(self, channel: Channel, now: float) -> None:
+        """Take the body on the application's behalf, so that a slow client holds no thread."""
+        driver = self.driver
+        length = channel.request.content_length
+        if driver.body_spool and length is not None and length > driver.body_spool:
+            self.refuse(channel, 413, now)
+            return
+        channel.body = CollectedBody(driver.body_buffer, driver.body_spool, driver.budget)
+        channel.collecting = True
+        if channel.request.expects_continue:
+            self.engine.inform(channel.stream, 100, [], now)
+
+    def _body(self, event: BodyReceived, now: float) -> None:
+        channel = self.channels.get(event.stream)
+        if channel is None or channel.finished or channel.lost:
+            self.engine.consumed(event.stream, event.credit)
+            return
+        self.driver.received(len(event.data))
+        if not channel.collecting:
+            channel.body.write(event.data, event.credit)
+            channel.readable()
+            return
+        if channel.unplaced is not None:
+            channel.unplaced.append(event.data)
+            channel.owed += event.credit
+            return
+        outcome = channel.body.write(event.data)
+        if outcome == TOO_LARGE:
+            self.engine.consumed(event.stream, event.credit)
+            self.refuse(channel, 413, now)
+        elif outcome == NO_ROOM:
+            # The credit is kept back, so the engine soon stops reading; ``place`` goes on when there is room.
+            channel.unplaced = [event.data]
+            channel.owed = event.credit
+            self.driver.wants_room(channel, now)
+        else:
+            self.engine.consumed(event.stream, event.credit)
+
+    def place(self, channel: Channel) -> bool:
+        """Try again to find room for what waits of a body; returns whether it was found."""
+        while channel.unplaced:
+            part = channel.unplaced[0]
+            if part is None:  # the end of the body had come already
+                self._complete(channel)
+            elif channel.body.write(part) != TAKEN:
+                return False
+            del channel.unplaced[0]
+        channel.unplaced = None
+        self.engine.consumed(channel.stream, channel.owed)
+        channel.owed = 0
+        return True
+
+    def _body_ended(self, event: BodyEnded, now: float) -> None:
+        channel = self.channels.get(event.stream)
+        if channel is None or channel.finished or channel.lost:
+            return
+        if channel.collecting:
+            if channel.unplaced is None:
+                self._complete(channel)
+            else:
+                channel.unplaced.append(None)
+        else:
+            channel.body.ended = True
+            channel.readable()
+
+    def _complete(self, channel: Channel) -> None:
+        channel.collecting = False
+        self.driver.submit(channel)
+
+    def refuse(self, channel: Channel, status: int, now: float) -> None:
+        """Answer without the application."""
+        channel.collecting = False
+        self.driver.refused(channel, status)
+        channel.give_up(status, now)
+        channel.done()
+
+    def _closed(self, event: StreamClosed, now: float) -> None:
+        channel = self.channels.pop(event.stream, None)
+        if channel is None:
+            return
+        if not channel.finished:
+            channel.lose()
+            if channel.collecting:
+                channel.done()
+        channel.release()
+        self.driver.closed(channel, event, now)
+
+    # The end of the connection -------------------------------------------------------------------------------------
+
+    def _ended(self, event: ConnectionEnded, now: float) -> None:
+        if self.phase == OPEN:
+            self.phase = CLOSING
+            self.linger = event.linger
+            if not self.connection.plain:
+                self.connection.close(now)
+            if event.error is not None:
+                self.driver.ended(self, event.error)
+
+    def drain(self, now: float) -> None:
+        """The worker is stopping: what is running is answered, and no more than that."""
+        self.enter()
+        try:
+            self.connection.drain(now)
+            events = self.layer.advance(now)
+            if events:
+                self.dispatch(events, now)
+            self.flush(now)
+        finally:
+            self.leave()
+
+    def settle(self, now: float) -> None:
+        """See to the timer, and to the end if it has come. In the thread of the loop only."""
+        if self.phase == BROKEN:
+            self.close()
+        elif self.phase == CLOSING:
+            self._close_when_sent(now)
+        if self.phase == OPEN or self.phase == CLOSING:
+            deadline = self.layer.deadline()
+            if deadline is not None:
+                self.driver.wheel.arm(self, deadline)
+
+    def needs_loop(self) -> bool:
+        """Whether ``settle`` has something to do that only the loop's thread may do."""
+        if self.phase != OPEN:
+            return self.phase != CLOSED
+        deadline = self.layer.deadline()
+        return deadline is not None and self.driver.wheel.earlier(self, deadline)
+
+    def _close_when_sent(self, now: float) -> None:
+        if self.layer.segments():
+            return
+        if not self.linger or self.gone:
+            self.close()
+            return
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:  # the peer was faster
+            self.close()
+            return
+        self.phase = LINGERING
+        self.linger_until = now + LINGER_SECONDS
+        self.driver.wheel.arm(self, self.linger_until)
+        self.readable = True
+        self.discard()
+
+    def discard(self) -> None:
+        """Discard input during a lingering close."""
+        while True:
+            try:
+                data = receive(self.sock)
+            except OSError:
+                data = b""
+            if data is None:
+                self.driver.poller.rearm(self.fd, READ)
+                return
+            self.lingered += len(data)
+            if not data or self.lingered > LINGER_OCTETS:
+                self.close()
+                return
+
+    def _expire(self, now: float) -> None:
+        if self.phase == LINGERING:
+            if now >= self.linger_until:
+                self.close()
+            else:
+                self.driver.wheel.arm(self, self.linger_until)
+            return
+        deadline = self.layer.deadline()
+        if deadline is not None and deadline <= now:
+            events = self.layer.handle_timer(now)
+            if events:
+                self.dispatch(events, now)
+            self.flush(now)
+        self.settle(now)
+
+    def break_off(self, error: Optional[BaseException]) -> None:
+        """The connection broke: nothing can be said or heard any more."""
+        if self.phase >= BROKEN:
+            return
+        self.phase = BROKEN
+        self.writable = False
+        self.readable = False
+        now = monotonic()
+        for channel in list(self.channels.values()):
+            self._closed(StreamClosed(channel.stream, channel.status, channel.sent), now)
+        if error is not None:
+            self.driver.broke(self, error)
+
+    def close(self) -> None:
+        """Close the socket. In the thread of the loop only."""
+        if self.phase == CLOSED:
+            return
+        self.phase = CLOSED
+        now = monotonic()
+        for channel in list(self.channels.values()):
+            self._closed(StreamClosed(channel.stream, channel.status, channel.sent), now)
+        self.driver.forget(self)
+        self.sock.close()
+
+
+#: What becomes of the rarer events.
+_HANDLERS: Dict[type, Any] = {
+    BodyEnded: Session._body_ended,
+    Writable: Session._writable,
+    StreamReset: Session._reset,
+    InputEnded: Session._input_ended,
+    Warned: Session._warned,
+    Handover: Session._handed_over,
+    ConnectionEnded: Session._ended,
+}

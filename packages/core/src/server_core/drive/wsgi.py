@@ -1,0 +1,328 @@
+"""Running a WSGI application over a channel.
+
+Owns: ``Gateway``: the environ's server half, calling the application and its iterable, ``close()``, errors, hooks,
+the access log and the scoreboard of a request.
+Must not know: sockets, loops and threads; the order of WSGI messages (``server_http.wsgi``).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from contextvars import copy_context
+from time import monotonic
+from typing import Any, Dict, List, Optional, Tuple
+
+from server_core.drive.body import StreamedBody
+from server_core.drive.channel import Channel, ClientGoneError
+from server_core.scoreboard.layout import ERRORS
+from server_core.version import __version__
+from server_http.errors import ApplicationFault, ProtocolError
+from server_http.wsgi import (
+    FileWrapper,
+    StartResponse,
+    body_input,
+    connection_environ,
+    listener_environ,
+    request_environ,
+)
+
+#: Statuses whose response has no content, so that the server declares no length for it.
+_WITHOUT_LENGTH = (204, 304)
+
+
+class ErrorStream:
+    """``wsgi.errors``: lines for the error log's own streams.
+
+    Args:
+        log: the logger; ``error_log.handlers`` are written to.
+    """
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+
+    def _streams(self) -> List[Any]:
+        error_log = getattr(self._log, "error_log", None)
+        handlers = getattr(error_log, "handlers", ())
+        return [stream for stream in (getattr(handler, "stream", None) for handler in handlers) if stream is not None]
+
+    def write(self, text: str) -> int:
+        """Write ``text`` as it is, and return its length."""
+        for stream in self._streams():
+            stream.write(text)
+            stream.flush()
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write each of ``lines``."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Everything has been written already."""
+
+
+class HookRequest:
+    """A request as the ``pre_request`` and ``post_request`` hooks of gunicorn's users expect it."""
+
+    def __init__(self, channel: Channel) -> None:
+        request = channel.request
+        self.method = request.method
+        self.uri = request.target.decode("latin-1")
+        self.path = request.path.decode("latin-1")
+        self.query = request.query.decode("latin-1")
+        self.fragment = ""
+        self.version: Tuple[int, ...] = tuple(int(part) for part in request.version.split("."))
+        if len(self.version) == 1:
+            self.version += (0,)
+        self.headers = [(n.decode("latin-1").upper(), v.decode("latin-1")) for n, v in request.headers]
+        self.scheme = request.scheme
+        self.peer_addr = channel.session.connection.info.client
+        self.remote_addr = request.client
+        self.body = (channel.environ or {}).get("wsgi.input")
+        proxy = channel.session.connection.info.proxy
+        self.proxy_protocol_info = None if proxy is None else proxy.variables()
+
+
+class HookResponse:
+    """A response as ``post_request`` expects it."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.status_code = channel.status
+        self.status = f"{channel.status} {channel.reason.decode('latin-1')}".rstrip()
+        self.headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in channel.headers]
+        self.sent = channel.sent
+        self.response_length: Optional[int] = channel.sent
+        self.headers_sent = channel.status != 0
+
+
+class Gateway:
+    """Calls one application for the requests of one worker.
+
+    Args:
+        app: the WSGI callable.
+        worker: the worker, for hooks and counting.
+        multithread: whether several requests run in this process at once.
+    """
+
+    def __init__(self, app: Any, worker: Any, multithread: bool) -> None:
+        cfg = worker.cfg
+        self.app = app
+        self.worker = worker
+        self.log = worker.log
+        self.multithread = multithread
+        self.multiprocess: bool = cfg.workers > 1
+        self.pre_request: Any = cfg.hook("pre_request")
+        self.post_request: Any = cfg.hook("post_request")
+        self.access_log: Any = getattr(worker.log, "access_log_writer", None)
+        self.logs_access: bool = self.access_log is not None and bool(self.access_log.enabled)
+        self.debug: bool = cfg.loglevel == "debug"
+        self.software = f"server/{__version__}"
+        self.errors = ErrorStream(worker.log)
+        self._listeners: Dict[Any, Dict[str, Any]] = {}
+
+    # A request -------------------------------------------------------------------------------------------------
+
+    def run(self, channel: Channel, record: Any) -> None:
+        """Serve one request, in a context of its own. Raises only what is meant to end the process.
+
+        Args:
+            channel: the application's side of the stream.
+            record: the calling thread's place on the scoreboard.
+        """
+        request = channel.request
+        began = channel.began = monotonic()
+        entry = record.begin(request.method, request.target, began)
+        try:
+            # What the application sets in context variables must not meet the next request.
+            copy_context().run(self._serve, channel, record)
+        finally:
+            channel.done()
+            record.finish(entry, channel.status, channel.sent, monotonic())
+            worker = self.worker
+            worker.nr += 1
+            if worker.nr >= worker.max_requests:
+                worker.retire_for_requests()
+
+    def _serve(self, channel: Channel, record: Any) -> None:
+        start = StartResponse(channel)
+        result: Any = None
+        try:
+            environ = self._environ(channel, start)
+            if self.pre_request is not None or self.debug:
+                self._before(channel)
+            result = self.app(environ, start)
+            self._send(channel, start, result)
+        except ClientGoneError:
+            self.log.debug("Client of %s %s is gone.", channel.request.method, channel.request.target)
+        except Exception as error:
+            self._failed(channel, record, error)
+        except BaseException:
+            channel.fail(500)
+            raise
+        finally:
+            if result is not None:
+                self._close(channel, result)
+            if self.post_request is not None:
+                self._after(channel)
+
+    def _send(self, channel: Channel, start: StartResponse, result: Any) -> None:
+        """Pass the application's iterable on; ``start`` sees to the order of things."""
+        if isinstance(result, (list, tuple)):
+            if not start.head_sent:
+                self._send_whole(channel, start, result)
+                return
+        elif isinstance(result, FileWrapper) and self._send_file(channel, start, result):
+            return
+        write = start.write
+        for data in result:
+            write(data)
+        start.send_head()
+        channel.end(start.trailers())
+
+    def _send_whole(self, channel: Channel, start: StartResponse, parts: Any) -> None:
+        """Everything is known: declare its length unless the application did (PEP 3333), and send it at once."""
+        size = 0
+        for data in parts:
+            if not isinstance(data, bytes):
+                raise ApplicationFault(f"body: expected bytes, got {type(data).__name__} (from the application)")
+            size += len(data)
+        if not start.status:
+            raise ApplicationFault("start_response: expected a call before the end, got none (from the application)")
+        if start.length is None and start.status not in _WITHOUT_LENGTH and (size or channel.request.method != "HEAD"):
+            start.set_length(size)
+        if start.has_trailers() or size > channel.session.high_water:
+            for data in parts:
+                start.write(data)
+            start.send_head()
+            channel.end(start.trailers())
+        else:
+            start.head_sent = True
+            channel.answer(start.status, start.headers, start.reason, parts)
+
+    def _send_file(self, channel: Channel, start: StartResponse, wrapper: FileWrapper) -> bool:
+        """Send a real file by its descriptor; False when it is none."""
+        found = file_region(wrapper.filelike)
+        if found is None or not start.status or start.head_sent:
+            return False
+        fd, offset, count = found
+        if start.length is None:
+            start.set_length(count)
+        elif start.length.isdigit():
+            count = min(count, int(start.length))
+        start.send_head()
+        if count and channel.request.method != "HEAD":
+            channel.send_file(fd, offset, count)
+        channel.end(start.trailers())
+        return True
+
+    def _close(self, channel: Channel, result: Any) -> None:
+        close = getattr(result, "close", None)
+        if close is None:
+            return
+        try:
+            close()
+        except Exception:
+            self.log.exception("Error closing the response of %s", channel.request.target.decode("latin-1"))
+
+    def _failed(self, channel: Channel, record: Any, error: Exception) -> None:
+        """The application, or what it said, was wrong: log it in full, tell the peer nothing of it."""
+        if channel.lost and isinstance(error, OSError):
+            self.log.debug("Client of %s %s is gone.", channel.request.method, channel.request.target)
+            return
+        record.count(ERRORS)
+        uri = channel.request.target.decode("latin-1")
+        if isinstance(error, (ApplicationFault, ProtocolError)):
+            self.log.error("Error handling request %s: %s", uri, error)
+        else:
+            self.log.error("Error handling request %s", uri, exc_info=error)
+        channel.fail(getattr(error, "status", 500) if isinstance(error, ProtocolError) else 500)
+
+    # The environ -----------------------------------------------------------------------------------------------
+
+    def _environ(self, channel: Channel, start: StartResponse) -> Dict[str, Any]:
+        session = channel.session
+        if session.environ is None:
+            session.environ = self._connection_environ(session)
+        environ = request_environ(session.environ, channel.request, session.connection.info.client)
+        body = channel.body
+        if body is None:
+            environ["wsgi.input"] = io.BytesIO()
+        elif type(body) is StreamedBody:
+            environ["wsgi.input"] = body_input(channel)
+        else:
+            environ["wsgi.input"] = body.input()
+            if channel.request.content_length is None:
+                # The whole body is here, so an application need not know how it came.
+                environ["CONTENT_LENGTH"] = str(body.size)
+        environ["wsgi.early_hints"] = start.early_hints
+        if channel.request.version == "2":
+            environ["server.send_trailers"] = environ["gunicorn.http2.send_trailers"] = start.send_trailers
+        if self.logs_access or self.post_request is not None or self.pre_request is not None:
+            channel.environ = environ
+        return environ
+
+    def _connection_environ(self, session: Any) -> Dict[str, Any]:
+        info = session.connection.info
+        listener = self._listeners.get(info.server)
+        if listener is None:
+            listener = self._listeners[info.server] = listener_environ(
+                info.server,
+                software=self.software,
+                errors=self.errors,
+                multithread=self.multithread,
+                multiprocess=self.multiprocess,
+                draining=self.draining,
+            )
+        variables: Dict[str, str] = {}
+        if info.proxy is not None:
+            variables.update(info.proxy.variables())
+        if info.tls is not None:
+            variables.update(info.tls.variables())
+        return connection_environ(listener, info.client, info.scheme, session.sock, variables)
+
+    def draining(self) -> bool:
+        """``server.draining``: the worker is stopping."""
+        return not self.worker.alive
+
+    # Hooks and logs --------------------------------------------------------------------------------------------
+
+    def _before(self, channel: Channel) -> None:
+        if self.pre_request is not None:
+            self.pre_request(self.worker, HookRequest(channel))
+        else:
+            self.log.debug("%s %s", channel.request.method, channel.request.path.decode("latin-1"))
+
+    def _after(self, channel: Channel) -> None:
+        try:
+            self.post_request(self.worker, HookRequest(channel), channel.environ, HookResponse(channel))
+        except Exception:
+            self.log.exception("Exception in post_request hook")
+
+    def closed(self, channel: Channel, sent: int, now: float) -> None:
+        """The stream is over: write its line of the access log."""
+        if self.logs_access and channel.began:
+            channel.sent = sent
+            self.access_log.write(channel.request, channel, channel.environ, now - channel.began)
+
+
+def file_region(filelike: Any) -> Optional[Tuple[int, int, int]]:
+    """Return ``(fd, offset, count)`` of what is left of a regular file, None when ``filelike`` is something else.
+
+    Only Python's own file objects count: others (gzip's, for example) have a descriptor whose octets are not
+    those that ``read`` returns.
+    """
+    filelike = getattr(filelike, "file", filelike)  # tempfile's wrapper
+    raw = getattr(filelike, "raw", filelike)
+    if not isinstance(raw, io.FileIO) or not isinstance(filelike, (io.FileIO, io.BufferedReader, io.BufferedRandom)):
+        return None
+    try:
+        fd = filelike.fileno()
+        status = os.fstat(fd)
+        offset = filelike.tell()
+    except (OSError, ValueError):  # closed, or a pipe
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return fd, offset, max(0, status.st_size - offset)

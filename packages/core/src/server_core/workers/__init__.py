@@ -1,0 +1,1 @@
+"""The WSGI worker classes of this distribution: ``sync`` and ``gthread``."""
