@@ -1,0 +1,7 @@
+cpdef bytes unmask(bytes data, Py_ssize_t start, Py_ssize_t size, bytes mask, Py_ssize_t phase)
+cpdef bytes frame(int first, bytes payload)
+
+cdef void _xor(
+    const unsigned char *source, Py_ssize_t start, unsigned char *target, Py_ssize_t size, const unsigned char *mask,
+    Py_ssize_t phase
+) noexcept
