@@ -171,7 +171,7 @@ class Reactor:
                 continue
             own = len(self.sessions)
             fewest = board.fewest_connections() if self._shared else own
-            busy = self.has_ready()
+            busy = self.is_busy()
             for sock, info in acceptor.accept(now, self.worker_connections - own, busy, own, fewest):
                 self._open(sock, self._openers[acceptor.fd].open(info, now), now)
 
@@ -286,8 +286,12 @@ class Reactor:
         raise NotImplementedError
 
     def has_ready(self) -> bool:
-        """Whether requests wait for this worker."""
+        """Whether ``run_ready`` has something to do, so that the loop must not sleep."""
         raise NotImplementedError
+
+    def is_busy(self) -> bool:
+        """Whether a new connection is better left to another worker."""
+        return self.has_ready()
 
     def run_ready(self) -> None:
         """Serve requests in this thread, where that is the way."""

@@ -1,0 +1,275 @@
+"""A pool of threads that run requests, and the reactor that feeds it (``gthread``).
+
+Owns: ``Pool``: one queue, its threads, who is woken and when; ``PooledReactor``: how a thread waits for its client.
+Must not know: WSGI, protocols.
+
+A thread serves a request to its end, the response included, and hands the connection back by giving up its turn:
+no call of the system is needed for that. Threads are woken one by one: whoever takes a request and sees another
+behind it wakes the next thread, so that a burst of short requests is served by few threads and a long one holds
+up nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from time import monotonic
+from typing import Any, Deque, Dict, List
+
+from server_core.drive.channel import Channel
+from server_core.drive.reactor import Reactor
+
+#: How long a thread sleeps at most before it looks at its stream again, in seconds.
+WAIT_SECONDS = 1.0
+
+
+class PoolThread:
+    """One thread of the pool.
+
+    Attributes:
+        signal: a lock that is held while there is nothing to tell; its release wakes the thread.
+        busy_since: when its request began, monotonic seconds; 0 while it has none.
+    """
+
+    def __init__(self, pool: Pool, index: int, record: Any) -> None:
+        self.signal = threading.Lock()
+        self.signal.acquire()
+        self.busy_since = 0.0
+        self.record = record
+        self.pool = pool
+        self.thread = threading.Thread(target=self._run, name=f"request-{index}", daemon=True)
+
+    def _run(self) -> None:
+        pool = self.pool
+        pool.own(self)
+        while True:
+            channel = pool.next(self)
+            if channel is None:
+                return
+            self.busy_since = monotonic()
+            try:
+                pool.serve(channel, self.record)
+            finally:
+                self.busy_since = 0.0
+
+    def wake(self) -> None:
+        """Wake the thread; several calls before it wakes are one."""
+        try:
+            self.signal.release()
+        except RuntimeError:  # released already
+            return
+
+
+class Pool:
+    """Threads and their queue.
+
+    Args:
+        gateway: runs a request.
+        board: the worker's place on the scoreboard; each thread has a record of its own.
+        threads: how many.
+        log: the logger.
+
+    Attributes:
+        jobs: requests that wait for a thread.
+    """
+
+    def __init__(self, gateway: Any, board: Any, threads: int, log: Any) -> None:
+        self.jobs: Deque[Channel] = deque()
+        self._gateway = gateway
+        self._log = log
+        self._idle: List[PoolThread] = []
+        self._spooling: Dict[Channel, PoolThread] = {}  # they could go on into a spool if others wait
+        self._local = threading.local()
+        self._stopping = False
+        # Record 0 is the loop's.
+        self.threads = [PoolThread(self, index, board.record(index + 1)) for index in range(threads)]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self.threads:
+            thread.thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """Let the threads end; wait up to ``seconds`` for those that are in a request."""
+        self._stopping = True
+        until = monotonic() + seconds
+        for thread in self.threads:
+            thread.wake()
+        for thread in self.threads:
+            thread.thread.join(max(0.0, until - monotonic()))
+
+    # The queue. Every step is one operation that the interpreter does at once, so that no lock is needed: a thread
+    # first says that it is idle and then looks once more; whoever submits first adds and then looks for the idle.
+
+    def submit(self, channel: Channel) -> None:
+        """Queue a request; a thread takes it as soon as one is free."""
+        self.jobs.append(channel)
+        self.wake_one()
+
+    def wake_one(self) -> None:
+        """Wake an idle thread; without one, have a thread that waits for its reader go on into a spool."""
+        try:
+            self._idle.pop().wake()
+        except IndexError:
+            if self._spooling:
+                self._rouse_spooling()
+
+    def _rouse_spooling(self) -> None:
+        try:
+            _channel, thread = self._spooling.popitem()
+        except KeyError:
+            return
+        thread.wake()
+
+    def next(self, thread: PoolThread) -> Any:
+        """Return the next request for ``thread``, waiting for it; None at the end."""
+        jobs = self.jobs
+        while not self._stopping:
+            try:
+                channel = jobs.popleft()
+            except IndexError:
+                self._sleep(thread)
+                continue
+            if jobs and self._idle:
+                self.wake_one()
+            return channel
+        return None
+
+    def _sleep(self, thread: PoolThread) -> None:
+        self._idle.append(thread)
+        if self.jobs or self._stopping:
+            try:
+                self._idle.remove(thread)
+            except ValueError:
+                pass  # somebody is about to wake it
+            else:
+                return
+        thread.signal.acquire()
+
+    def serve(self, channel: Channel, record: Any) -> None:
+        """Run one request; nothing that an application raises ends a thread."""
+        if channel.lost:
+            channel.done()
+            return
+        try:
+            self._gateway.run(channel, record)
+        except BaseException as error:  # SystemExit of an application is not meant for the server
+            self._log.error("Error handling request %s", channel.request.target.decode("latin-1"), exc_info=error)
+
+    # Threads that wait in the middle of a request --------------------------------------------------------------------
+
+    def own(self, thread: PoolThread) -> None:
+        """Called by each thread when it begins."""
+        self._local.thread = thread
+
+    def current(self) -> PoolThread:
+        """Return the calling thread."""
+        thread: PoolThread = self._local.thread
+        return thread
+
+    def pressed(self) -> bool:
+        """Whether requests wait and no thread is free."""
+        return bool(self.jobs) and not self._idle
+
+    def sleep_with(self, channel: Channel, spools: bool) -> None:
+        """Block the calling thread until ``channel`` is woken or the pool needs the thread."""
+        thread: PoolThread = channel.waiter
+        if spools:
+            self._spooling[channel] = thread
+            if self.pressed():
+                self._spooling.pop(channel, None)
+                return
+        thread.signal.acquire(timeout=WAIT_SECONDS)
+        self._spooling.pop(channel, None)
+
+    def stuck(self, now: float, seconds: float) -> bool:
+        """Whether no thread is free and one has been at its request for longer than ``seconds``."""
+        if not seconds or self._idle:
+            return False
+        return any(thread.busy_since and now - thread.busy_since > seconds for thread in self.threads)
+
+
+class PooledReactor(Reactor):
+    """Requests run in the threads of a pool (``gthread``)."""
+
+    def __init__(self, worker: Any, gateway: Any, openers: List[Any]) -> None:
+        super().__init__(worker, gateway, openers)
+        self._timeout_seconds: float = worker.cfg.timeout
+        self._streaming: Dict[Channel, None] = {}
+        # One thread stays free of requests whose client decides how long they take.
+        self._streaming_max: int = worker.cfg.threads - 1
+        self.pool = Pool(gateway, worker.board, worker.cfg.threads, worker.log)
+        self.pool.start()
+
+    def make_turn(self) -> Any:
+        """Return a lock: threads and loop take turns at a connection. It is entered again by whoever holds it."""
+        return threading.RLock()
+
+    def submit(self, channel: Channel) -> None:
+        """Hand the request to the pool."""
+        self.pool.submit(channel)
+
+    def streams(self, channel: Channel) -> bool:
+        """Stream bodies that are large or of unknown length, while enough threads are left for others."""
+        length = channel.request.content_length
+        if length is not None and length <= self.body_buffer:
+            return False
+        if len(self._streaming) >= self._streaming_max:
+            return False
+        self._streaming[channel] = None
+        return True
+
+    def closed(self, channel: Channel, event: Any, now: float) -> None:
+        """The stream of ``channel`` is over."""
+        if self._streaming:
+            self._streaming.pop(channel, None)
+        super().closed(channel, event, now)
+
+    def has_ready(self) -> bool:
+        """Nothing runs in the thread of the loop, which therefore never hurries."""
+        return False
+
+    def is_busy(self) -> bool:
+        """Whether requests wait for a thread."""
+        return self.pool.pressed()
+
+    def run_ready(self) -> None:
+        """Nothing runs in the thread of the loop."""
+
+    def beat(self, now: float) -> None:
+        """The worker is alive, unless all of its threads hang."""
+        if not self.pool.stuck(now, self._timeout_seconds):
+            super().beat(now)
+
+    def wait_writable(self, channel: Channel, spools: bool) -> bool:
+        """Block the calling thread until the stream has room; False = go on into a spool, others wait."""
+        pool = self.pool
+        channel.waiter = pool.current()
+        try:
+            while channel.full():
+                if spools and pool.pressed():
+                    return False
+                pool.sleep_with(channel, spools)
+        finally:
+            channel.waiter = None
+        return True
+
+    def wait_readable(self, channel: Channel) -> None:
+        """Block the calling thread until something of its body may have come."""
+        channel.waiter = self.pool.current()
+        try:
+            if not (channel.body.ready() or channel.lost):
+                self.pool.sleep_with(channel, False)
+        finally:
+            channel.waiter = None
+
+    def wake(self, channel: Channel) -> None:
+        """Wake the thread that waits for ``channel``."""
+        waiter = channel.waiter
+        if waiter is not None:
+            waiter.wake()
+
+    def close(self) -> None:
+        """Let the threads end, then close what is left."""
+        super().close()
+        self.pool.stop(0.0)
