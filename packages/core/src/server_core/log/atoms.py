@@ -1,0 +1,284 @@
+"""The atoms of access log formats, and formats compiled to functions.
+
+Owns: what each ``%(x)s`` means, escaping, and ``compile_format``.
+Must not know: where lines go.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import time
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+
+# (request, response, environ, seconds) -> value. Requests are server_http.events.Request.
+Getter = Callable[[Any, Any, Optional[Mapping[str, Any]], float], Any]
+
+MISSING = "-"
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_ATOM = re.compile(r"%\((?P<name>\{[^}]*\}[ioe]|[^)]*)\)(?P<how>[-#0 +]*\d*(?:\.\d+)?)(?P<type>[diouxXeEfFgGcrsa])")
+_UNSAFE = re.compile(r'[^\x20-\x7e]|["\\]')
+
+
+class SafeAtoms(Dict[str, Any]):
+    """A dict of atoms: strings are escaped, ``{name}i/o/e`` are found in any case, others are ``-``."""
+
+    def __init__(self, atoms: Mapping[str, Any]) -> None:
+        super().__init__()
+        for key, value in atoms.items():
+            self[key] = escape(value) if isinstance(value, str) else value
+
+    def __getitem__(self, key: str) -> Any:
+        if key.startswith("{"):
+            key = key.lower()
+        return super().__getitem__(key) if key in self else MISSING
+
+
+def escape(text: str) -> str:
+    """Return ``text`` fit to stand between quotes in a line: quotes and backslashes behind a
+    backslash, everything but printable ASCII as ``\\xHH`` of its octets."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    return _UNSAFE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    character = match.group()
+    if character in '"\\':
+        return "\\" + character
+    try:
+        octets = character.encode("latin-1")
+    except UnicodeEncodeError:
+        octets = character.encode("utf-8", "surrogatepass")
+    return "".join(f"\\x{octet:02x}" for octet in octets)
+
+
+def text_of(value: bytes) -> str:
+    """Return octets from the wire as escaped text."""
+    return escape(value.decode("latin-1"))
+
+
+class LocalTime:
+    """The time of a line, made once a second."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._second = -1
+        self._text = ""
+
+    def __call__(self, *_: Any) -> str:
+        """Return ``[dd/Mon/YYYY:HH:MM:SS +zzzz]``, months in English whatever the locale."""
+        second = int(self._clock())
+        if second != self._second:
+            self._second = second
+            self._text = format_time(second)
+        return self._text
+
+
+def format_time(second: int) -> str:
+    """Return the Common Log Format time of an epoch second, in local time."""
+    local = time.localtime(second)
+    minutes = (local.tm_gmtoff or 0) // 60
+    sign = "-" if minutes < 0 else "+"
+    minutes = abs(minutes)
+    return (
+        f"[{local.tm_mday:02d}/{_MONTHS[local.tm_mon - 1]}/{local.tm_year}:{local.tm_hour:02d}:{local.tm_min:02d}:"
+        f"{local.tm_sec:02d} {sign}{minutes // 60:02d}{minutes % 60:02d}]"
+    )
+
+
+# --- one getter for each atom -----------------------------------------------------------------------
+
+
+def _nothing(_request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+    return MISSING
+
+
+def _client(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+    client = request.client
+    return client[0] if client else MISSING
+
+
+def _user(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+    value = request.header(b"authorization")
+    return MISSING if value is None else basic_user(value)
+
+
+def _request_line(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+    return escape(f"{request.method} {request.target.decode('latin-1')} HTTP/{request.version}")
+
+
+def _method(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+    return escape(request.method)
+
+
+def _path(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+    return text_of(request.path)
+
+
+def _query(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+    return text_of(request.query)
+
+
+def _protocol(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+    return "HTTP/" + str(request.version)
+
+
+def _status(_request: Any, response: Any, _environ: Any, _seconds: float) -> int:
+    return response.status  # type: ignore[no-any-return]
+
+
+def _length(_request: Any, response: Any, _environ: Any, _seconds: float) -> int:
+    return response.sent  # type: ignore[no-any-return]
+
+
+def _length_or_dash(_request: Any, response: Any, _environ: Any, _seconds: float) -> Any:
+    return response.sent or MISSING
+
+
+def _referer(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+    value = request.header(b"referer")
+    return MISSING if value is None else text_of(value)
+
+
+def _agent(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+    value = request.header(b"user-agent")
+    return MISSING if value is None else text_of(value)
+
+
+def _whole_seconds(_request: Any, _response: Any, _environ: Any, seconds: float) -> int:
+    return int(seconds)
+
+
+def _milliseconds(_request: Any, _response: Any, _environ: Any, seconds: float) -> int:
+    return int(seconds * 1e3)
+
+
+def _microseconds(_request: Any, _response: Any, _environ: Any, seconds: float) -> int:
+    return int(seconds * 1e6)
+
+
+def _decimal_seconds(_request: Any, _response: Any, _environ: Any, seconds: float) -> str:
+    return "%.6f" % seconds  # noqa: UP031  # the quickest of the ways
+
+
+def _process(_request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+    return f"<{os.getpid()}>"
+
+
+ATOMS: Dict[str, Getter] = {
+    "h": _client,
+    "l": _nothing,
+    "u": _user,
+    "r": _request_line,
+    "m": _method,
+    "U": _path,
+    "q": _query,
+    "H": _protocol,
+    "s": _status,
+    "B": _length,
+    "b": _length_or_dash,
+    "f": _referer,
+    "a": _agent,
+    "T": _whole_seconds,
+    "M": _milliseconds,
+    "D": _microseconds,
+    "L": _decimal_seconds,
+    "p": _process,
+}  # and "t", which holds a cache of its own
+
+
+def _request_field(name: str) -> Getter:
+    key = name.lower().encode("latin-1", "replace")
+
+    def get(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+        value = request.header(key)
+        return MISSING if value is None else text_of(value)
+
+    return get
+
+
+def _response_field(name: str) -> Getter:
+    key = name.lower().encode("latin-1", "replace")
+
+    def get(_request: Any, response: Any, _environ: Any, _seconds: float) -> str:
+        for field, value in response.headers:
+            if field.lower() == key:
+                return text_of(value)
+        return MISSING
+
+    return get
+
+
+def _environ_variable(name: str) -> Getter:
+    def get(_request: Any, _response: Any, environ: Optional[Mapping[str, Any]], _seconds: float) -> str:
+        value = _variable(environ, name)
+        return MISSING if value is None else escape(str(value))
+
+    return get
+
+
+def _variable(environ: Optional[Mapping[str, Any]], name: str) -> Any:
+    """Return a variable of the environ, by its own name or else in any case."""
+    if environ is None:
+        return None
+    if name in environ:
+        return environ[name]
+    lower = name.lower()
+    return next((value for key, value in environ.items() if key.lower() == lower), None)
+
+
+def basic_user(authorization: bytes) -> str:
+    """Return the user name of an ``Authorization: Basic`` value (RFC 7617), or ``-``."""
+    scheme, _, credentials = authorization.partition(b" ")
+    if scheme.lower() != b"basic":
+        return MISSING
+    try:
+        user = base64.b64decode(credentials.strip(), validate=True).partition(b":")[0]
+    except binascii.Error:
+        return MISSING
+    return text_of(user) or MISSING
+
+
+def getter(name: str, clock: Callable[[], float] = time.time) -> Getter:
+    """Return the function of one atom; an unknown atom is always ``-``."""
+    if name == "t":
+        return LocalTime(clock)
+    if name.startswith("{") and "}" in name:
+        inner, _, kind = name[1:].rpartition("}")
+        return {"i": _request_field, "o": _response_field, "e": _environ_variable}.get(kind, _unknown)(inner)
+    return ATOMS.get(name, _nothing)
+
+
+def _unknown(_name: str) -> Getter:
+    return _nothing
+
+
+def compile_format(text: str, clock: Callable[[], float] = time.time) -> Tuple[str, List[Getter]]:
+    """Return a ``%`` template and the getters of its values, in order.
+
+    Args:
+        text: a format such as ``%(h)s "%(r)s" %(s)s``; each conversion may have a width and a type.
+
+    Raises:
+        ValueError: the text is no format.
+    """
+    getters: List[Getter] = []
+    parts: List[str] = []
+    end = 0
+    for match in _ATOM.finditer(text):
+        parts.append(_literal(text[end : match.start()]))
+        parts.append("%" + match["how"] + match["type"])
+        getters.append(getter(match["name"], clock))
+        end = match.end()
+    parts.append(_literal(text[end:]))
+    return "".join(parts), getters
+
+
+def _literal(text: str) -> str:
+    """Return the text between atoms; a percent sign in it must be doubled."""
+    if "%" in text.replace("%%", ""):
+        raise ValueError(f"expected %% or %(name)s, got {text!r}")
+    return text

@@ -1,0 +1,413 @@
+"""The logger of the server: what goes where, and gunicorn's logger API.
+
+Owns: handlers of the loggers ``gunicorn.error`` and ``gunicorn.access`` (frameworks and logging configs
+know them by these names), files of logging configuration, reopening, captured output.
+Must not know: what is logged. Lines of requests are made in ``log.access``.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import logging.config
+import os
+import sys
+import threading
+import time
+import traceback
+from typing import Any, Dict, List, Optional
+
+from server_core.errors import ConfigError
+from server_core.log import syslogging
+from server_core.log.access import AccessLog, Line, TextAccess, quiet
+from server_core.log.atoms import MISSING, SafeAtoms, basic_user, format_time
+from server_core.log.jsonlines import JsonAccess, JsonFormatter
+from server_core.log.sink import FileSink, LineStream, Sink, standard_sink
+from server_core.log.wsgierrors import WsgiErrors
+
+ERROR_FORMAT = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
+DATE_FORMAT = "[%Y-%m-%d %H:%M:%S %z]"
+ACCESS_FORMAT = "%(message)s"
+SYSLOG_FORMAT = "[%(process)d] %(message)s"
+
+LEVELS = {
+    "critical": logging.CRITICAL,
+    "error": logging.ERROR,
+    "warning": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+}
+
+CONFIG_DEFAULTS: Dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "root": {"level": "INFO", "handlers": ["console"]},
+    "loggers": {
+        "gunicorn.error": {
+            "level": "INFO", "handlers": ["error_console"], "propagate": True, "qualname": "gunicorn.error",
+        },
+        "gunicorn.access": {
+            "level": "INFO", "handlers": ["console"], "propagate": True, "qualname": "gunicorn.access",
+        },
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stdout"},
+        "error_console": {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"},
+    },
+    "formatters": {
+        "generic": {"format": ERROR_FORMAT, "datefmt": DATE_FORMAT, "class": "logging.Formatter"},
+    },
+}  # fmt: skip
+
+
+class Logger:
+    """Both logs of the server.
+
+    Subclasses may override ``setup``, ``access``, ``atoms`` or ``now``, as for gunicorn.
+
+    Args:
+        cfg: the settings.
+
+    Attributes:
+        error_log, access_log: Python's loggers.
+        access_log_writer: what drivers give finished requests to.
+        wsgi_errors: the stream for ``wsgi.errors``.
+    """
+
+    def __init__(self, cfg: Any) -> None:
+        self.error_log = logging.getLogger("gunicorn.error")
+        self.error_log.propagate = False
+        self.access_log = logging.getLogger("gunicorn.access")
+        self.access_log.propagate = False
+        self.error_handlers: List[logging.Handler] = []
+        self.access_handlers: List[logging.Handler] = []
+        self.logfile: Any = None  # captured output, as gunicorn calls it
+        self.lock = threading.Lock()
+        self.cfg = cfg
+        self._sinks: List[Sink] = []
+        self._access_formatter: Optional[logging.Formatter] = None
+        self.wsgi_errors = WsgiErrors(self.error_log)
+        self.access_log_writer = AccessLog(_no_line, None, self, enabled=False)
+        self.setup(cfg)
+
+    @classmethod
+    def install(cls) -> None:
+        """Nothing; gunicorn calls it when the class is chosen."""
+
+    # --- setting up --------------------------------------------------------------------------
+
+    def setup(self, cfg: Any) -> None:
+        """Set handlers up after ``cfg``; called again on a reload.
+
+        Raises:
+            ConfigError: a file cannot be opened or a logging configuration is wrong.
+        """
+        self.cfg = cfg
+        self.loglevel = LEVELS.get(str(cfg.loglevel).lower(), logging.INFO)
+        self.access_log_writer.flush()
+        self._remove_handlers()
+        self.error_log.setLevel(self.loglevel)
+        self.access_log.setLevel(logging.INFO)
+        if cfg.capture_output and cfg.errorlog != "-":
+            self._capture_output(cfg.errorlog)
+        error_formatter = JsonFormatter() if cfg.log_format == "json" else logging.Formatter(ERROR_FORMAT, DATE_FORMAT)
+        self._add_output(self.error_log, self.error_handlers, cfg.errorlog, 2, "errorlog", error_formatter)
+        self._access_formatter = JsonFormatter() if cfg.log_format == "json" else logging.Formatter(ACCESS_FORMAT)
+        sink = None
+        if cfg.accesslog:
+            sink = self._add_output(
+                self.access_log, self.access_handlers, cfg.accesslog, 1, "accesslog", self._access_formatter
+            )
+        if cfg.syslog:
+            self._add_syslog()
+        self._apply_logging_config()
+        self.access_log_writer = AccessLog(self._access_line(), sink, self, self.access_log_enabled)
+
+    def _remove_handlers(self) -> None:
+        for logger, handlers in ((self.error_log, self.error_handlers), (self.access_log, self.access_handlers)):
+            for handler in handlers:
+                logger.removeHandler(handler)
+                handler.close()
+            handlers.clear()
+        for sink in self._sinks:
+            sink.close()
+        self._sinks.clear()
+
+    def _add_output(
+        self, logger: logging.Logger, handlers: List[logging.Handler], output: Optional[str], fd: int, name: str,
+        formatter: logging.Formatter,
+    ) -> Optional[Sink]:  # fmt: skip
+        """Add the handler of a log file, or of the descriptor ``fd`` for ``-``; returns its sink."""
+        if not output:
+            return None
+        try:
+            sink = standard_sink(fd) if output == "-" else FileSink(output, self._give_to_workers)
+        except OSError as error:
+            raise ConfigError(
+                f"{name}: expected a file that can be written, got {output!r}: {error.strerror} "
+                f"(from {self.cfg.source(name)})"
+            ) from None
+        self._sinks.append(sink)
+        handler = logging.StreamHandler(LineStream(sink))
+        handler.setFormatter(formatter)
+        logger.addHandler(handler)
+        handlers.append(handler)
+        return sink
+
+    def _give_to_workers(self, fd: int) -> None:
+        """Give a log file to the user of the workers, who will open it again for USR1."""
+        if os.geteuid() == 0 and (self.cfg.uid, self.cfg.gid) != (0, 0):
+            os.fchown(fd, self.cfg.uid, self.cfg.gid)
+
+    def _add_syslog(self) -> None:
+        cfg = self.cfg
+        targets = [(self.error_log, self.error_handlers, "error")]
+        if not cfg.disable_redirect_access_to_syslog:
+            targets.append((self.access_log, self.access_handlers, "access"))
+        for logger, handlers, name in targets:
+            handler = syslogging.handler(cfg, name)
+            handler.setFormatter(JsonFormatter() if cfg.log_format == "json" else logging.Formatter(SYSLOG_FORMAT))
+            logger.addHandler(handler)
+            handlers.append(handler)
+
+    def _apply_logging_config(self) -> None:
+        """Apply ``logconfig_dict``, ``logconfig_json`` or ``logconfig``, the first that is set."""
+        cfg = self.cfg
+        if cfg.logconfig_dict:
+            name, apply = "logconfig_dict", lambda: logging.config.dictConfig(merged(cfg.logconfig_dict))
+        elif cfg.logconfig_json:
+            name, apply = "logconfig_json", lambda: logging.config.dictConfig(merged(_read_json(cfg.logconfig_json)))
+        elif cfg.logconfig:
+            name, apply = "logconfig", lambda: self._apply_ini(cfg.logconfig)
+        else:
+            return
+        try:
+            apply()  # type: ignore[no-untyped-call,unused-ignore]  # lambdas
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever logging.config and the classes it makes raise
+            cause = error.__cause__ or error
+            failure = ConfigError(
+                f"{name}: expected a logging configuration: {error}: {cause} (from {cfg.source(name)})"
+            )
+            if isinstance(cause, (KeyError, ValueError)):
+                raise failure from None
+            failure.traceback = traceback.format_exc()
+            raise failure from error
+
+    @staticmethod
+    def _apply_ini(path: str) -> None:
+        defaults = dict(CONFIG_DEFAULTS, __file__=os.path.abspath(path), here=os.path.dirname(os.path.abspath(path)))
+        logging.config.fileConfig(path, defaults=defaults, disable_existing_loggers=False)
+
+    def _capture_output(self, path: str) -> None:
+        """Send standard output and standard error to the error log's file."""
+        try:
+            self.logfile = open(path, "a+b", buffering=0)  # noqa: SIM115  # stays open as long as the process
+        except OSError as error:
+            raise ConfigError(
+                f"errorlog: expected a file that can be written, got {path!r}: {error.strerror}"
+            ) from None
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for fd in (1, 2):
+            os.dup2(self.logfile.fileno(), fd)
+
+    # --- the access log ------------------------------------------------------------------------
+
+    @property
+    def access_log_enabled(self) -> bool:
+        """Whether anything is done with lines of requests."""
+        cfg = self.cfg
+        to_syslog = cfg.syslog and not cfg.disable_redirect_access_to_syslog
+        return bool(cfg.accesslog or to_syslog or cfg.logconfig or cfg.logconfig_dict or cfg.logconfig_json)
+
+    def direct(self) -> bool:
+        """Whether lines may be written without a log record: nobody would notice the difference."""
+        own = type(self)
+        return (
+            own.access is Logger.access
+            and own.atoms is Logger.atoms
+            and own.now is Logger.now
+            and not self.cfg.logconfig_dict
+            and not self.cfg.logconfig_json
+            and not self.cfg.logconfig
+            and len(self.access_handlers) == 1
+            and quiet(self.access_log, self.access_handlers, self._access_formatter)
+        )
+
+    def _access_line(self) -> Line:
+        cfg = self.cfg
+        if cfg.log_format == "json":
+            return JsonAccess(cfg.request_id_header.lower().encode() if cfg.request_id != "off" else None)
+        try:
+            line = TextAccess(cfg.access_log_format)
+        except ValueError as error:
+            raise ConfigError(f"access_log_format: {error} (from {cfg.source('access_log_format')})") from None
+        return line
+
+    def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
+        """Log a request as a record whose arguments are its atoms (gunicorn's API).
+
+        Args:
+            resp: has ``status``, ``sent`` and ``headers``.
+            req: has ``headers``.
+            environ: the WSGI environ.
+            request_time: a ``timedelta``.
+        """
+        if not self.access_log_enabled:
+            return
+        atoms = SafeAtoms(self.atoms(resp, req, environ, request_time))
+        try:
+            self.access_log.info(self.cfg.access_log_format, atoms)
+        except (TypeError, ValueError):
+            self.error(traceback.format_exc())
+
+    def atoms(self, resp: Any, req: Any, environ: Any, request_time: Any) -> Dict[str, Any]:
+        """Return the atoms of a request by name (gunicorn's API; arguments as for ``access``)."""
+        status = resp.status.split(None, 1)[0] if isinstance(resp.status, str) else str(resp.status)
+        sent = getattr(resp, "sent", None)
+        micro = int(request_time.total_seconds() * 1e6)
+        atoms = {
+            "h": environ.get("REMOTE_ADDR") or MISSING,
+            "l": MISSING,
+            "u": self._get_user(environ) or MISSING,
+            "t": self.now(),
+            "r": f"{environ.get('REQUEST_METHOD')} {environ.get('RAW_URI')} {environ.get('SERVER_PROTOCOL')}",
+            "s": status,
+            "m": environ.get("REQUEST_METHOD"),
+            "U": environ.get("PATH_INFO"),
+            "q": environ.get("QUERY_STRING"),
+            "H": environ.get("SERVER_PROTOCOL"),
+            "b": str(sent) if sent else MISSING,
+            "B": sent,
+            "f": environ.get("HTTP_REFERER", MISSING),
+            "a": environ.get("HTTP_USER_AGENT", MISSING),
+            "T": micro // 1000000,
+            "D": micro,
+            "M": micro // 1000,
+            "L": f"{micro / 1e6:.6f}",
+            "p": f"<{os.getpid()}>",
+        }
+        headers = req.headers if hasattr(req, "headers") else req
+        for kind, pairs in (("i", headers), ("o", resp.headers), ("e", environ)):
+            items = pairs.items() if hasattr(pairs, "items") else pairs
+            atoms.update({f"{{{_text(name).lower()}}}{kind}": value for name, value in items})
+        return atoms
+
+    def now(self) -> str:
+        """Return the present time in the format of the Common Log Format."""
+        return format_time(int(time.time()))
+
+    @staticmethod
+    def _get_user(environ: Any) -> Optional[str]:
+        header = environ.get("HTTP_AUTHORIZATION")
+        return basic_user(header.encode("latin-1", "replace")) if header else None
+
+    # --- the error log -------------------------------------------------------------------------
+
+    def critical(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Log at level CRITICAL."""
+        self.error_log.critical(msg, *args, **kwargs)
+
+    def error(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Log at level ERROR."""
+        self.error_log.error(msg, *args, **kwargs)
+
+    def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Log at level WARNING."""
+        self.error_log.warning(msg, *args, **kwargs)
+
+    def info(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Log at level INFO."""
+        self.error_log.info(msg, *args, **kwargs)
+
+    def debug(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Log at level DEBUG."""
+        self.error_log.debug(msg, *args, **kwargs)
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Log at level ERROR with the traceback of the exception at hand."""
+        self.error_log.exception(msg, *args, **kwargs)
+
+    def log(self, lvl: Any, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Log at a level given by number or name."""
+        if isinstance(lvl, str):
+            lvl = LEVELS.get(lvl.lower(), logging.INFO)
+        self.error_log.log(lvl, msg, *args, **kwargs)
+
+    # --- files and ends --------------------------------------------------------------------------
+
+    def reopen_files(self) -> None:
+        """Open all log files again by their names (USR1, after a rotation)."""
+        self.access_log_writer.flush()
+        if self.cfg.capture_output and self.cfg.errorlog != "-":
+            self._capture_output(self.cfg.errorlog)
+        for sink in self._sinks:
+            sink.reopen()
+        for handler in _file_handlers():
+            with _locked(handler):
+                if handler.stream:
+                    handler.close()
+                    handler.stream = handler._open()
+
+    def close_on_exec(self) -> None:
+        """Keep log files from a program that is executed."""
+        for handler in _file_handlers():
+            if handler.stream:
+                os.set_inheritable(handler.stream.fileno(), False)
+
+    def flush(self, seconds: float = 0.5) -> None:
+        """Write what waits, before an exit, abort or exec, taking at most about ``seconds``."""
+        self.access_log_writer.finish(seconds)
+        for sink in self._sinks:
+            sink.finish(seconds)
+
+
+def merged(config: Dict[str, Any]) -> Dict[str, Any]:
+    """Return a ``dictConfig`` over ``CONFIG_DEFAULTS``, key by key of the first level (as gunicorn)."""
+    result = copy.deepcopy(CONFIG_DEFAULTS)
+    result.update(config)
+    return result
+
+
+def _read_json(path: str) -> Dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            loaded = json.load(file)
+    except OSError as error:
+        raise ConfigError(f"logconfig_json: expected a file that can be read, got {path!r}: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"logconfig_json: expected JSON in {path!r}: {error}") from None
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"logconfig_json: expected a JSON object in {path!r}, got {type(loaded).__name__}")
+    return loaded
+
+
+def _file_handlers() -> List[logging.FileHandler]:
+    """Return the file handlers of all loggers, of which logging configurations make many."""
+    loggers = [logging.getLogger(), *(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))]
+    found = {id(handler): handler for logger in loggers for handler in logger.handlers}
+    return [handler for handler in found.values() if isinstance(handler, logging.FileHandler)]
+
+
+class _locked:  # noqa: N801  # reads as a word: with _locked(handler)
+    """Holds a handler's lock."""
+
+    def __init__(self, handler: logging.Handler) -> None:
+        self._handler = handler
+
+    def __enter__(self) -> None:
+        self._handler.acquire()
+
+    def __exit__(self, *_: Any) -> None:
+        self._handler.release()
+
+
+def _text(name: Any) -> str:
+    return name.decode("latin-1") if isinstance(name, bytes) else str(name)
+
+
+def _no_line(_request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+    return ""
