@@ -57,7 +57,7 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg]
             included.pop(os.path.join(self.root, "hatch_build.py"), None)  # the link, which would dangle in an archive
             included[os.path.realpath(__file__)] = "hatch_build.py"
             return
-        if version == "editable" or not self._wanted():
+        if version == "editable" or not self.config["modules"] or not self._wanted():
             return
         self.work = tempfile.mkdtemp(prefix="server-build-")
         extensions = compile_modules(Path(self.root, "src"), self.config["modules"], Path(self.work))

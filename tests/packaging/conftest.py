@@ -1,0 +1,116 @@
+"""Wheels of this checkout, and clean environments to install them into.
+
+Owns: one build of all six for a test run (by ``hatch build --all``), and environments that no index of our names
+reaches: ours come from the wheels with ``--no-index``, third parties from a folder that was filled first.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Sequence
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD_SECONDS = 400
+
+OURS = ["server-http", "server-core", "server-workers-async", "server-workers-green", "server-dirty", "server-cli"]
+
+
+def run(command: Sequence[object], **environment: str) -> str:
+    """Run a command to its end; its output. A failure shows the output."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("SERVER_", "PYTHONPATH"))}
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=str(ROOT),
+        env={**env, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=BUILD_SECONDS,
+    )
+    text = done.stdout.decode("utf-8", "replace")
+    assert done.returncode == 0, f"{command} ended with {done.returncode}\n{text}"
+    return text
+
+
+def hatch_build(target: Path, *options: str, **environment: str) -> str:
+    """Build all six into ``target``."""
+    pytest.importorskip("hatch")
+    return run([sys.executable, "-m", "hatch", "build", "--all", *options, target], **environment)
+
+
+class Environment(NamedTuple):
+    """A clean virtual environment."""
+
+    path: Path
+
+    @property
+    def python(self) -> str:
+        """Its interpreter."""
+        return str(self.path / "bin" / "python")
+
+    def install(self, *arguments: object) -> None:
+        """Install without any index."""
+        run([self.python, "-m", "pip", "install", "-qq", "--no-index", *arguments])
+
+    def installed(self) -> Dict[str, str]:
+        """Names and versions of what is installed, pip and setuptools aside."""
+        script = (
+            "import importlib.metadata as m\n"
+            "for d in m.distributions(): print(d.metadata['Name'].lower().replace('_', '-'), d.version)"
+        )
+        pairs = dict(line.split() for line in run([self.python, "-c", script]).splitlines())
+        return {name: version for name, version in pairs.items() if name not in ("pip", "setuptools")}
+
+    def size(self, *names: str) -> int:
+        """Octets of the installed files of distributions."""
+        script = (
+            "import importlib.metadata as m, sys\n"
+            "for name in sys.argv[1:]:\n"
+            "    files = [f.locate() for f in m.files(name) if f.suffix != '.pyc']\n"
+            "    print(sum(f.stat().st_size for f in files if f.exists()))"
+        )
+        return sum(map(int, run([self.python, "-c", script, *names]).split()))
+
+
+def make_environment(path: Path, python: str = sys.executable) -> Environment:
+    """A clean environment of an interpreter."""
+    if python == sys.executable:
+        venv.create(path, with_pip=True, symlinks=True)
+    else:
+        run([python, "-m", "venv", path])
+    return Environment(path)
+
+
+def third_parties(target: Path, python: str, requirements: List[str]) -> Path:
+    """Fill a folder with third-party wheels for an interpreter; nothing of ours is named here."""
+    assert not [name for name in requirements if name.startswith("server-")]
+    run([python, "-m", "pip", "download", "-qq", "--only-binary", ":all:", "-d", target, *requirements])
+    return target
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wheels and sdists of all six, compiled where there is a C compiler."""
+    target = tmp_path_factory.mktemp("wheels")
+    hatch_build(target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def pure_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wheels of all six without compiled modules."""
+    target = tmp_path_factory.mktemp("pure-wheels")
+    hatch_build(target, "-t", "wheel", SERVER_ACCEL="0")
+    return target
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    """A clean environment of the interpreter that runs the tests."""
+    return make_environment(tmp_path / "venv")
