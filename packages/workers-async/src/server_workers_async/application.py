@@ -1,0 +1,26 @@
+"""The outermost coroutine of every request.
+
+Owns: how an application is called, and that its end is reported to its channel exactly once.
+Must not know: connections, protocols.
+
+This module is not compiled: what anyio, debuggers and ``asyncio.Task.print_stack`` look up on a task's coroutine
+(``cr_frame``, ``cr_suspended``) exists on Python's own coroutines only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+
+async def run_application(app: Any, channel: Any) -> None:
+    """Call ``app`` for the request of ``channel`` and tell the channel how it ended."""
+    try:
+        await app(channel.scope, channel.receive, channel.send)
+    except asyncio.CancelledError:
+        channel.on_cancelled()
+    except Exception as error:  # noqa: BLE001 - the boundary to the application: it is logged and answered there
+        channel.on_raised(error)
+    else:
+        channel.on_returned()
+    channel.session.service.application_ended(channel)

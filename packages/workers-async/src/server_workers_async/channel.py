@@ -1,0 +1,423 @@
+"""The application's side of an HTTP stream, for asyncio.
+
+Owns: ``HttpChannel``: ``receive`` and ``send`` of one request, back-pressure in both directions, what a disconnect
+means, and what becomes of an application that ends too early, too late or with an exception.
+Must not know: sockets, WebSocket, which engine speaks.
+
+**Disconnects.** The end of the client's stream may be a client that left or one that only closed its sending side; the
+two cannot be told apart (RFC 9112 section 9.6). The application then receives ``http.disconnect`` and has a grace
+period in which what it sends is still written. After a reset or a failed write ``send`` raises OSError. At the end of
+the grace period the task is cancelled, unless the response is complete: background work goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from time import monotonic
+from typing import Any, Dict, List, Optional
+
+from server_core.drive.channel import INTERNAL_ERROR, ClientGoneError
+from server_http import asgi
+from server_http.errors import ApplicationFault
+from server_http.events import Headers, Request
+from server_http.exchange import error_page
+from server_http.exchange import reason as usual_reason
+
+#: How far the causes of an exception are followed.
+CAUSES_MAX = 10
+
+DISCONNECT: Dict[str, Any] = {"type": "http.disconnect"}
+
+
+class HttpChannel:
+    """One HTTP exchange.
+
+    Args:
+        session: the connection of the stream.
+        engine: takes the commands.
+        request: the head.
+        complete: no body follows.
+        now: monotonic seconds.
+
+    Attributes:
+        task: the application's task, once it has been started.
+        began: when the request arrived, monotonic seconds.
+        entry: the place in the scoreboard's table of running requests.
+        status, headers, sent: of the response, for the access log; ``status`` is 0 before the head.
+        responded: the head was passed on.
+        finished: the response is complete, or was given up.
+        lost: no answer can arrive any more.
+        gone: the client ended its stream or is lost: ``http.disconnect``.
+        open: the connection still knows the stream.
+        armed: the tick at which the grace period ends (timer wheel).
+        view: what hooks see of the request, or None.
+    """
+
+    __slots__ = (
+        "__weakref__", "_chunks", "_credit", "_file", "_head", "_order", "_readers", "_trailers", "_writers", "armed",
+        "began", "body_ended", "doomed_at", "engine", "entry", "finished", "gone", "handed_over", "headers", "lost",
+        "open", "request", "responded", "scope", "sent", "service", "session", "status", "stream", "task", "view",
+    )  # fmt: skip
+
+    def __init__(self, session: Any, engine: Any, request: Request, complete: bool, now: float) -> None:
+        self.session = session
+        self.service = session.service
+        self.engine = engine
+        self.request = request
+        self.stream = request.stream
+        self.body_ended = complete
+        self.began = now
+        self.scope: Dict[str, Any] = {}
+        self.task: Optional[asyncio.Task[None]] = None
+        self.entry = -1
+        self.status = 0
+        self.headers: Headers = []
+        self.sent = 0
+        self.responded = False
+        self.finished = False
+        self.lost = False
+        self.gone = False
+        self.open = True
+        self.handed_over = False  # the application has received the end of the body
+        self.armed = 0
+        self.doomed_at = 0.0
+        self.view: Any = None
+        self._order = asgi.HttpOrder()
+        self._head: Optional[asgi.Message] = None
+        self._trailers: Optional[List[Any]] = None
+        self._chunks: Optional[List[bytes]] = None
+        self._credit = 0
+        self._readers: Optional[List[asyncio.Future[None]]] = None
+        self._writers: Optional[List[asyncio.Future[None]]] = None
+        self._file = -1
+
+    @property
+    def environ(self) -> Dict[str, Any]:
+        """The scope, under the name that hooks and the access log have for it in all workers."""
+        return self.scope
+
+    @property
+    def reason(self) -> bytes:
+        """The usual reason phrase; ASGI knows no other."""
+        return usual_reason(self.status)
+
+    is_websocket = False
+
+    # What the application calls -------------------------------------------------------------------------------------
+
+    async def receive(self) -> Dict[str, Any]:
+        """Return the next message: a part of the body, or ``http.disconnect``. Any number of tasks may wait."""
+        while True:
+            if self._chunks:
+                return self._body_message()
+            if self.body_ended and not self.handed_over:
+                self.handed_over = True
+                return {"type": "http.request", "body": b"", "more_body": False}
+            if self.gone or self.finished:
+                return DISCONNECT.copy()
+            if self.request.expects_continue and not self.body_ended:
+                self._invite()
+            await self._wait_readable()
+
+    async def send(self, message: asgi.Message) -> None:
+        """Take a message of the response; return when the client keeps up with it.
+
+        Raises:
+            ApplicationFault: the message may not come now, or is malformed.
+            OSError: no client is left.
+        """
+        if self.lost:
+            raise ClientGoneError(f"stream {self.stream}: expected a client, got a closed connection")
+        action = self._order.take(message)
+        if action == asgi.HEAD:
+            self._head = message
+            return
+        now = monotonic()
+        if action <= asgi.LAST_BODY:
+            self._send_body(message, action == asgi.LAST_BODY, now)
+        elif action == asgi.FILE:
+            self._send_file(message, now)
+        elif action == asgi.INFORM:
+            status, headers = asgi.informational(message)
+            self.engine.inform(self.stream, status, headers, now)
+        else:
+            self._send_trailers(message, action == asgi.LAST_TRAILERS, now)
+        session = self.session
+        session.flush_soon()
+        if not self.finished and self.engine.pending(self.stream) > session.high_water:
+            await self._wait_writable()
+
+    # Towards the client ---------------------------------------------------------------------------------------------
+
+    def _send_head(self, now: float) -> None:
+        """Pass the head on, which waited for the first part of the body, as ASGI wants it."""
+        message = self._head
+        assert message is not None  # noqa: S101 - for the type checker: the order saw to it
+        status = asgi.message_status(message)
+        headers = asgi.message_headers(message)
+        self.engine.respond(self.stream, status, headers, now)
+        self._head = None
+        self.responded = True
+        self.status = status
+        self.headers = headers
+
+    def _send_body(self, message: asgi.Message, last: bool, now: float) -> None:
+        body = asgi.message_body(message)
+        if not self.responded:
+            self._send_head(now)
+        if body:
+            self.sent += len(body)
+            self.engine.send(self.stream, body, now)
+        if last and not self._order.promised:
+            self._end(now, ())
+
+    def _send_file(self, message: asgi.Message, now: float) -> None:
+        path = asgi.message_path(message)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            facts = os.fstat(fd)
+            if not stat.S_ISREG(facts.st_mode):
+                raise ApplicationFault(f"path: expected a regular file, got {path!r} (from http.response.pathsend)")
+            self._send_head(now)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._file = fd
+        self.sent += facts.st_size
+        if facts.st_size:
+            self.engine.send_file(self.stream, fd, 0, facts.st_size, now)
+        if not self._order.promised:
+            self._end(now, ())
+
+    def _send_trailers(self, message: asgi.Message, last: bool, now: float) -> None:
+        if self._trailers is None:
+            self._trailers = []
+        self._trailers += asgi.message_headers(message)
+        if last:
+            self._end(now, self._trailers)
+
+    def _end(self, now: float, trailers: Any) -> None:
+        """The response is complete; what is left of the request's body is the engine's to discard."""
+        self.finished = True
+        self.engine.end(self.stream, now, trailers)
+        self._discard()
+        if self._readers is not None:
+            self._wake_readers()
+
+    def _discard(self) -> None:
+        if self._chunks:
+            self._chunks = None
+            self._give_credit()
+
+    # From the client ------------------------------------------------------------------------------------------------
+
+    def on_body(self, data: bytes, credit: int) -> None:
+        """A part of the body arrived. It is credited when the application takes it."""
+        if self.finished or self.lost:
+            self.engine.consumed(self.stream, credit)
+            return
+        self._credit += credit
+        if self._chunks is None:
+            self._chunks = [data]
+        else:
+            self._chunks.append(data)
+        if self._readers is not None:
+            self._wake_readers()
+
+    def on_body_end(self) -> None:
+        """The body is complete."""
+        self.body_ended = True
+        if self._readers is not None:
+            self._wake_readers()
+
+    def on_disconnect(self, now: float) -> None:
+        """The client ended its stream: it is gone, or reads on."""
+        if self.gone:
+            return
+        self.gone = True
+        self.doom(now)
+        if self._readers is not None:
+            self._wake_readers()
+
+    def on_lost(self, now: float) -> None:
+        """No answer can arrive any more: the stream was reset or the connection broke."""
+        self.lost = True
+        self._chunks = None
+        self.handed_over = True  # what arrived is no complete body
+        self.on_disconnect(now)
+        if self._writers is not None:
+            self._wake_writers()
+
+    def on_writable(self) -> None:
+        """The client read what waited for it."""
+        if self._writers is not None:
+            self._wake_writers()
+
+    def on_closed(self) -> None:
+        """The engine is through with the stream, perhaps before the application is (a body that is too large)."""
+        self.open = False
+        if not self.finished and not self.lost:
+            self.on_lost(monotonic())
+        self.finished = True
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        if self._readers is not None:
+            self._wake_readers()
+        if self._writers is not None:
+            self._wake_writers()
+
+    def doom(self, now: float) -> None:
+        """Begin the grace period, once."""
+        if self.doomed_at or self.finished:
+            return
+        grace = self.service.grace_period
+        self.doomed_at = now + grace
+        if grace > 0:
+            self.service.wheel.arm(self, self.doomed_at)
+        else:
+            self.cancel()
+
+    def on_timer(self, now: float) -> None:
+        """The grace period is over."""
+        if now < self.doomed_at:
+            self.service.wheel.arm(self, self.doomed_at)
+        elif not self.finished or self.lost:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Cancel the application, unless it only works on in the background."""
+        if self.task is not None and not self.task.done() and not self._order.state == asgi.COMPLETE:
+            self.task.cancel()
+
+    # How the application ended --------------------------------------------------------------------------------------
+
+    def on_returned(self) -> None:
+        """The application returned."""
+        if self.finished or self.lost:
+            return
+        if self._order.state == asgi.EXPECTING:
+            self.fail(f"ASGI application: expected a response to {self.request.method}, got none before it returned")
+        else:
+            self.fail("ASGI application: expected the rest of its response, but it returned")
+
+    def on_raised(self, error: BaseException) -> None:
+        """The application raised: logged once, told to nobody else."""
+        if self.lost and stems_from_disconnect(error):
+            return
+        self.service.log.error("Error handling request %s", self._target(), exc_info=error)
+        self.fail("")
+
+    def on_cancelled(self) -> None:
+        """The application's task was cancelled, by its grace period, the end of the worker, or itself."""
+        if not self.gone and not self.service.ending:
+            self.fail("ASGI application: expected an answer, but its task was cancelled")
+        else:
+            self.fail("")
+
+    def fail(self, complaint: str) -> None:
+        """End the stream of an application that did not: 500 before the head, after it the stream is cut.
+
+        A stream of unknown length that was cut by the end of the worker is ended cleanly.
+        """
+        if complaint:
+            self.service.log.error("%s (%s)", complaint, self._target())
+        if self.finished or self.lost:
+            return
+        now = monotonic()
+        if not self.responded:
+            headers, page = error_page(503 if self.service.ending else 500)
+            self.status = 503 if self.service.ending else 500
+            self.responded = True
+            self.engine.respond(self.stream, self.status, headers, now)
+            self.engine.send(self.stream, page, now)
+            self.sent = len(page)
+            self._end(now, ())
+        elif self.service.ending:
+            self._end(now, ())
+        else:
+            self.finished = True
+            self._discard()
+            self.engine.reset(self.stream, INTERNAL_ERROR, now)
+        self.session.flush_soon()
+
+    def _target(self) -> str:
+        return self.request.target.decode("latin-1")
+
+    # Waiting --------------------------------------------------------------------------------------------------------
+
+    def _body_message(self) -> Dict[str, Any]:
+        """Hand over all that has arrived, in one message."""
+        chunks = self._chunks
+        assert chunks is not None  # noqa: S101 - for the type checker: the caller looked
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._chunks = None
+        self._give_credit()
+        self.handed_over = self.body_ended
+        return {"type": "http.request", "body": body, "more_body": not self.body_ended}
+
+    def _give_credit(self) -> None:
+        credit, self._credit = self._credit, 0
+        if credit and not self.lost:
+            self.engine.consumed(self.stream, credit)
+            self.session.settle_soon()
+
+    def _invite(self) -> None:
+        """The application waits for the body: tell a client that waits to be told (RFC 9110 section 10.1.1)."""
+        self.request.expects_continue = False
+        if not self.responded:
+            self.engine.inform(self.stream, 100, [], monotonic())
+            self.session.flush_soon()
+
+    async def _wait_readable(self) -> None:
+        waiter = self.service.loop.create_future()
+        if self._readers is None:
+            self._readers = []
+        self._readers.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            # A stream that polls with a timeout for hours must not leave a future behind each time.
+            if self._readers is not None and waiter in self._readers:
+                self._readers.remove(waiter)
+            raise
+
+    async def _wait_writable(self) -> None:
+        waiter = self.service.loop.create_future()
+        if self._writers is None:
+            self._writers = []
+        self._writers.append(waiter)
+        await waiter
+        if self.lost:
+            raise ClientGoneError(f"stream {self.stream}: expected a client, got a closed connection")
+
+    def _wake_readers(self) -> None:
+        readers, self._readers = self._readers, None
+        _wake(readers)
+
+    def _wake_writers(self) -> None:
+        writers, self._writers = self._writers, None
+        _wake(writers)
+
+
+def stems_from_disconnect(error: Optional[BaseException]) -> bool:
+    """Whether ``error`` is what ``send`` raises for a lost client, or was raised because of it."""
+    seen = 0
+    while error is not None and seen < CAUSES_MAX:
+        if isinstance(error, ClientGoneError):
+            return True
+        for member in getattr(error, "exceptions", ()):  # an ExceptionGroup (Python 3.11, or anyio's backport)
+            if stems_from_disconnect(member):
+                return True
+        error = error.__cause__ or error.__context__
+        seen += 1
+    return False
+
+
+def _wake(waiters: Optional[List[Any]]) -> None:
+    if waiters is not None:
+        for waiter in waiters:
+            if not waiter.done():  # an application may have cancelled its receive()
+                waiter.set_result(None)

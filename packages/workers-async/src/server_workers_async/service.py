@@ -1,0 +1,148 @@
+"""What all connections of one worker share.
+
+Owns: ``Service``: the application and its state, limits, timers, logs, hooks and counters, and what is done at the
+beginning and the end of every request.
+Must not know: sockets, engines, signals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context, copy_context
+from typing import Any, Dict, Optional, Set
+
+from server_core.drive.timers import TimerWheel
+from server_core.drive.wsgi import HookRequest, HookResponse
+from server_http.events import StreamClosed
+from server_workers_async.application import run_application
+from server_workers_async.notice import EXTENSION, ShutdownNotice
+from server_workers_async.tasks import TaskStarter
+
+
+class Service:
+    """The shared part of a worker's connections.
+
+    Args:
+        worker: counts requests and is what hooks receive.
+        app: the ASGI application.
+        loop: the running loop.
+
+    Attributes:
+        state: the lifespan's state, or None.
+        connections: the open ones.
+        watched: those whose reading is paused, and whose disconnects are looked for.
+        tasks: applications that have not returned, kept because asyncio keeps weak references only.
+        draining: the worker is stopping; no further request is taken.
+        ending: the time for running requests is over: what is left is cut, cleanly where that is possible.
+        context: what callbacks of connections run in, so that no application's context reaches another request.
+    """
+
+    def __init__(self, worker: Any, app: Any, loop: asyncio.AbstractEventLoop) -> None:
+        cfg = worker.cfg
+        self.worker = worker
+        self.app = app
+        self.loop = loop
+        self.log = worker.log
+        self.state: Optional[Dict[str, Any]] = None
+        self.root_path: str = cfg.root_path
+        self.grace_period: float = cfg.asgi_disconnect_grace_period
+        self.half_close_disconnects: bool = cfg.half_close == "disconnect"
+        self.sendfile: bool = cfg.sendfile
+        self.wheel = TimerWheel()
+        self.notice = ShutdownNotice()
+        self.extensions: Dict[str, Any] = {EXTENSION: self.notice}
+        self.connections: Set[Any] = set()
+        self.watched: Set[Any] = set()
+        self.tasks: Set[asyncio.Task[None]] = set()
+        self.draining = False
+        self.ending = False
+        self.context: Context = copy_context()
+        self.starter = TaskStarter(loop)
+        self.record = worker.board.record(0)
+        access = worker.log.access_log_writer
+        self.access: Any = access if access.enabled else None
+        self.pre_request: Any = cfg.hook("pre_request")
+        self.post_request: Any = cfg.hook("post_request")
+        self.on_idle: Any = None  # called when the last connection or task is gone, while the worker drains
+
+    # The life of a connection ----------------------------------------------------------------------------------------
+
+    def opened(self, connection: Any) -> None:
+        """A connection was accepted."""
+        self.connections.add(connection)
+        self.worker.board.connections(len(self.connections))
+
+    def closed(self, connection: Any) -> None:
+        """A connection is over."""
+        self.connections.discard(connection)
+        self.watched.discard(connection)
+        self.worker.board.connections(len(self.connections))
+        self.worker.connection_closed()
+        self.look_idle()
+
+    # The life of a request ---------------------------------------------------------------------------------------------
+
+    def begin(self, channel: Any) -> None:
+        """Start the application for a channel whose scope is set. Called from callbacks of the loop only."""
+        request = channel.request
+        worker = self.worker
+        worker.nr += 1
+        if worker.nr >= worker.max_requests:
+            worker.retire_for_requests()
+        channel.entry = self.record.begin(request.method, request.target, channel.began)
+        if self.pre_request is not None or self.post_request is not None:
+            self._before(channel)
+        task = self.starter.start(run_application(self.app, channel))
+        channel.task = task
+        if not task.done():
+            self.tasks.add(task)
+
+    def application_ended(self, channel: Any) -> None:
+        """The application of ``channel`` returned or raised."""
+        if channel.task is not None:
+            self.tasks.discard(channel.task)
+        channel.session.application_ended(channel)
+        if self.draining:
+            self.look_idle()
+
+    def ended(self, channel: Any, event: StreamClosed, now: float) -> None:
+        """The stream of ``channel`` is over: count it, log it."""
+        self.record.finish(channel.entry, event.status, event.sent, now)
+        if event.status:
+            channel.status = event.status
+        channel.sent = event.sent
+        if self.access is not None:
+            self.access.write(channel.request, channel, channel.scope, now - channel.began)
+        if self.post_request is not None and channel.view is not None:
+            self._after(channel)
+
+    def _before(self, channel: Any) -> None:
+        """Call ``pre_request``; what it raises is logged, and the request is served (gunicorn's hooks)."""
+        channel.view = HookRequest(channel)
+        if self.pre_request is None:
+            return
+        try:
+            self.pre_request(self.worker, channel.view)
+        except Exception:  # noqa: BLE001 - a hook is the operator's code: reported, and no reason to fail
+            self.log.exception("Exception in pre_request hook")
+
+    def _after(self, channel: Any) -> None:
+        logged = self.access is not None
+        try:
+            self.post_request(
+                self.worker, channel.view, channel.scope if logged else None, HookResponse(channel) if logged else None
+            )
+        except Exception:  # noqa: BLE001 - as above
+            self.log.exception("Exception in post_request hook")
+
+    # Timers ------------------------------------------------------------------------------------------------------------
+
+    def expire(self, now: float) -> None:
+        """Tell everybody whose time has come."""
+        for item in self.wheel.due(now):
+            item.on_timer(now)
+
+    def look_idle(self) -> None:
+        """Say so when the worker drains and nothing is left to wait for."""
+        if self.draining and self.on_idle is not None and not self.connections and not self.tasks:
+            self.on_idle()

@@ -1,0 +1,401 @@
+"""One accepted socket on an event loop: the asyncio driver.
+
+Owns: what becomes of every event of an engine, reading and writing without blocking, when the loop watches the
+socket, and the end of a connection (flush, lingering close, break).
+Must not know: protocols, TLS, ASGI messages.
+
+The socket is the loop's by descriptor (``add_reader``, ``add_writer``), not by an asyncio transport: a transport can
+neither tell a reset from the end of a stream that is paused, nor send a file, nor be given what was accepted without
+a task for each connection. All that is said during one turn of the loop goes out in one write at its end.
+"""
+
+from __future__ import annotations
+
+import socket
+from time import monotonic
+from typing import Any, Dict, Optional, Sequence
+
+from server_core.drive.sockio import WOULD_BLOCK, receive, transmit
+from server_http.asgi import ScopeTemplate
+from server_http.errors import ProtocolError
+from server_http.events import (
+    BodyEnded,
+    BodyReceived,
+    ConnectionEnded,
+    Event,
+    Handover,
+    InputEnded,
+    RequestReceived,
+    StreamClosed,
+    StreamReset,
+    Warned,
+    Writable,
+)
+from server_workers_async.channel import HttpChannel
+from server_workers_async.websocket import WebSocketChannel, is_handshake
+
+# Phases of a session.
+OPEN = 0
+CLOSING = 1  # no more input is taken; what is unsent goes out
+LINGERING = 2  # our side is shut down; input is discarded so that no reset destroys the answer
+CLOSED = 3
+
+#: Bounds of a lingering close (RFC 9112 section 9.6).
+LINGER_SECONDS = 2.0
+LINGER_OCTETS = 65536
+#: Applications of one connection that may still work behind their complete response before reading stops.
+BACKGROUND_MAX = 16
+
+
+class Session:
+    """One connection of one client.
+
+    Args:
+        service: what the worker's connections share.
+        sock: the accepted socket, not blocking.
+        connection: the protocol side (``drive.connection.Connection``).
+
+    Attributes:
+        layer: what octets go through: the connection, or its engine itself when nothing is between.
+        engine: what commands go to; None until the protocol is known.
+        channels: the live streams.
+        running: applications that have not returned.
+        high_water: unsent octets of a stream above which its application waits.
+        armed: the tick of the timer wheel, 0 = not armed.
+    """
+
+    __slots__ = (
+        "_due", "_eof", "_flushing", "_linger", "_linger_until", "_lingered", "_reading", "_template", "_turning",
+        "_writing", "armed", "channels", "connection", "engine", "fd", "high_water", "layer", "phase", "running",
+        "service", "sock",
+    )  # fmt: skip
+
+    def __init__(self, service: Any, sock: socket.socket, connection: Any, high_water: int) -> None:
+        self.service = service
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.connection = connection
+        self.layer: Any = connection
+        self.engine: Any = None
+        self.channels: Dict[int, Any] = {}
+        self.running = 0
+        self.high_water = high_water
+        self.armed = 0
+        self.phase = OPEN
+        self._template: Optional[ScopeTemplate] = None
+        self._due = 0.0  # when the wheel calls, or earlier
+        self._reading = False  # the loop watches for input
+        self._writing = False  # the loop watches for room
+        self._turning = False  # octets and events are being handled; a flush follows
+        self._flushing = False  # a flush is scheduled
+        self._eof = False
+        self._linger = False
+        self._linger_until = 0.0
+        self._lingered = 0
+        self._choose_layer()
+
+    # What the loop calls ---------------------------------------------------------------------------------------------
+
+    def on_readable(self) -> None:
+        """Something arrived, or may have: take it, answer it, write what was answered."""
+        if self.phase == LINGERING:
+            self._discard()
+            return
+        if self.phase != OPEN:
+            self._watch(False)
+            return
+        try:
+            data = receive(self.sock)
+        except OSError as error:
+            self.break_off(error)
+            return
+        now = monotonic()
+        if data is None:
+            self._settle(now)
+            return
+        if data:
+            events = self.layer.receive_data(data, now)
+        else:
+            self._eof = True
+            if self.service.half_close_disconnects:
+                self.break_off(None)
+                return
+            events = self.layer.receive_eof(now)
+        self._turn(events, now)
+
+    def on_writable(self) -> None:
+        """The socket takes octets again."""
+        now = monotonic()
+        self._writing = False
+        self.service.loop.remove_writer(self.fd)
+        self._turn((), now)
+
+    def on_timer(self, now: float) -> None:
+        """The wheel says that a deadline may have passed; the layer's is the truth."""
+        self._due = 0.0
+        if self.phase == CLOSED:
+            return
+        if self.phase == LINGERING:
+            if now >= self._linger_until:
+                self.close()
+            else:
+                self._arm(self._linger_until)
+            return
+        deadline = self.layer.deadline()
+        if deadline is not None and deadline <= now:
+            self._turn(self.layer.handle_timer(now), now)
+        else:
+            self._settle(now)
+
+    def on_scheduled(self) -> None:
+        """An application said something in this turn of the loop."""
+        self._flushing = False
+        if self.phase != CLOSED:
+            self._turn((), monotonic())
+
+    # What channels call ----------------------------------------------------------------------------------------------
+
+    def flush_soon(self) -> None:
+        """Write what waits at the end of this turn of the loop, together with all else that is said in it."""
+        if not self._turning and not self._flushing and self.phase < LINGERING:
+            self._flushing = True
+            self.service.loop.call_soon(self.on_scheduled, context=self.service.context)
+
+    settle_soon = flush_soon  # credit was given back: reading may go on
+
+    def application_ended(self, _channel: Any) -> None:
+        """An application returned; what it started in the background no longer counts."""
+        self.running -= 1
+        if self.running - len(self.channels) == BACKGROUND_MAX - 1:
+            self.flush_soon()
+
+    # What the worker calls -------------------------------------------------------------------------------------------
+
+    def drain(self, now: float) -> None:
+        """The worker stops: answer what is here, take no further request."""
+        if self.phase == OPEN:
+            self.connection.drain(now)
+            self._turn((), now)
+
+    def on_hung_up(self, reset: bool, now: float) -> None:
+        """The client ended its stream, or reset it, while reading is paused.
+
+        What it sent before is still in the kernel and will be read when the application takes it; only the grace
+        period begins now.
+        """
+        if reset or self.service.half_close_disconnects:
+            self.break_off(None)
+            return
+        for channel in self.channels.values():
+            channel.doom(now)
+
+    # One turn --------------------------------------------------------------------------------------------------------
+
+    def _turn(self, events: Sequence[Event], now: float) -> None:
+        """Act on events, write what they brought about, and again, until nothing is left to do."""
+        self._turning = True
+        while True:
+            if events:
+                self._dispatch(events, now)
+            if self.phase >= LINGERING or not self._write():
+                break
+            events = self.layer.advance(now)
+            if not events:
+                break
+        self._turning = False
+        if self.phase != CLOSED:
+            self._settle(now)
+
+    def _write(self) -> bool:
+        """Write what waits, as far as the socket takes it; return False when the connection broke."""
+        if self._writing:
+            return True
+        layer = self.layer
+        segments = layer.segments()
+        while segments:
+            try:
+                count = transmit(self.sock, segments, self.service.sendfile)
+            except OSError as error:
+                self.break_off(error)
+                return False
+            if count == WOULD_BLOCK:
+                self._writing = True
+                self.service.context.copy().run(self.service.loop.add_writer, self.fd, self.on_writable)
+                return True
+            layer.sent(count)
+            segments = layer.segments()
+        return True
+
+    def _settle(self, now: float) -> None:
+        """Read only what is wanted, be woken at the next deadline, and close what is over."""
+        if self.phase == CLOSING:
+            self._watch(False)
+            if not self._writing and not self.layer.segments():
+                self._finish(now)
+                return
+        elif self.phase == OPEN:
+            wanted = not self._eof and self.layer.want_read() and self.running - len(self.channels) < BACKGROUND_MAX
+            if wanted != self._reading:
+                self._watch(wanted)
+        deadline = self.layer.deadline()
+        if deadline is not None and (self._due == 0.0 or deadline < self._due):
+            self._arm(deadline)
+
+    def _arm(self, deadline: float) -> None:
+        self._due = deadline
+        self.service.wheel.arm(self, deadline)
+
+    def _watch(self, wanted: bool) -> None:
+        """Have the loop watch for input, or not; while an application is behind, disconnects are looked for instead."""
+        if wanted == self._reading:
+            return
+        self._reading = wanted
+        service = self.service
+        if wanted:
+            service.watched.discard(self)
+            # The loop keeps a copy of the context that is current now; it must not be an application's.
+            service.context.copy().run(service.loop.add_reader, self.fd, self.on_readable)
+        else:
+            service.loop.remove_reader(self.fd)
+            if self.phase == OPEN and not self._eof:
+                service.watched.add(self)
+
+    # Events ----------------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, events: Sequence[Event], now: float) -> None:
+        if self.engine is None:
+            self._choose_layer()
+        for event in events:
+            kind = type(event)
+            if kind is RequestReceived:
+                self._request(event, now)
+            elif kind is StreamClosed:
+                self._stream_closed(event, now)
+            elif kind is BodyReceived:
+                channel = self.channels.get(event.stream)
+                if channel is None:
+                    self.engine.consumed(event.stream, event.credit)
+                else:
+                    channel.on_body(event.data, event.credit)
+            elif kind is BodyEnded or kind is Writable or kind is InputEnded or kind is StreamReset:
+                self._stream_event(event, kind, now)
+            elif kind is Handover:
+                self.connection.engine = event.engine
+                self._choose_layer()
+            elif kind is ConnectionEnded:
+                self._ended(event, now)
+            elif kind is Warned:
+                self._warn(event.message, event.level)
+            else:
+                raise TypeError(f"event: expected one of server_http.events, got {event!r}")
+
+    def _stream_event(self, event: Any, kind: Any, now: float) -> None:
+        channel = self.channels.get(event.stream)
+        if channel is None:
+            return
+        if kind is BodyEnded:
+            channel.on_body_end()
+        elif kind is Writable:
+            channel.on_writable()
+        elif kind is InputEnded:
+            channel.on_disconnect(now)
+        else:
+            if isinstance(event.error, ProtocolError):
+                self._warn(f"Request from {self._peer()} ended: {event.error}", event.error.log_level)
+            channel.on_lost(now)
+
+    def _choose_layer(self) -> None:
+        self.engine = self.connection.engine
+        self.layer = self.engine if self.connection.plain and self.engine is not None else self.connection
+
+    def _request(self, event: RequestReceived, now: float) -> None:
+        request = event.request
+        service = self.service
+        template = self._template
+        if template is None:
+            template = self._template = ScopeTemplate(self.connection.info, service.root_path, service.extensions)
+        if is_handshake(request):
+            channel: Any = WebSocketChannel(self, self.engine, request, now)
+            if not channel.open_handshake(template, now):
+                return
+        else:
+            channel = HttpChannel(self, self.engine, request, event.complete, now)
+            channel.scope = template.http(request, service.state)
+        self.channels[event.stream] = channel
+        self.running += 1
+        service.begin(channel)
+
+    def _stream_closed(self, event: StreamClosed, now: float) -> None:
+        channel = self.channels.pop(event.stream, None)
+        if channel is not None:
+            channel.on_closed()
+            self.service.ended(channel, event, now)
+
+    def _ended(self, event: ConnectionEnded, _now: float) -> None:
+        self._linger = event.linger
+        if self.phase == OPEN:
+            self.phase = CLOSING
+        error = event.error
+        if isinstance(error, ProtocolError):
+            self._warn(f"Invalid request from ip={self._peer()}: {error}", error.log_level)
+
+    def _warn(self, message: str, level: str) -> None:
+        getattr(self.service.log, level)(message)
+
+    def _peer(self) -> str:
+        client = self.connection.info.client
+        return client[0] if client else "unix"
+
+    # The end ---------------------------------------------------------------------------------------------------------
+
+    def _finish(self, now: float) -> None:
+        """Everything is written: close, at once or after the peer had time to read."""
+        if not self._linger or self._eof:
+            self.close()
+            return
+        self.phase = LINGERING
+        self._linger_until = now + LINGER_SECONDS
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+            return
+        self._arm(self._linger_until)
+        self._watch(True)
+
+    def _discard(self) -> None:
+        """Read what nobody wants, for a while, so that the peer reads its answer before it sees a reset."""
+        try:
+            data = receive(self.sock)
+        except OSError:
+            self.close()
+            return
+        if data is None:
+            return
+        self._lingered += len(data)
+        if not data or self._lingered > LINGER_OCTETS:
+            self.close()
+
+    def break_off(self, _error: Optional[BaseException]) -> None:
+        """The connection broke: nothing can be said or heard any more."""
+        if self.phase == CLOSED:
+            return
+        now = monotonic()
+        for channel in list(self.channels.values()):
+            channel.on_lost(now)
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket and forget what was left."""
+        if self.phase == CLOSED:
+            return
+        self._watch(False)
+        if self._writing:
+            self._writing = False
+            self.service.loop.remove_writer(self.fd)
+        self.phase = CLOSED
+        now = monotonic()
+        for stream, channel in list(self.channels.items()):
+            self._stream_closed(StreamClosed(stream, channel.status, channel.sent), now)
+        self.sock.close()
+        self.service.closed(self)

@@ -1,0 +1,250 @@
+"""The ``asgi`` worker: one event loop, all connections of the process on it.
+
+Owns: ``AsgiWorker``: boot with lifespan, the ticks of the loop, and the order of a stop.
+Must not know: what happens on a connection.
+
+A stop goes through these steps: what waits in the backlog is accepted; every stream that asked learns of it
+(``server.shutdown``, ``lifespan.shutdown.notice``); connections answer what they have and take no more; WebSockets are
+closed with 1012, one after another over the drain time; at the deadline what still runs is ended; lifespan shutdown
+comes last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from time import monotonic
+from typing import Any, Coroutine, List, Optional, Set
+
+from server_core.drive.timers import GRANULARITY
+from server_core.worker import BootError, Worker
+from server_core.workers.wsgi import make_openers
+from server_workers_async.accept import Acceptor, start_all
+from server_workers_async.hangup import find_hung_up
+from server_workers_async.lifespan import Lifespan, LifespanFailed
+from server_workers_async.loops import new_loop
+from server_workers_async.service import Service
+
+#: Seconds between two looks at everything that is not urgent: heartbeat, Date, clients that left.
+TICK = 1.0
+#: The part of ``graceful_timeout`` that is kept for ending what still runs and for lifespan shutdown, and its bound in
+#: seconds: the arbiter kills at the end of ``graceful_timeout``.
+RESERVE = 0.2
+RESERVE_MAX = 3.0
+#: The part of the drain time over which WebSockets are closed.
+CLOSING_SPREAD = 0.5
+#: Seconds that cancelled applications have to end.
+CANCEL_WAIT = 1.0
+
+
+class AsgiWorker(Worker):
+    """Serves an ASGI application on asyncio, uvloop or a loop of the operator's choice."""
+
+    ready_before_run = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._service: Optional[Service] = None
+        self._acceptors: List[Acceptor] = []
+        self._defaults: Set[Any] = set()  # whose Date is to be kept right
+        self._stop: Optional[asyncio.Event] = None
+        self._second = 0
+        self._look_at = 0.0
+
+    # Life ------------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until ``alive`` is False. Raises BootError when the application's lifespan does not start."""
+        loop = new_loop(self.cfg.asgi_loop)
+        self._loop = loop
+        asyncio.set_event_loop(loop)
+        clean = False
+        try:
+            loop.run_until_complete(self._serve())
+            clean = True
+        finally:
+            if clean:
+                self._close(loop)
+            else:
+                _forget_tasks(loop)  # leaving at once: nobody is told of what was still running
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        loop.add_reader(self.wakeup[0], self._on_signal)
+        cfg = self.cfg
+        lifespan = Lifespan(self.wsgi, cfg.asgi_lifespan, self.log)
+        ticking = loop.call_later(TICK, self._tick)  # the heartbeat begins before the application has started
+        try:
+            await lifespan.startup(cfg.asgi_lifespan_startup_timeout)
+        except LifespanFailed as error:
+            raise BootError(str(error)) from error
+        finally:
+            ticking.cancel()
+        service = self._service = Service(self, self.wsgi, loop)
+        service.state = lifespan.state
+        self._open_listeners(service)
+        self.ready()
+        self._tick()
+        if self.alive:
+            await self._stop.wait()
+        started = loop.time()
+        await self._drain(service, lifespan)
+        left = cfg.graceful_timeout - (loop.time() - started)
+        await lifespan.shutdown(cfg.asgi_lifespan_shutdown_timeout or max(left, RESERVE_MAX))
+
+    def _open_listeners(self, service: Service) -> None:
+        cfg = self.cfg
+        alone = cfg.workers == 1 or cfg.reuse_port
+        for listener, opener in zip(self.sockets, make_openers(self)):
+            self._defaults.add(opener.config.defaults)
+            acceptor = Acceptor(service, listener, opener, cfg.worker_connections, alone)
+            self._acceptors.append(acceptor)
+            acceptor.start()
+
+    # The loop's duties -----------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """Expire timers often while there are any, and look at everything else once a second."""
+        loop = self._loop
+        assert loop is not None  # noqa: S101 - for the type checker: ``run`` made it
+        now = monotonic()
+        service = self._service
+        armed = False
+        if service is not None:
+            service.expire(now)
+            armed = service.wheel.deadline() is not None
+        if now >= self._look_at:
+            self._look_at = now + TICK - GRANULARITY / 2
+            self._look(now)
+        loop.call_later(GRANULARITY if armed else TICK, self._tick)
+        if not self.alive:
+            self._on_stop()
+
+    def _look(self, now: float) -> None:
+        self.notify()
+        seconds = int(time.time())
+        if seconds != self._second:
+            self._second = seconds
+            for defaults in self._defaults:
+                defaults.set_date(seconds)
+        service = self._service
+        if service is None:
+            return
+        for session, reset in find_hung_up(service.watched):
+            session.on_hung_up(reset, now)
+        if service.access is not None:
+            service.access.flush()
+        for listener in self.sockets:
+            tls = getattr(listener, "tls", None)
+            if tls is not None:
+                for line in tls.refresh(now):
+                    self.log.info(line)
+
+    def connection_closed(self) -> None:
+        """A connection is over: there may be room for another."""
+        service = self._service
+        if service is not None and not service.draining and len(service.connections) == self.cfg.worker_connections - 1:
+            start_all(self._acceptors)
+
+    # Signals ---------------------------------------------------------------------------------------------------------
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """TERM: finish and leave."""
+        super().handle_exit(sig, frame)
+        if self._loop is not None:
+            # Where the loop keeps the wake-up descriptor for itself (uvloop), this is what wakes it.
+            self._loop.call_soon_threadsafe(self._on_stop)
+
+    def _on_signal(self) -> None:
+        """The signal's handler has run; the octet it left says nothing more."""
+        _drain_pipe(self.wakeup[0])
+        if not self.alive:
+            self._on_stop()
+
+    def _on_stop(self) -> None:
+        if self._stop is not None:
+            self._stop.set()
+
+    # Stop ------------------------------------------------------------------------------------------------------------
+
+    async def _drain(self, service: Service, lifespan: Lifespan) -> None:
+        """Answer what is here; end what still runs at the deadline."""
+        loop = service.loop
+        limit = self.cfg.graceful_timeout
+        time_left = limit - min(limit * RESERVE, RESERVE_MAX)
+        self.stopping()
+        service.draining = True
+        idle = asyncio.Event()
+        service.on_idle = idle.set
+        service.notice.announce(loop.time() + time_left)
+        lifespan.notice()
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        now = monotonic()
+        for session in list(service.connections):
+            session.drain(now)
+        closing = loop.create_task(_close_websockets(service, time_left * CLOSING_SPREAD))
+        service.look_idle()
+        await _within(idle.wait(), time_left)
+        closing.cancel()
+        if service.connections or service.tasks:
+            await self._end(service, idle)
+
+    async def _end(self, service: Service, idle: asyncio.Event) -> None:
+        """The drain time is over: cancel what runs, end its streams, close."""
+        if service.tasks:
+            self.log.info("Ending %d requests that did not finish within the graceful timeout", len(service.tasks))
+        service.ending = True
+        for task in list(service.tasks):
+            task.cancel()
+        await _within(idle.wait(), CANCEL_WAIT)
+        for session in list(service.connections):
+            session.close()
+
+    def _close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End what the application left running, and the loop."""
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks, timeout=CANCEL_WAIT))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        _forget_tasks(loop)
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+async def _close_websockets(service: Service, seconds: float) -> None:
+    """Close WebSockets one after another, so that their clients do not all come back at one moment."""
+    sockets = [
+        channel
+        for session in list(service.connections)
+        for channel in session.channels.values()
+        if channel.is_websocket
+    ]
+    for channel in sockets:
+        channel.restart_service()
+        await asyncio.sleep(seconds / len(sockets))
+
+
+async def _within(wait: Coroutine[Any, Any, Any], seconds: float) -> None:
+    try:
+        await asyncio.wait_for(wait, seconds)
+    except asyncio.TimeoutError:
+        pass
+
+
+def _drain_pipe(fd: int) -> None:
+    try:
+        os.read(fd, 4096)
+    except BlockingIOError:
+        pass
+
+
+def _forget_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Do not complain about tasks that never end: the process is leaving."""
+    for task in asyncio.all_tasks(loop):
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # as asyncio.gather does
