@@ -14,6 +14,7 @@ from __future__ import annotations
 import array
 import datetime
 import decimal
+import sys
 import uuid
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -45,11 +46,14 @@ def encode(value: Any) -> Tuple[bytes, List[memoryview]]:
         DirtyProtocolError: a value of a type that has no rule, or containers nested too deeply.
     """
     buffers: List[memoryview] = []
+    return _encode(_lift_bytes(value), buffers, SHARED_FROM), buffers
+
+
+def _encode(value: Any, buffers: List[memoryview], shared_from: int) -> bytes:
     try:
-        data = _Encoder(buffers).pack(_lift_bytes(value))
+        return _Encoder(buffers, shared_from).pack(value)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise DirtyProtocolError(f"value: expected plain data, buffers or arrays, got {error}") from error
-    return data, buffers
 
 
 def decode(data: Any, buffers: List[memoryview]) -> Any:
@@ -63,6 +67,20 @@ def decode(data: Any, buffers: List[memoryview]) -> Any:
         return _Decoder(buffers).unpack(data)
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
         raise DirtyProtocolError(f"payload: expected an encoded value, got {error!r}") from error
+
+
+def encode_inline(value: Any) -> bytes:
+    """Return ``value`` as octets that contain its buffers too, large or not: for values that are kept.
+
+    Raises:
+        DirtyProtocolError: as ``encode``.
+    """
+    return _encode(value, [], sys.maxsize)
+
+
+def decode_inline(data: bytes) -> Any:
+    """Return the value of ``encode_inline``'s octets. Raises DirtyProtocolError."""
+    return decode(data, [])
 
 
 class _Decoder:
@@ -90,8 +108,9 @@ _UNPACK: Dict[str, Any] = {"raw": False, "strict_map_key": False, "timestamp": 0
 class _Encoder:
     """One encoding under way: collects the large buffers it meets."""
 
-    def __init__(self, buffers: List[memoryview]) -> None:
+    def __init__(self, buffers: List[memoryview], shared_from: int) -> None:
         self._buffers = buffers
+        self._shared_from = shared_from
         self._depth = 0
 
     def pack(self, value: Any) -> bytes:
@@ -114,7 +133,7 @@ class _Encoder:
 
     def place(self, view: memoryview) -> Any:
         """Return what stands for a buffer: its octets when small, its place in shared memory else."""
-        if view.nbytes < SHARED_FROM:
+        if view.nbytes < self._shared_from:
             return view.tobytes()
         self._buffers.append(view)
         return len(self._buffers) - 1

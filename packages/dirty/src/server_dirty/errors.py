@@ -13,7 +13,7 @@ from __future__ import annotations
 import builtins
 import sys
 from functools import lru_cache
-from typing import Any, Dict, Optional, Type
+from typing import Any, Dict, Optional, Type, TypeVar
 
 
 class DirtyError(Exception):
@@ -110,13 +110,22 @@ class DirtyProtocolError(DirtyError):
     """The other side sent what is not a frame of this protocol, or a value cannot travel."""
 
 
-_KNOWN: Dict[str, Type[DirtyError]] = {
-    cls.__name__: cls
-    for cls in (
-        DirtyError, DirtyTimeoutError, DirtyConnectionError, DirtyBusyError, DirtyWorkerError,
-        DirtyAppNotFoundError, DirtyNoWorkersAvailableError, DirtyProtocolError,
-    )
-}  # fmt: skip
+_KNOWN: Dict[str, Type[DirtyError]] = {}
+
+Known = TypeVar("Known", bound=Type[DirtyError])
+
+
+def register(cls: Known) -> Known:
+    """Let errors of ``cls`` arrive as what they are; a class decorator."""
+    _KNOWN[cls.__name__] = cls
+    return cls
+
+
+for _cls in (
+    DirtyError, DirtyTimeoutError, DirtyConnectionError, DirtyBusyError, DirtyWorkerError, DirtyAppNotFoundError,
+    DirtyNoWorkersAvailableError, DirtyProtocolError,
+):  # fmt: skip
+    register(_cls)
 
 
 def describe(error: BaseException, app_path: str, action: str, traceback: str) -> Dict[str, Any]:

@@ -15,7 +15,6 @@ from typing import Optional
 from server_dirty.errors import DirtyConnectionError
 
 VARIABLE = "SERVER_DIRTY_DIR"
-STASH_SOCKET = "stash.sock"
 
 _chosen: Optional[str] = None
 
@@ -26,13 +25,18 @@ def set_dirty_socket_path(path: Optional[str]) -> None:
     _chosen = path
 
 
+def configured_directory() -> Optional[str]:
+    """Return the directory of the pool's sockets, or None when this process has none."""
+    return _chosen or os.environ.get(VARIABLE)
+
+
 def pool_directory() -> str:
     """Return the directory of the pool's sockets.
 
     Raises:
         DirtyConnectionError: this process does not belong to a server with dirty workers.
     """
-    found = _chosen or os.environ.get(VARIABLE)
+    found = configured_directory()
     if not found:
         raise DirtyConnectionError(
             f"dirty pool: expected {VARIABLE} in the environment, got none; set dirty_apps and dirty_workers"
@@ -54,8 +58,3 @@ def app_socket(directory: str, app_path: str) -> str:
     """Return the socket of an application: a digest, because paths of sockets are short (108 octets)."""
     digest = hashlib.sha256(app_path.encode()).hexdigest()[:16]
     return os.path.join(directory, f"app-{digest}.sock")
-
-
-def stash_socket(directory: str) -> str:
-    """Return the socket of the stash."""
-    return os.path.join(directory, STASH_SOCKET)

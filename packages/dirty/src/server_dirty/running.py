@@ -194,10 +194,8 @@ class CallRunner:
             self._loop.run(_close_of(values), running_end)
 
     def _answer_error(self, wire: Wire, error: BaseException, call: Optional[calls.Call]) -> None:
-        try:
+        with contextlib.suppress(OSError, DirtyError):  # the caller has gone: there is nobody to tell
             run_blocking(calls.send_error(wire, error, call), wire.socket, time.monotonic() + CALL_ARRIVAL)
-        except (OSError, DirtyError):
-            pass  # the caller has gone: there is nobody to tell
 
 
 async def _next_of(values: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from server_core.settings.declare import Group, Setting
-from server_core.settings.values import Hook, Integer, ListOf, Seconds, Text
+from server_core.settings.values import Hook, Integer, ListOf, Seconds, Size, Text
 
 
 def _nothing(*_: Any) -> None:
@@ -26,6 +26,18 @@ DIRTY = Group(
         Setting("dirty_timeout", Seconds(), 300, "How long one call may take; 0 means for ever."),
         Setting("dirty_threads", Integer(1), 1, "How many calls a dirty worker runs at the same time."),
         Setting("dirty_graceful_timeout", Seconds(), 30, "How long calls may finish after a stop or reload."),
+        Setting("dirty_queue", Integer(1, 65535), 128,
+                "How many calls of one application may wait; one more is refused at once."),
+        Setting("dirty_max_memory", Size(), 0,
+                "Resident memory above which a dirty worker is replaced, its successor ready first; 0 means never."),
+        Setting("dirty_backend", Text("NAME"), "local",
+                "Where dirty applications run: local processes, or the name of an installed backend such as ray."),
+        Setting("dirty_stash", Text("ADDRESS"), "local",
+                "Where the stash is kept: local, or a redis:// address shared by several machines."),
+        Setting("dirty_stash_size", Size(), 64 * 1024 * 1024,
+                "Octets of all values in the local stash; a value that does not fit is refused. 0 means no bound."),
+        Setting("dirty_stash_value", Size(), 16 * 1024 * 1024,
+                "Octets of one value in the local stash; 0 means no bound."),
     ],
 )  # fmt: skip
 

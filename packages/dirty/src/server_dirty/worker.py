@@ -9,6 +9,7 @@ that a call goes to an idle worker without anybody in between; what waits, waits
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -44,6 +45,7 @@ class DirtyWorker(Worker):
     Args:
         listeners: the queues of the applications this worker serves.
         devices: its device numbers per application, ``{"module:Class": {"gpu": [0]}}``.
+        threads: how many calls run at the same time.
         others: as ``server_core.worker.Worker``; ``sockets`` and ``app`` are not used.
     """
 
@@ -53,6 +55,7 @@ class DirtyWorker(Worker):
         ppid: int,
         listeners: Sequence[AppListener],
         devices: Mapping[str, Dict[str, List[int]]],
+        threads: int,
         timeout: float,
         cfg: Any,
         log: Any,
@@ -60,6 +63,7 @@ class DirtyWorker(Worker):
         super().__init__(age, ppid, (), None, timeout, cfg, log)
         self.listeners = listeners
         self.devices = devices
+        self.threads = threads
         self.apps: Dict[str, Any] = {}
         self._running: Dict[RunningCall, None] = {}
         self._loop = AsyncLoop()
@@ -84,7 +88,7 @@ class DirtyWorker(Worker):
         """Serve calls until told to leave, then let running ones finish and close the applications."""
         self._leave_read, self._leave_write = os.pipe()
         self._selector.register(self.wakeup[0], selectors.EVENT_READ)
-        for number in range(self.cfg.dirty_threads):
+        for number in range(self.threads):
             thread = threading.Thread(target=self._serve_calls, args=(number,), name=f"dirty-{number}", daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -139,15 +143,12 @@ class DirtyWorker(Worker):
 
     def _watch_call(self, running: RunningCall, begins: bool) -> None:
         """Note a call that begins or ends; called by the thread that runs it."""
-        try:
-            if begins:
-                self._running[running] = None
-                self._selector.register(running.wire.socket, selectors.EVENT_READ, running)
-            else:
-                self._running.pop(running, None)
-                self._selector.unregister(running.wire.socket)
-        except (KeyError, ValueError, OSError):
-            pass  # the watch unregistered it first, when its caller went
+        if begins:
+            self._running[running] = None
+            self._selector.register(running.wire.socket, selectors.EVENT_READ, running)
+        else:
+            self._running.pop(running, None)
+            self._forget(running.wire.socket)
 
     def _watch_once(self, timeout: float) -> None:
         for key, _ in self._selector.select(timeout):
@@ -162,10 +163,9 @@ class DirtyWorker(Worker):
                 self._overdue(running, now)
 
     def _forget(self, fileobj: Any) -> None:
-        try:
+        # The watch, when a caller went, and the thread, when its call ended, may both come here.
+        with contextlib.suppress(KeyError, ValueError, OSError):
             self._selector.unregister(fileobj)
-        except (KeyError, ValueError, OSError):
-            pass  # its thread was faster
 
     def _overdue(self, running: RunningCall, now: float) -> None:
         running.cancel()
