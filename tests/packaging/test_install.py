@@ -10,8 +10,7 @@ from typing import Dict, List
 import pytest
 
 from support import ServerProcess
-
-from .conftest import Environment, make_environment, third_parties
+from support.distributions import Environment, make_environment, third_parties
 
 WSGI = """
 def app(environ, start_response):

@@ -12,7 +12,7 @@ from typing import List
 
 import pytest
 
-from .conftest import OURS, ROOT, hatch_build, make_environment, run
+from support.distributions import OURS, ROOT, hatch_build, make_environment, run
 
 HOT = ["server_http", "server_core", "server_workers_async"]
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")

@@ -1,7 +1,7 @@
-"""Wheels of this checkout, and clean environments to install them into.
+"""Building the six distributions, and clean environments to install them into.
 
-Owns: one build of all six for a test run (by ``hatch build --all``), and environments that no index of our names
-reaches: ours come from the wheels with ``--no-index``, third parties from a folder that was filled first.
+Owns: ``hatch build --all``, environments that no index of our names reaches (ours come from wheels with
+``--no-index``, third parties from a folder that was filled first), and wheels of made-up packages.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import os
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import pytest
 
@@ -94,23 +95,24 @@ def third_parties(target: Path, python: str, requirements: List[str]) -> Path:
     return target
 
 
-@pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Wheels and sdists of all six, compiled where there is a C compiler."""
-    target = tmp_path_factory.mktemp("wheels")
-    hatch_build(target)
-    return target
-
-
-@pytest.fixture(scope="session")
-def pure_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Wheels of all six without compiled modules."""
-    target = tmp_path_factory.mktemp("pure-wheels")
-    hatch_build(target, "-t", "wheel", SERVER_ACCEL="0")
-    return target
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> Environment:
-    """A clean environment of the interpreter that runs the tests."""
-    return make_environment(tmp_path / "venv")
+def make_wheel(
+    target: Path,
+    name: str,
+    *,
+    version: str = "1.0",
+    entry_points: str = "",
+    modules: Optional[Mapping[str, str]] = None,
+) -> Path:
+    """Write the wheel of a made-up package: its modules as text, and the text of ``entry_points.txt``."""
+    package = name.replace("-", "_")
+    info = f"{package}-{version}.dist-info"
+    files = dict(modules or {})
+    files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    files[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files[f"{info}/entry_points.txt"] = entry_points
+    files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in files) + f"{info}/RECORD,,\n"
+    wheel = target / f"{package}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+    return wheel
