@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from typing import List, Optional, Set, Union
 
 _LINUX = sys.platform.startswith("linux")
@@ -50,8 +51,6 @@ def end_with_parent(parent: int) -> None:
 
 def _watch_parent(parent: int) -> None:
     """Poll, where the system has no parent-death signal."""
-    import time
-
     while os.getppid() == parent:
         time.sleep(1.0)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -137,3 +136,42 @@ def dump_stacks_on_signal(fd: int) -> None:
 def close_on_exec(fd: int) -> None:
     """Keep ``fd`` from programs that this process starts."""
     os.set_inheritable(fd, False)
+
+
+def set_title(title: str) -> None:
+    """Show ``title`` in ps and top, when setproctitle is installed."""
+    try:
+        from setproctitle import setproctitle
+    except ImportError:
+        return
+    setproctitle(f"server: {title}")
+
+
+def release_signals() -> None:
+    """Let signals in that were held back around a fork."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def await_reparenting(intermediate: int) -> None:
+    """Return when ``intermediate``, which forked this process and ends, is no longer its parent."""
+    while os.getppid() == intermediate:
+        time.sleep(0.001)
+
+
+def daemonize(keep_stdio: bool) -> None:
+    """Detach from the terminal and the parent; the process that called ends.
+
+    Args:
+        keep_stdio: leave standard input, output and error as they are.
+    """
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.umask(0o22)
+    null = os.open(os.devnull, os.O_RDWR)
+    if not keep_stdio:
+        for fd in range(3):
+            os.dup2(null, fd)
+    os.close(null)

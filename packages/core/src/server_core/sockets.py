@@ -139,6 +139,7 @@ class Listener:
         scheme: ``"http"`` or ``"https"``, for its name in the log.
         unlinks: whether its unix socket file is ours to remove.
         slot: the worker slot it is kept for (``reuse_port``), else None.
+        tls: the TLS of its connections (``server_core.tls.ServerTLS``), or None.
     """
 
     def __init__(self, sock: socket.socket, address: Address, scheme: str = "http", unlinks: bool = False) -> None:
@@ -146,6 +147,7 @@ class Listener:
         self.address = address
         self.scheme = scheme
         self.slot: Optional[int] = None
+        self.tls: Any = None
         self._file = _identity(address.path) if unlinks else None
         sock.setblocking(False)
 

@@ -1,0 +1,4 @@
+"""Supervision: what becomes of the server's processes.
+
+``state.step`` decides, ``arbiter.Arbiter`` does.
+"""

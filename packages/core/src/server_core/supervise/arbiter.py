@@ -1,0 +1,527 @@
+"""The arbiter: the loop that turns the world into events and carries actions out.
+
+Owns: the process tree's root, what children inherit, and the attributes that hooks read.
+Must not know: what is to be done when; ``state.step`` decides everything.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import sys
+import time
+from collections import deque
+from typing import Any, Callable, Deque, Dict, List, Optional, Type
+
+from server_core import process, systemd
+from server_core.errors import ServerError
+from server_core.pidfile import Pidfile
+from server_core.scoreboard import Scoreboard, slots_for
+from server_core.supervise import events as ev
+from server_core.supervise.children import ChildState
+from server_core.supervise.listeners import ListenerBook, ListenerSet
+from server_core.supervise.processes import Process, Processes
+from server_core.supervise.reexec import StartContext, start_successor, started_by
+from server_core.supervise.services import HTTP, Service, add_services
+from server_core.supervise.signals import SignalInbox
+from server_core.supervise.state import State, step
+from server_core.version import PRODUCT, __version__
+
+TICK = 1.0  # seconds
+STOP_TICK = 0.05  # while the backlog drains
+EXIT_UNHANDLED = 255
+RELOAD_BIND_ATTEMPTS = 1  # a reload does not wait for an address to become free
+
+
+class Generation:
+    """What children are started from: settings, listeners and TLS of one start or reload."""
+
+    def __init__(self, number: int, cfg: Any, listeners: ListenerSet) -> None:
+        self.number = number
+        self.cfg = cfg
+        self.listeners = listeners
+
+
+class Arbiter:
+    """The parent of all processes of a server.
+
+    Args:
+        app: the application object: ``cfg``, ``reload()``, ``wsgi()``.
+
+    Attributes:
+        app, cfg, log: as given, and made from it.
+        pid: our process id.
+        num_workers: HTTP workers wanted.
+        WORKERS: worker objects by process id.
+        LISTENERS: the open listeners.
+        worker_age: how many children were started.
+        reexec_pid: the second arbiter, 0 for none.
+        master_pid: the arbiter that started us as its successor, 0 for none.
+        board: the scoreboard.
+        state: what supervision knows.
+        doorbell: a pipe by which children ask to be looked at.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.cfg = app.cfg
+        self.log: Any = None
+        self.pid = os.getpid()
+        self.num_workers = 0
+        self.reexec_pid = 0
+        self.master_pid = 0
+        self.pidfile: Optional[Pidfile] = None
+        self.given_listeners: Optional[List[Any]] = None
+        self._start_context = StartContext()
+        self.START_CTX = self._start_context.as_dict()
+        self._services: Dict[str, Service] = {}
+        self._generations: Dict[int, Generation] = {}
+        self._pending: Optional[Generation] = None
+        self._queue: Deque[ev.Event] = deque()
+        self._exit_code: Optional[int] = None
+        self._environ_before: Dict[str, Optional[str]] = {}
+
+    # --- what hooks and others read -----------------------------------------------------------
+
+    @property
+    def WORKERS(self) -> Dict[int, Any]:  # noqa: N802 - gunicorn's name
+        """The living workers by process id."""
+        living = self.processes.living.values()
+        return {child.pid: child.worker for child in living if child.pid is not None and child.worker is not None}
+
+    @property
+    def LISTENERS(self) -> List[Any]:  # noqa: N802 - gunicorn's name
+        """The open listeners."""
+        return self.listeners.all()
+
+    @property
+    def worker_age(self) -> int:
+        """How many children were started."""
+        return self.state.next_number.last
+
+    @property
+    def address(self) -> List[Any]:
+        """The addresses that are served."""
+        return list(self.cfg.address)
+
+    @property
+    def proc_name(self) -> str:
+        """The name in process titles."""
+        return str(self.cfg.proc_name)
+
+    @property
+    def timeout(self) -> float:
+        """The timeout of HTTP workers, seconds."""
+        return float(self.cfg.timeout)
+
+    @property
+    def worker_class(self) -> Type[Any]:
+        """The class of HTTP workers."""
+        found: Type[Any] = self.cfg.worker_class
+        return found
+
+    @property
+    def dirty_arbiter_pid(self) -> int:
+        """gunicorn's name; there is no second arbiter, its work is done here."""
+        return 0
+
+    # --- life -------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Start, serve until stopped, and end with SystemExit.
+
+        Raises:
+            ServerError: the server cannot start.
+        """
+        try:
+            self._start()
+            self._loop()
+        except ServerError:
+            self._abandon()
+            raise
+        except Exception:
+            self.log.exception("Unhandled exception in main loop")
+            self._abandon()
+            self._exit_code = EXIT_UNHANDLED
+        self._end()
+        sys.exit(self._exit_code)
+
+    def _start(self) -> None:
+        if self.cfg.daemon and not os.environ.get("SERVER_ARBITER_PID"):
+            process.daemonize(self.cfg.enable_stdio_inheritance)
+        self.pid = os.getpid()
+        self.log = self.cfg.logger_class(self.cfg)
+        self.master_pid = started_by(os.environ)
+        self.notifier = systemd.Notifier(os.environ)
+        self.state = State(self._plan(self.cfg), is_upgrade=bool(self.master_pid), pid_one=self.pid == 1)
+        self.log.info("Starting %s %s", PRODUCT, __version__)
+        process.set_title(f"master [{self.cfg.proc_name}]")
+        self._create_pidfile()
+        self._set_environment(self.cfg)
+        self.cfg.on_starting(self)
+        self._open_inputs()
+        self._open_listeners()
+        self._queue.append(ev.Begun())
+        self.cfg.when_ready(self)
+
+    def _plan(self, cfg: Any) -> ev.Plan:
+        add_services(self._services, cfg)
+        plans = [service.plan(cfg) for service in self._services.values()]
+        return ev.Plan(tuple(plan for plan in plans if plan is not None), cfg.daemon)
+
+    def _create_pidfile(self) -> None:
+        if self.cfg.pidfile:
+            self.pidfile = Pidfile(self.cfg.pidfile + (".2" if self.master_pid else ""))
+            self.pidfile.create(self.pid)
+
+    def _set_environment(self, cfg: Any) -> None:
+        """Set ``raw_env`` here, after undoing what earlier settings set."""
+        for name, value in self._environ_before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._environ_before = {name: os.environ.get(name) for name in cfg.env}
+        os.environ.update(cfg.env)
+
+    def _open_inputs(self) -> None:
+        self.selector = selectors.DefaultSelector()
+        self.doorbell = os.pipe()
+        for fd in self.doorbell:
+            os.set_blocking(fd, False)
+        self.inbox = SignalInbox()
+        self.watch(self.inbox, self._read_signals)
+        self.selector.register(self.doorbell[0], selectors.EVENT_READ, self._answer_doorbell)
+        workers = sum(group.target for group in self.state.groups.values())
+        self.board = Scoreboard(slots_for(workers))
+        self.processes = Processes(self, self.board, self._services, process.become_subreaper())
+        self.inbox.install()
+
+    def _open_listeners(self) -> None:
+        self.listeners = ListenerBook(systemd.take_passed_sockets(os.environ, self.pid))
+        self.listeners.take_over(os.environ)
+        generation = self._make_generation(self.state.generation, None)
+        self._generations[generation.number] = generation
+        shown = ", ".join(str(listener) for listener in self.listeners.shown(generation.listeners))
+        self.log.info("Listening at: %s (%s)", shown, self.pid)
+        self.log.info("Using worker: %s", self.cfg.worker_class_str)
+
+    def _make_generation(self, number: int, before: Optional[Generation]) -> Generation:
+        """Check and open everything that children of the present settings need."""
+        cfg = self.app.cfg
+        tls = self._make_tls(cfg, before)
+        slots = self.state.groups[HTTP].target if before is None else cfg.workers
+        attempts = 5 if before is None else RELOAD_BIND_ATTEMPTS
+        listeners = self.listeners.open(cfg, slots, tls, attempts, self.log.error)
+        for name in (plan.name for plan in self._plan(cfg).groups):
+            self._services[name].prepare(self, cfg)
+        return Generation(number, cfg, listeners)
+
+    def _make_tls(self, cfg: Any, before: Optional[Generation]) -> Any:
+        if not cfg.is_ssl:
+            return None
+        from server_core.tls import ServerTLS
+
+        old = before.listeners.tls if before is not None else None
+        return ServerTLS.from_settings(cfg) if old is None else old.renew(cfg)
+
+    # --- the loop ---------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        next_tick = 0.0
+        while self._exit_code is None:
+            now = time.monotonic()
+            if now >= next_tick:
+                next_tick = now + self._tick(now)
+            while self._queue and self._exit_code is None:
+                self._perform_all(step(self.state, self._queue.popleft(), time.monotonic()))
+            self._look()
+            if self._queue or self._exit_code is not None:
+                continue
+            deadline = self.state.deadline()
+            until = next_tick if deadline is None else min(next_tick, deadline)
+            for key, _ in self.selector.select(max(0.0, until - time.monotonic())):
+                key.data()
+
+    def _tick(self, now: float) -> float:
+        """Report that time passed. Return the seconds to the next tick."""
+        stopping = self.state.stop is not None
+        self._queue.append(ev.Ticked(self.processes.beats(), self.listeners.queued() if stopping else 0))
+        if self.master_pid and os.getppid() != self.master_pid:
+            self.master_pid = 0
+            self._queue.append(ev.ParentGone())
+        self._serve_watchdog()
+        for generation in self._generations.values():
+            if generation.listeners.tls is not None:
+                for line in generation.listeners.tls.refresh(now):
+                    self.log.info(line)
+        http = self.state.groups[HTTP]
+        busy = [child.slot for child in http.workers]
+        self.listeners.close_slots(self._current().listeners, http.target, busy)
+        return STOP_TICK if stopping else TICK
+
+    def _serve_watchdog(self) -> None:
+        if self.notifier.watchdog_interval is not None:
+            self._notify("WATCHDOG=1")
+
+    def _look(self) -> None:
+        """Look at what children wrote on the scoreboard."""
+        states = {
+            child.number: (child.state is ChildState.BOOTING, child.ready and not child.retiring)
+            for child in self.state.children()
+        }
+        self._queue.extend(self.processes.news(states))
+
+    def _read_signals(self) -> None:
+        for name in self.inbox.take():
+            if name == "CHLD":
+                self._reap()
+            else:
+                self._queue.append(ev.Signalled(name))
+
+    def _reap(self) -> None:
+        exited = self.processes.reap()
+        self._look()  # a child may have been ready before it ended
+        self._queue.extend(exited)
+
+    def _answer_doorbell(self) -> None:
+        os.read(self.doorbell[0], 4096)
+
+    def ring(self) -> None:
+        """Have the arbiter look at the scoreboard; called in children."""
+        os.write(self.doorbell[1], b"!")
+
+    def read_templates(self) -> None:
+        """Take the answers of templates."""
+        self._queue.extend(self.processes.answers())
+
+    # --- seams for control, metrics and others --------------------------------------------------
+
+    def watch(self, fileobj: Any, callback: Callable[[], None]) -> None:
+        """Call ``callback`` whenever ``fileobj`` is readable; it must not block."""
+        self.selector.register(fileobj, selectors.EVENT_READ, callback)
+
+    def unwatch(self, fileobj: Any) -> None:
+        """Undo ``watch``."""
+        self.selector.unregister(fileobj)
+
+    def submit(self, event: ev.Event) -> None:
+        """Report an event, for example a command: it is handled before the loop waits again."""
+        self._queue.append(event)
+
+    def listeners_for(self, slot: int) -> List[Any]:
+        """Return the listeners of an HTTP worker."""
+        if self.given_listeners is not None:
+            return self.given_listeners
+        return self.listeners.for_slot(self._current().listeners, slot)
+
+    def become_child(self, keep: int) -> None:
+        """In a process just forked: close what is ours alone. ``keep`` is the child we are."""
+        self.inbox.close_in_child()
+        self.processes.close_in_child(keep)
+        self.selector.close()
+        os.close(self.doorbell[0])
+
+    def hand_over(self, environ: Dict[str, str]) -> List[int]:
+        """Describe what a second arbiter takes over in ``environ``; return the descriptors."""
+        return self.listeners.hand_over(environ)
+
+    def unknown_exited(self, pid: int, status: int) -> None:
+        """A child that is not a worker ended: the second arbiter, or an orphan we adopted."""
+        if pid == self.reexec_pid:
+            self.reexec_pid = 0
+            code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+            self._queue.append(ev.UpgradeEnded(f"it ended with {code}"))
+
+    # --- actions ----------------------------------------------------------------------------
+
+    def _perform_all(self, actions: List[ev.Action]) -> None:
+        for action in actions:
+            _PERFORM[type(action)](self, action)
+
+    def _current(self) -> Generation:
+        return self._generations[self.state.generation]
+
+    def _spawn(self, action: ev.Spawn) -> None:
+        generation = self._generations[action.generation]
+        service = self._services[action.group]
+        self._queue.extend(self.processes.spawn(action, service, generation, time.monotonic()))
+
+    def _kill(self, action: ev.Kill) -> None:
+        self.processes.kill(action.child, action.name)
+
+    def _dump_stacks(self, action: ev.DumpStacks) -> None:
+        self.processes.dump_stacks(action.child)
+
+    def _report_silence(self, action: ev.ReportSilence) -> None:
+        child = self.processes.living.get(action.child)
+        if child is None:
+            return
+        what = "BOOT TIMEOUT" if action.booting else "TIMEOUT"
+        text = self.processes.silence_report(action.child, time.monotonic())
+        self.log.critical("WORKER %s (pid:%s) silent for more than %g s\n%s", what, child.pid, action.seconds, text)
+
+    def _report_boot(self, action: ev.ReportBoot) -> None:
+        if action.child in self.processes.living:
+            text = self.processes.boot_report(action.child)
+            if text:
+                self.log.error("%s", text)
+
+    def _forget(self, action: ev.Forget) -> None:
+        child: Optional[Process] = self.processes.forget(action.child)
+        if child is not None and child.worker is not None and child.pid is not None:
+            self._call_hook("child_exit", child.worker)
+
+    def _set_target(self, action: ev.SetTarget) -> None:
+        if action.group != HTTP:
+            return
+        self.num_workers = action.count
+        self.board.set_target(action.count)
+        if self._generations and action.before is not None:
+            self.listeners.steer(self._current().listeners, action.count)
+        self._call_hook("nworkers_changed", action.count, action.before)
+
+    def _load_config(self, _action: ev.LoadConfig) -> None:
+        before = self.app.cfg
+        try:
+            self.app.reload()
+            self._pending = self._make_generation(0, self._current())
+        except Exception as error:
+            self.app.cfg = before
+            if not isinstance(error, ServerError):
+                self.log.exception("Exception while loading the settings")
+            self._queue.append(ev.ConfigRejected(str(error) or type(error).__name__))
+            return
+        self._queue.append(ev.ConfigLoaded(self._plan(self.app.cfg)))
+
+    def _use_config(self, action: ev.UseConfig) -> None:
+        new = self._pending is not None and action.generation not in self._generations
+        if self._pending is not None and new:
+            self._pending.number = action.generation
+            self._generations[action.generation] = self._pending
+            self._pending = None
+        generation = self._generations[action.generation]
+        self.app.cfg = self.cfg = generation.cfg
+        self._set_environment(self.cfg)
+        self.log.setup(self.cfg)
+        self.log.reopen_files()
+        process.set_title(f"master [{self.cfg.proc_name}]")
+        if new:
+            self._call_hook("on_reload")
+            self._renew_pidfile()
+            shown = ", ".join(str(listener) for listener in self.listeners.shown(generation.listeners))
+            self.log.info("Listening at: %s (%s)", shown, self.pid)
+
+    def _renew_pidfile(self) -> None:
+        path = self.cfg.pidfile
+        if self.pidfile is not None and self.pidfile.path != path:
+            self.pidfile.unlink()
+            self.pidfile = None
+        if path and self.pidfile is None:
+            self.pidfile = Pidfile(path)
+            self.pidfile.create(self.pid)
+
+    def _refuse_dropped(self, _action: ev.RefuseDropped) -> None:
+        self.listeners.refuse_dropped(self._current().listeners)
+
+    def _drop_configs(self, action: ev.DropConfigs) -> None:
+        for number in [number for number in self._generations if number != action.generation]:
+            del self._generations[number]
+        self.listeners.close_dropped(self._current().listeners)
+
+    def _refuse_new(self, _action: ev.RefuseNew) -> None:
+        self.listeners.refuse_new()
+
+    def _close_listeners(self, action: ev.CloseListeners) -> None:
+        if action.shared:
+            self.listeners.close()
+        else:
+            self.listeners.shut()
+
+    def _reexec(self, _action: ev.Reexec) -> None:
+        try:
+            self.reexec_pid = start_successor(self, self._start_context)
+        except OSError as error:
+            self._queue.append(ev.UpgradeEnded(f"cannot fork: {error.strerror}"))
+            return
+        self._queue.append(ev.Upgraded(self.reexec_pid))
+
+    def _promote(self, _action: ev.Promote) -> None:
+        if self.pidfile is not None and self.cfg.pidfile:
+            self.pidfile.rename(self.cfg.pidfile)
+
+    def _resume(self, _action: ev.Resume) -> None:
+        if self.pidfile is not None and self.pidfile.owner() != self.pid:
+            self.pidfile.create(self.pid)
+
+    def _reopen_logs(self, _action: ev.ReopenLogs) -> None:
+        self.log.reopen_files()
+
+    def _write_log(self, action: ev.Log) -> None:
+        getattr(self.log, action.level)(action.message)
+
+    def _tell_manager(self, action: ev.Notify) -> None:
+        self._notify(action.message)
+
+    def _notify(self, message: str) -> None:
+        problem = self.notifier.send(message)
+        if problem:
+            self.log.warning("%s", problem)
+
+    def _exit(self, action: ev.Exit) -> None:
+        self._exit_code = action.code
+
+    def _call_hook(self, name: str, *arguments: Any) -> None:
+        """Call a hook of the settings; its exception is logged, because the server goes on."""
+        try:
+            getattr(self.cfg, name)(self, *arguments)
+        except Exception:
+            self.log.exception("Exception in the %s hook", name)
+
+    # --- the end ----------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        self.log.info("Shutting down: Master")
+        if self._exit_code:
+            self.log.info("Exit code: %s", self._exit_code)
+        self._remove_traces()
+        for service in self._services.values():
+            service.close()
+        self._call_hook("on_exit")
+
+    def _abandon(self) -> None:
+        """The server cannot start or go on: leave no child, no socket file and no pid file."""
+        if hasattr(self, "processes"):
+            for number in list(self.processes.living):
+                self.processes.kill(number, "KILL")
+        if hasattr(self, "listeners") and not self.master_pid:
+            self.listeners.shut()
+        self._remove_traces()
+
+    def _remove_traces(self) -> None:
+        if self.pidfile is not None:
+            self.pidfile.unlink()
+
+
+_PERFORM: Dict[Type[ev.Action], Callable[[Arbiter, Any], None]] = {
+    ev.Spawn: Arbiter._spawn,
+    ev.Kill: Arbiter._kill,
+    ev.DumpStacks: Arbiter._dump_stacks,
+    ev.ReportSilence: Arbiter._report_silence,
+    ev.ReportBoot: Arbiter._report_boot,
+    ev.Forget: Arbiter._forget,
+    ev.SetTarget: Arbiter._set_target,
+    ev.LoadConfig: Arbiter._load_config,
+    ev.UseConfig: Arbiter._use_config,
+    ev.RefuseDropped: Arbiter._refuse_dropped,
+    ev.DropConfigs: Arbiter._drop_configs,
+    ev.RefuseNew: Arbiter._refuse_new,
+    ev.CloseListeners: Arbiter._close_listeners,
+    ev.Reexec: Arbiter._reexec,
+    ev.Promote: Arbiter._promote,
+    ev.Resume: Arbiter._resume,
+    ev.ReopenLogs: Arbiter._reopen_logs,
+    ev.Notify: Arbiter._tell_manager,
+    ev.Log: Arbiter._write_log,
+    ev.Exit: Arbiter._exit,
+}

@@ -1,0 +1,319 @@
+"""What supervision hears, and what it orders.
+
+Owns: the events (past facts) and actions (verbs) of ``state.step``; data only.
+Must not know: who reports an event, who carries an action out. A child is named by a number of our
+own, because it exists before its process and must not be mistaken for a later process of the same id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping, Optional, Tuple, Union
+
+# --- plans ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GroupPlan:
+    """How one group of children is to be kept. Durations are seconds, 0 = without limit.
+
+    Args:
+        name: ``"http"`` or the name of a service.
+        workers: how many children.
+        timeout: silence after which a ready child is given up.
+        boot_timeout: time from the start to ready.
+        graceful_timeout: time to leave after being told to.
+        strategy: ``"rolling"`` replaces one after another, ``"all"`` at once.
+        template: children are forked by a template that has loaded the application.
+        halts: a child that cannot boot at the first start stops the server.
+        rank: order of stopping; a rank is told to leave when the lower ones are gone.
+        most: upper bound for the number of children, 0 for none.
+    """
+
+    name: str
+    workers: int
+    timeout: float = 30.0
+    boot_timeout: float = 300.0
+    graceful_timeout: float = 30.0
+    strategy: str = "rolling"
+    template: bool = False
+    halts: bool = True
+    rank: int = 0
+    most: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The groups of one generation, and whether WINCH means "stop the workers" (daemon)."""
+
+    groups: Tuple[GroupPlan, ...]
+    daemon: bool = False
+
+
+# --- events -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The listeners are open; children may be started."""
+
+
+@dataclass(frozen=True)
+class Signalled:
+    """A signal arrived, or a command that means the same. ``name`` is without ``SIG``."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class ChildStarted:
+    """The process of ``child`` exists."""
+
+    child: int
+    pid: int
+
+
+@dataclass(frozen=True)
+class SpawnFailed:
+    """The process of ``child`` could not be made."""
+
+    child: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class ChildReady:
+    """``child`` is about to serve."""
+
+    child: int
+
+
+@dataclass(frozen=True)
+class ChildRetiring:
+    """``child`` asks for a successor and serves on."""
+
+    child: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class ChildExited:
+    """The process of ``child`` is gone: by ``code``, or killed by the signal number ``signal``."""
+
+    child: int
+    code: int
+    signal: int = 0
+
+
+@dataclass(frozen=True)
+class Ticked:
+    """Time passed.
+
+    Args:
+        beats: when each child was last alive, monotonic seconds.
+        queued: connections waiting in the backlogs.
+    """
+
+    beats: Mapping[int, float]
+    queued: int = 0
+
+
+@dataclass(frozen=True)
+class ConfigLoaded:
+    """New settings are valid, and what they listen on is open."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class ConfigRejected:
+    """New settings cannot be used; everything stays as it was."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """A second arbiter was started as process ``pid``."""
+
+    pid: int
+
+
+@dataclass(frozen=True)
+class UpgradeEnded:
+    """The second arbiter is gone, or could not be started: we go on alone."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class ParentGone:
+    """The arbiter that started us in an upgrade is gone: we are the only one."""
+
+
+@dataclass(frozen=True)
+class ScaleRequested:
+    """``count`` children of ``group`` are wanted."""
+
+    group: str
+    count: int
+
+
+@dataclass(frozen=True)
+class ReplaceRequested:
+    """``child`` shall be replaced, its successor ready first."""
+
+    child: int
+
+
+Event = Union[
+    Begun, Signalled, ChildStarted, SpawnFailed, ChildReady, ChildRetiring, ChildExited, Ticked, ConfigLoaded,
+    ConfigRejected, Upgraded, UpgradeEnded, ParentGone, ScaleRequested, ReplaceRequested,
+]  # fmt: skip
+
+# --- actions ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Spawn:
+    """Start ``child``. ``template`` names the child that forks it; None forks it from the arbiter.
+
+    ``slot`` is the stable slot number, -1 for a template.
+    """
+
+    child: int
+    group: str
+    slot: int
+    generation: int
+    template: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Send the signal ``name`` (without ``SIG``) to ``child``."""
+
+    child: int
+    name: str
+
+
+@dataclass(frozen=True)
+class DumpStacks:
+    """Have ``child`` write the Python stacks of its threads."""
+
+    child: int
+
+
+@dataclass(frozen=True)
+class ReportSilence:
+    """Log that ``child`` was silent for ``seconds``, its running requests and its stacks."""
+
+    child: int
+    seconds: float
+    booting: bool
+
+
+@dataclass(frozen=True)
+class ReportBoot:
+    """Log what ``child`` said about its failure to boot."""
+
+    child: int
+
+
+@dataclass(frozen=True)
+class Forget:
+    """``child`` is gone: fold its counters, call the hooks."""
+
+    child: int
+
+
+@dataclass(frozen=True)
+class SetTarget:
+    """``group`` is to have ``count`` children; it had ``before`` (None at the start)."""
+
+    group: str
+    count: int
+    before: Optional[int]
+
+
+@dataclass(frozen=True)
+class LoadConfig:
+    """Read and check the settings; answer by ConfigLoaded or ConfigRejected."""
+
+
+@dataclass(frozen=True)
+class UseConfig:
+    """Children are started from the settings of ``generation`` from now on."""
+
+    generation: int
+
+
+@dataclass(frozen=True)
+class RefuseDropped:
+    """Admit nobody at addresses that the current settings do not have; the old children still drain them."""
+
+
+@dataclass(frozen=True)
+class DropConfigs:
+    """Settings, listeners and templates of generations other than ``generation`` are not needed any more."""
+
+    generation: int
+
+
+@dataclass(frozen=True)
+class RefuseNew:
+    """Admit no further connections, keep those that wait."""
+
+
+@dataclass(frozen=True)
+class CloseListeners:
+    """End listening; ``shared`` sockets live on in another arbiter."""
+
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class Reexec:
+    """Start a second arbiter from the files as they are now."""
+
+
+@dataclass(frozen=True)
+class Promote:
+    """Take over what the first arbiter had: pid file, control socket, the name Master."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Take back what the second arbiter had been given."""
+
+
+@dataclass(frozen=True)
+class ReopenLogs:
+    """Reopen the log files, here."""
+
+
+@dataclass(frozen=True)
+class Notify:
+    """Tell the service manager."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Log:
+    """Write a line to the error log. ``level`` is a method of the logger."""
+
+    level: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Exit:
+    """Leave with ``code``; no child is left."""
+
+    code: int
+
+
+Action = Union[
+    Spawn, Kill, DumpStacks, ReportSilence, ReportBoot, Forget, SetTarget, LoadConfig, UseConfig, RefuseDropped,
+    DropConfigs, RefuseNew, CloseListeners, Reexec, Promote, Resume, ReopenLogs, Notify, Log, Exit,
+]  # fmt: skip

@@ -1,0 +1,65 @@
+"""Starting a second arbiter that takes the sockets over (USR2), and knowing to be one.
+
+Owns: the command that started this server, and the environment between two arbiters.
+Must not know: which of the two should stop, and when.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Dict, List, MutableMapping, NoReturn
+
+from server_core import process
+from server_core.supervise.spawn import fork
+
+PARENT_VARIABLE = "SERVER_ARBITER_PID"
+EXIT_EXEC = 127
+
+
+def command() -> List[str]:
+    """Return the command line that started this process, interpreter and its options included."""
+    # sys.argv alone would lose "-m package" and interpreter options; before 3.10 there is nothing else.
+    return [sys.executable, *getattr(sys, "orig_argv", [sys.executable, *sys.argv])[1:]]
+
+
+class StartContext:
+    """How this server was started: command, directory, environment."""
+
+    def __init__(self) -> None:
+        self.command = command()
+        self.directory = os.getcwd()
+
+    def as_dict(self) -> Dict[Any, Any]:
+        """gunicorn's ``START_CTX``: ``args``, ``cwd``, and the executable under 0."""
+        return {"args": list(self.command), "cwd": self.directory, 0: self.command[0]}
+
+
+def started_by(environ: MutableMapping[str, str]) -> int:
+    """Return the process id of the arbiter that started us as its successor, 0 for none.
+
+    The variable is removed; one that is left over from somebody else does not count.
+    """
+    text = environ.pop(PARENT_VARIABLE, "")
+    return int(text) if text.isdigit() and int(text) == os.getppid() else 0
+
+
+def start_successor(arbiter: Any, context: StartContext) -> int:
+    """Fork and execute the server again. Return the process id of the successor."""
+
+    def main() -> NoReturn:
+        arbiter.become_child(keep=-1)
+        process.release_signals()
+        environ = dict(os.environ)
+        environ[PARENT_VARIABLE] = str(arbiter.pid)
+        for fd in arbiter.hand_over(environ):
+            os.set_inheritable(fd, True)
+        arbiter.cfg.pre_exec(arbiter)
+        os.chdir(context.directory)
+        try:
+            os.execve(context.command[0], context.command, environ)  # noqa: S606 - the command we were started with
+        except OSError as error:
+            print(f"cannot execute {context.command[0]!r}: {error.strerror}", file=sys.stderr)
+            os._exit(EXIT_EXEC)
+
+    return fork(main)
