@@ -1,3 +1,5 @@
+from server_http.fields cimport is_value
+
 cdef class ResponseDefaults:
     cdef public bytes server, date, server_line, date_line, lines
     cdef long long _second

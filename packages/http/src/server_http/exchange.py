@@ -431,7 +431,9 @@ class Exchange:
                 self._warn(f"trailer: expected none that frames, routes or authorises, got {item[0]!r}; it was dropped")
             else:
                 fields.append(item)
-        return fields if self.framing in (CHUNKED, DELIMITED) else []
+        if self.framing == CHUNKED or (self.version == "2" and self.framing != RAW):
+            return fields
+        return []
 
     def _warn(self, message: str) -> None:
         """Note what the application did wrong; only the first time, a loop would fill the log."""

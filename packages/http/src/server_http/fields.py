@@ -24,6 +24,9 @@ TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRS
 #: Octets of a field value: HTAB, SP, VCHAR and obs-text (RFC 9110 section 5.5).
 VALUE = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
+#: Octets of a request target: VCHAR without "#", because a fragment is no part of it (RFC 9112 section 3.2).
+TARGET = bytes(octet for octet in range(0x21, 0x7F) if octet != 0x23)
+
 #: Request fields that mean something else when they come twice. HTTP/1 refuses the second.
 SINGLE = frozenset((b"host", b"content-length", b"content-type"))
 
@@ -36,6 +39,7 @@ FORBIDDEN_TRAILERS = frozenset((
 ))  # fmt: skip
 
 _IS_VALUE = bytes(octet in VALUE for octet in range(256))
+_IS_TARGET = bytes(octet in TARGET for octet in range(256))
 
 #: 2**63 - 1 has 19 digits; what is longer is refused before it is converted.
 _LENGTH_DIGITS = 19
@@ -61,12 +65,18 @@ def is_token(value: bytes) -> bool:
 def is_value(value: bytes) -> bool:
     """Whether ``value`` has only octets of a field value: no CR, LF, NUL or other control but HTAB."""
     if cython.compiled and isinstance(value, bytes):
-        return _only_value_octets(value, len(value))
+        return _only(_IS_VALUE, value, len(value))
     return not value.translate(None, VALUE)
 
 
-def _only_value_octets(octets: bytes, size: int) -> bool:
-    table = _IS_VALUE
+def is_target(value: bytes) -> bool:
+    """Whether ``value`` is not empty and has only octets of a request target (RFC 9112 section 3.2)."""
+    if cython.compiled:
+        return bool(value) and _only(_IS_TARGET, value, len(value))
+    return bool(value) and not value.translate(None, TARGET)
+
+
+def _only(table: bytes, octets: bytes, size: int) -> bool:
     for i in range(size):  # noqa: SIM110 - a plain loop is what becomes C
         if not table[octets[i]]:
             return False

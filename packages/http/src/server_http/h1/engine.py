@@ -87,7 +87,7 @@ class Http1Engine:
 
     __slots__ = (
         "_attend", "_blocked", "_body", "_config", "_draining", "_eof", "_exchange", "_facts", "_held", "_info",
-        "_limits", "_out", "_out_since", "_progress", "_remaining", "_since", "_state", "_stream", "_trusted",
+        "_last", "_limits", "_out", "_out_since", "_progress", "_remaining", "_since", "_state", "_stream", "_trusted",
         "_unread", "_upgrade",
     )  # fmt: skip
 
@@ -113,6 +113,7 @@ class Http1Engine:
         self._blocked = False  # the application waits for Writable
         self._eof = False
         self._draining = info.draining
+        self._last = False  # the peer said that no further request comes
 
     # -- input -----------------------------------------------------------------------------------------------------
 
@@ -274,9 +275,13 @@ class Http1Engine:
             self._unread = max(0, self._unread - n)
 
     def drain(self, now: float) -> None:
-        """Take no further request. See ``Engine.drain``."""
+        """Take no further request. See ``Engine.drain``.
+
+        An idle connection stays open until its deadline: a request may be on its way, and is answered with
+        ``Connection: close``.
+        """
         self._draining = True
-        if self._state == IDLE and self._exchange is None:
+        if self._state == IDLE and not self._limits.keepalive:
             self._note(self._close([], None, False))
 
     # -- deadlines -------------------------------------------------------------------------------------------------
@@ -316,7 +321,7 @@ class Http1Engine:
         limits = self._limits
         state = self._state
         if state == IDLE:
-            return limits.keepalive if self._stream else limits.first_request
+            return limits.keepalive if self._stream or self._draining else limits.first_request
         if state == HEAD:
             return limits.head_timeout
         if state in (LENGTH, CHUNKS):
@@ -409,6 +414,7 @@ class Http1Engine:
             self._fail(error, events)
             return
         self._stream += 1
+        self._last = not request.keep_alive
         if self._draining or not limits.keepalive:
             request.keep_alive = False
         self._exchange = Exchange(
@@ -578,8 +584,7 @@ class Http1Engine:
         self._blocked = False
         self._since = now
         if not exchange.keep_alive:
-            unread = self._state != WAITING or len(self._held) > 0 or exchange.version == "1.1"
-            self._close(events, None, unread and not self._eof)
+            self._close(events, None, not self._eof and not (self._last and self._state == WAITING))
 
     def _next(self, now: float, events: List[Event]) -> None:
         """Turn to the next request, which may be here already."""
@@ -587,9 +592,7 @@ class Http1Engine:
         self._held = _NO_OCTETS
         self._state = IDLE
         self._since = now
-        if self._draining and not data:
-            self._close(events, None, False)
-        elif data:
+        if data:
             self._take_head(data, now, events)
         if self._eof:
             self._apply_eof(events)

@@ -12,7 +12,7 @@ from typing import List, Optional, Tuple
 from server_http.config import Grammar
 from server_http.errors import BadRequest, ExpectationFailed, NotImplementedByServer, UriTooLong, VersionNotSupported
 from server_http.events import Headers, Request
-from server_http.fields import check_authority, content_length, is_token, members, split_authority
+from server_http.fields import check_authority, content_length, is_target, is_token, members, split_authority
 from server_http.h1.scan import (
     CONNECTION,
     CONTENT_LENGTH,
@@ -40,9 +40,6 @@ _VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 # Conventional methods (what intermediaries agree on): no lower case, no "#", 3 to 20 octets.
 _METHOD_OCTETS = range(3, 21)
 _UNCONVENTIONAL = b"abcdefghijklmnopqrstuvwxyz#"
-
-#: VCHAR without "#": a fragment is no part of a request target (RFC 9112 section 3.2).
-_TARGET = bytes(octet for octet in range(0x21, 0x7F) if octet != 0x23)
 
 #: Codings that may come before chunked; the application gets the body as it is (RFC 9112 section 7.2).
 _CODINGS = frozenset((b"gzip", b"deflate", b"compress", b"x-gzip", b"x-compress"))
@@ -96,7 +93,7 @@ def read_request_line(stream: int, line: bytes, grammar: Grammar) -> Request:
     method = _METHODS.get(name)
     if method is None:
         method = _method(name, grammar)
-    if not target or target.translate(None, _TARGET):
+    if not is_target(target):
         raise BadRequest(f"request target: expected visible ASCII octets without '#', got {target[:64]!r}")
     request = Request(stream, method, target, version)
     if target[0] == 0x2F and method != "CONNECT":  # origin-form

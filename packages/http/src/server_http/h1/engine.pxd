@@ -1,0 +1,67 @@
+cimport cython
+from server_http.events cimport BodyEnded, BodyReceived, ConnectionEnded, Request, RequestReceived, StreamClosed
+from server_http.exchange cimport Exchange
+from server_http.h1.body cimport ChunkedBody
+from server_http.h1.output cimport Output, response_head
+from server_http.h1.request cimport read_head
+
+cdef int IDLE, HEAD, LENGTH, CHUNKS, WAITING, TUNNEL, CLOSED
+
+cdef class Http1Engine:
+    cdef object _info, _config, _limits, _upgrade, _held
+    cdef bint _trusted, _attend, _progress, _blocked, _eof, _draining, _last
+    cdef int _state
+    cdef long long _stream, _remaining, _unread
+    cdef Exchange _exchange
+    cdef ChunkedBody _body
+    cdef Output _out
+    cdef list _facts
+    cdef double _since, _out_since
+
+    cpdef receive_data(self, data, double now)
+    cpdef receive_eof(self, double now)
+    cdef _apply_eof(self, list events)
+    cpdef advance(self, double now)
+    cpdef bint want_read(self) except -1
+    cpdef list segments(self)
+    cpdef sent(self, long long n)
+    cpdef long long pending(self, long long stream) except -1
+    cpdef respond(self, long long stream, int status, headers, double now, reason=*)
+    cpdef inform(self, long long stream, int status, headers, double now)
+    cpdef send(self, long long stream, data, double now)
+    cpdef send_file(self, long long stream, int fd, long long offset, long long count, double now)
+    cpdef end(self, long long stream, double now, trailers=*)
+    cpdef reset(self, long long stream, code, double now)
+    cpdef consumed(self, long long stream, long long n)
+    cpdef drain(self, double now)
+    cpdef deadline(self)
+    cpdef handle_timer(self, double now)
+    cdef double _input_timeout(self) except -1.0
+    cdef _take(self, bytes data, double now, list events)
+    cdef _hold(self, bytes data)
+    @cython.locals(end=Py_ssize_t)
+    cdef _take_head(self, bytes data, double now, list events)
+    cdef _begin_head(self, bytes data, double now, list events)
+    @cython.locals(end=Py_ssize_t)
+    cdef _take_more_head(self, bytes data, double now, list events)
+    cdef _accept(self, Request request, bint underscored, bytes data, Py_ssize_t at, double now, list events)
+    cdef bint _hand_over(self, Request request, bytes data, Py_ssize_t at, double now, list events) except -1
+    cdef bint _reading(self)
+    cdef _take_body(self, bytes data, Py_ssize_t at, double now, list events)
+    cdef _fail_body(self, error, list events)
+    cdef Py_ssize_t _take_length(self, bytes data, Py_ssize_t at, list parts) except -1
+    cdef _give(self, list parts, list events)
+    cdef _complete_body(self, bytes data, Py_ssize_t at, list events)
+    cdef _open_tunnel(self)
+    cdef Exchange _live(self, long long stream)
+    cdef _write(self, bytes data, double now)
+    cdef _touch(self, double now)
+    cdef _note(self, list facts)
+    cdef _settle(self, double now, list events)
+    cdef _finish(self, Exchange exchange, double now, list events)
+    cdef _next(self, double now, list events)
+    cdef _discard(self, list events)
+    cdef _fail(self, error, list events)
+    cdef _answer(self, Exchange exchange, int status)
+    cdef _break(self, error, list events)
+    cdef _close(self, list events, error, bint linger)

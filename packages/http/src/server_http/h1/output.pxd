@@ -1,0 +1,22 @@
+cimport cython
+from server_http.exchange cimport Exchange, ResponseDefaults
+
+cdef class Output:
+    cdef list _segments
+    cdef public long long pending, written
+
+    cpdef list segments(self)
+    @cython.locals(size=Py_ssize_t)
+    cpdef add(self, bytes data)
+    @cython.locals(size=Py_ssize_t)
+    cpdef add_chunk(self, bytes data)
+    cpdef add_file(self, int fd, long long offset, long long count)
+    @cython.locals(gone=Py_ssize_t, size="long long")
+    cpdef sent(self, long long n)
+    cpdef clear(self)
+
+@cython.locals(parts=list, status=int)
+cpdef bytes response_head(Exchange exchange, list fields, ResponseDefaults defaults, bytes phrase=*)
+cpdef bytes informational_head(int status, list fields)
+cpdef bytes trailer_section(list fields)
+cdef _append_lines(list parts, list fields)

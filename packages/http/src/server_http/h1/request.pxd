@@ -1,0 +1,15 @@
+cimport cython
+from server_http.events cimport Request
+from server_http.fields cimport check_authority, is_target
+from server_http.h1.scan cimport scan_fields
+
+cpdef tuple read_head(object stream, bytes head, Py_ssize_t start, Py_ssize_t end, object limits, object grammar)
+cpdef Request read_request_line(object stream, bytes line, object grammar)
+cdef _other_forms(Request request, bytes target)
+cdef _absolute_form(Request request, bytes target)
+@cython.locals(seen=int, kind=int, repeated=int)
+cdef bint _interpret(Request request, list special) except -1
+cdef _expect(Request request, bytes value)
+cdef _authority(Request request, host)
+cdef _framing(Request request, length, transfer)
+cdef _connection(Request request, bytes value, bytes upgrade)
