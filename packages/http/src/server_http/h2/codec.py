@@ -184,6 +184,8 @@ class FieldEncoder:
             lower = _LOWER.get(name)
             if lower is None:
                 lower = _lowered(name)
+            if value and (value[0] <= 0x20 or value[-1] <= 0x20):
+                value = value.strip(b" \t")
             pair = (lower, value)
             octets = _STATIC_PAIRS.get(pair)
             if octets is not None:

@@ -45,6 +45,7 @@ CONNECTION_WINDOW = 1024 * 1024
 """The connection's receive window, octets. It is credited on receipt, so it bounds no memory: streams x stream
 window does. It only has to be larger than what is in flight."""
 
+_BASE64URL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _UNBOUNDED = 2**31 - 1
 
 
@@ -122,8 +123,12 @@ class Session:
         Raises:
             BadRequest: it cannot be read.
         """
+        bare = settings.rstrip(b"=")
         try:
-            self._connection.initiate_upgrade_connection(settings)
+            if bare.translate(None, _BASE64URL):
+                raise ValueError
+            # RFC 7540 omits the padding, h2 wants it.
+            self._connection.initiate_upgrade_connection(bare + b"=" * (-len(bare) % 4))
         except (H2ProtocolError, HyperframeError, ValueError) as error:
             raise BadRequest(f"HTTP2-Settings: expected base64url of a SETTINGS payload, got {settings!r}") from error
         self._connection.clear_outbound_data_buffer()  # the engine has announced its settings itself
