@@ -183,7 +183,7 @@ def user_traceback(error: BaseException) -> str:
     frame = error.__traceback__
     while frame is not None and _is_ours(frame.tb_frame.f_code.co_filename):
         frame = frame.tb_next
-    return "".join(traceback.format_exception(type(error), error, frame or error.__traceback__))
+    return "".join(traceback.format_exception(type(error), error, frame))
 
 
 def _is_ours(filename: str) -> bool:

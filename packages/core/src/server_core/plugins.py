@@ -13,7 +13,7 @@ import importlib
 import importlib.metadata
 import re
 import traceback
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, Type
 
 from server_core.errors import PluginError
 from server_core.settings.declare import Catalogue, Group
@@ -106,6 +106,8 @@ _UVICORN_OPTIONS = {
 }
 
 Warn = Callable[[str], None]
+
+_set_up: Set[Type[Any]] = set()  # worker classes whose setup() was called
 
 
 def _unheard(_message: str) -> None:
@@ -347,8 +349,9 @@ def worker_class(wanted: Any, warn: Warn = _unheard) -> Type[Any]:
 
 
 def _with_setup(worker: Type[Any]) -> Type[Any]:
-    """Call the class's ``setup()``, as it may when it is chosen; returns the class."""
-    if hasattr(worker, "setup"):
+    """Call the class's ``setup()`` when it is chosen for the first time; returns the class."""
+    if hasattr(worker, "setup") and worker not in _set_up:
+        _set_up.add(worker)
         worker.setup()
     return worker
 

@@ -123,7 +123,7 @@ class Size(Integer):
 
     def __init__(self, minimum: int = 0, maximum: Optional[int] = None) -> None:
         super().__init__(minimum, maximum)
-        self.expects = _bounds_text("a size in bytes such as 65536 or '64k'", minimum, maximum)
+        self.expects = _bounds_text("a size in bytes such as 65536 or '64k'", minimum or None, maximum)
 
     def _number(self, value: Any) -> int:
         if isinstance(value, str):
@@ -405,7 +405,7 @@ def _account(value: Any, by_name: Callable[[str], int]) -> int:
 
 def _bounds_text(what: str, minimum: Optional[int], maximum: Optional[int]) -> str:
     if maximum is not None:
-        return f"{what} from {minimum} to {maximum}"
+        return f"{what} from {minimum or 0} to {maximum}"
     return what if minimum is None else f"{what} >= {minimum}"
 
 
