@@ -168,7 +168,7 @@ class HeaderPolicy:
                 script = _apply_fields(self, request, found) or script
         elif self.withheld:
             request.headers = [item for item in request.headers if item[0] not in self.withheld]
-        if script:
+        if script and request.script_name is None:  # uwsgi variables have named one
             _mount(request, script)
 
     def _screened(self, headers: Headers, trusted: bool) -> Headers:

@@ -1,0 +1,362 @@
+"""The uwsgi protocol (nginx ``uwsgi_pass``) as an engine of the contract: variables in, an HTTP response out.
+
+Owns: the one exchange of a connection, its deadlines and how it ends.
+Must not know: what variables say (``uwsgi_request``), what a response may say (``exchange``) and how it is
+spelled (``h1.output``), sockets.
+
+A packet is ``modifier1`` (0: a request), its size (little-endian), ``modifier2``, then names and values, each behind
+its own size. The body follows, CONTENT_LENGTH octets. The answer is never chunked: it ends by its length or
+with the connection, which carries one request.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from server_http.config import HttpConfig
+from server_http.engine import ConnectionInfo, Engine, Segment
+from server_http.errors import BadRequest, ContentTooLarge, Forbidden, ProtocolError, RequestTimeout, StateError
+from server_http.events import (
+    BodyEnded,
+    BodyReceived,
+    ConnectionEnded,
+    Event,
+    Headers,
+    InputEnded,
+    RequestReceived,
+    StreamClosed,
+    StreamReset,
+    Warned,
+    Writable,
+)
+from server_http.exchange import AWAITING, ENDED, Exchange, error_page
+from server_http.h1.output import Output, response_head
+from server_http.uwsgi_request import STREAM, build_request, parse_variables
+
+_PACKET_HEADER = struct.Struct("<BHB")
+
+# -- the input, as data ------------------------------------------------------------------------------------------------
+
+PACKET = "packet"  # the variables are on their way
+BODY = "body"  # CONTENT_LENGTH octets are
+ANSWER = "answer"  # nothing more is expected of the peer
+CLOSED = "closed"
+
+TRANSITIONS = {PACKET: (BODY, ANSWER, CLOSED), BODY: (ANSWER, CLOSED), ANSWER: (CLOSED,), CLOSED: ()}
+
+
+def open_uwsgi(info: ConnectionInfo, config: HttpConfig, now: float) -> Engine:
+    """Open the engine of a connection: the protocol ``uwsgi``."""
+    return UwsgiEngine(info, config, now)
+
+
+class UwsgiEngine:
+    """One uwsgi connection; see ``server_http.engine.Engine`` for the methods of the contract.
+
+    Args:
+        info: the connection.
+        config: what the connections of the listener share.
+        now: monotonic seconds.
+    """
+
+    __slots__ = (
+        "_allowed", "_blocked", "_config", "_exchange", "_facts", "_held", "_info", "_limits", "_out", "_out_since",
+        "_progress", "_remaining", "_since", "_state", "_trusted", "_unread",
+    )  # fmt: skip
+
+    def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float) -> None:
+        self._info = info
+        self._config = config
+        self._limits = config.limits
+        self._allowed = config.uwsgi_allow_ips.has(info.peer)
+        self._trusted = config.policy.trusts(info)
+        self._state = PACKET
+        self._held = b""
+        self._remaining = 0  # octets of the body that have not come
+        self._unread = 0  # octets of the body that were given out and not consumed
+        self._exchange: Optional[Exchange] = None
+        self._out = Output()
+        self._facts: List[Event] = []
+        self._since = now
+        self._out_since = now
+        self._progress = False
+        self._blocked = False
+
+    # -- input -----------------------------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes, now: float) -> Sequence[Event]:
+        """Take octets from the peer. See ``Engine.receive_data``."""
+        events = self._told()
+        try:
+            if self._state == PACKET:
+                data = self._take_packet(bytes(data), now, events)
+            if self._state == BODY and data:
+                self._take_body(bytes(data), now, events)
+        except ProtocolError as error:
+            self._fail(error, events)
+        self._settle(events)
+        return events
+
+    def receive_eof(self, now: float) -> Sequence[Event]:
+        """The peer closed its sending side. See ``Engine.receive_eof``."""
+        events = self._told()
+        if self._state == PACKET:
+            self._close(events, None, False)
+        elif self._state == BODY and self._live(STREAM) is not None:
+            self._fail(BadRequest(f"body: expected {self._remaining} more octets, got the end of the input"), events)
+        elif self._state == ANSWER:
+            events.append(InputEnded(STREAM))
+        self._settle(events)
+        return events
+
+    def advance(self, now: float) -> Sequence[Event]:
+        """Return what commands and ``sent`` caused. See ``Engine.advance``."""
+        events = self._told()
+        if self._progress:
+            self._progress = False
+            self._since = self._out_since = now
+        self._settle(events)
+        return events
+
+    def want_read(self) -> bool:
+        """Whether the driver may read. See ``Engine.want_read``."""
+        return self._state != CLOSED and self._unread < self._limits.receive_high_water
+
+    # -- output ----------------------------------------------------------------------------------------------------
+
+    def segments(self) -> List[Segment]:
+        """The output that waits. See ``Engine.segments``."""
+        return self._out.segments()
+
+    def sent(self, n: int) -> None:
+        """Octets were written. See ``Engine.sent``."""
+        self._out.sent(n)
+        self._progress = True
+
+    def pending(self, stream: int) -> int:
+        """Octets that wait to be written. See ``Engine.pending``."""
+        return self._out.pending if stream == STREAM else 0
+
+    # -- commands --------------------------------------------------------------------------------------------------
+
+    def respond(self, stream: int, status: int, headers: Headers, now: float, reason: bytes = b"") -> None:
+        """Send the final response head. See ``Engine.respond``."""
+        exchange = self._live(stream)
+        if exchange is not None:
+            passed = exchange.respond(status, headers, reason)
+            self._touch(now)
+            self._out.add(response_head(exchange, passed, self._config.defaults, reason))
+
+    def inform(self, stream: int, status: int, headers: Headers, now: float) -> None:
+        """Check a 1xx response; uwsgi has no place for one. See ``Engine.inform``."""
+        exchange = self._live(stream)
+        if exchange is not None:
+            exchange.inform(status, headers)
+
+    def send(self, stream: int, data: bytes, now: float) -> None:
+        """Send a part of the response body. See ``Engine.send``."""
+        exchange = self._live(stream)
+        if exchange is None:
+            return
+        size = exchange.send(len(data))
+        if size:
+            self._touch(now)
+            self._out.add(bytes(data) if size == len(data) else bytes(data[:size]))
+            self._blocked = self._blocked or self._out.pending > self._limits.send_high_water
+
+    def send_file(self, stream: int, fd: int, offset: int, count: int, now: float) -> None:
+        """Send a part of a file. See ``Engine.send_file``."""
+        exchange = self._live(stream)
+        if exchange is None:
+            return
+        size = exchange.send(count)
+        if size:
+            self._touch(now)
+            self._out.add_file(fd, offset, size)
+            self._blocked = self._blocked or self._out.pending > self._limits.send_high_water
+
+    def end(self, stream: int, now: float, trailers: Headers = ()) -> None:  # type: ignore[assignment]
+        """The response is complete; trailers have no place here. See ``Engine.end``."""
+        exchange = self._live(stream)
+        if exchange is not None:
+            exchange.end(trailers)
+            self._unread = 0
+
+    def reset(self, stream: int, code: int, now: float) -> None:
+        """Give the stream up. See ``Engine.reset``."""
+        exchange = self._live(stream)
+        if exchange is not None:
+            exchange.abandon()
+            self._unread = 0
+
+    def consumed(self, stream: int, n: int) -> None:
+        """The body's owner took ``n`` octets. See ``Engine.consumed``."""
+        if stream == STREAM:
+            if self._unread >= self._limits.receive_high_water:
+                self._progress = True  # the peer was held up: its deadline begins anew
+            self._unread = max(0, self._unread - n)
+
+    def drain(self, now: float) -> None:
+        """Take no further request; each connection has one anyway. See ``Engine.drain``."""
+        if self._state == PACKET and not self._held:
+            self._close(self._facts, None, False)
+
+    # -- deadlines -------------------------------------------------------------------------------------------------
+
+    def deadline(self) -> Optional[float]:
+        """When ``handle_timer`` wants to be called. See ``Engine.deadline``."""
+        due = [since + timeout for since, timeout in (self._input_due(), self._output_due()) if timeout]
+        return min(due) if due else None
+
+    def handle_timer(self, now: float) -> Sequence[Event]:
+        """Act on deadlines that have passed. See ``Engine.handle_timer``."""
+        events = list(self.advance(now))
+        since, timeout = self._output_due()
+        if timeout and now >= since + timeout:
+            self._break(RequestTimeout(f"output: expected the peer to read within {timeout} s"), events)
+            return events
+        since, timeout = self._input_due()
+        if timeout and now >= since + timeout:
+            if self._state == PACKET and not self._held:
+                self._close(events, None, False)
+            else:
+                self._fail(RequestTimeout(f"uwsgi {self._state}: expected more within {timeout} s"), events)
+        self._settle(events)
+        return events
+
+    def _input_due(self) -> Tuple[float, float]:
+        """Since when, and for how many seconds, the peer may take its time to send; 0 is for ever."""
+        limits = self._limits
+        if self._state == PACKET:
+            return self._since, limits.head_timeout if self._held else limits.first_request
+        if self._state == BODY and self.want_read() and self._live(STREAM) is not None:
+            return self._since, limits.body_timeout
+        return self._since, 0.0
+
+    def _output_due(self) -> Tuple[float, float]:
+        return self._out_since, self._limits.send_timeout if self._out.pending else 0.0
+
+    # -- the request -----------------------------------------------------------------------------------------------
+
+    def _take_packet(self, data: bytes, now: float, events: List[Event]) -> bytes:
+        """Take octets of the packet; returns those behind it."""
+        if not self._held:
+            self._since = now
+        self._held += data
+        if not self._allowed:
+            raise Forbidden("uwsgi: expected a peer of uwsgi_allow_ips, got another")
+        if len(self._held) < _PACKET_HEADER.size:
+            return b""
+        modifier, size, _ = _PACKET_HEADER.unpack_from(self._held)
+        if modifier != 0:
+            raise BadRequest(f"uwsgi modifier1: expected 0, got {modifier}")
+        end = _PACKET_HEADER.size + size
+        if len(self._held) < end:
+            return b""
+        block, rest = self._held[_PACKET_HEADER.size : end], self._held[end:]
+        self._held = b""
+        self._begin(parse_variables(block, self._limits.uwsgi_vars), now, events)
+        return rest
+
+    def _begin(self, variables: Dict[str, str], now: float, events: List[Event]) -> None:
+        request = build_request(variables, self._info)
+        policy = self._config.policy
+        if self._trusted or policy.always:
+            policy.apply(request, self._trusted, underscored=False)  # a name lost its '_' when it became a variable
+        length = request.content_length or 0
+        if 0 < self._limits.body < length:
+            raise ContentTooLarge(f"body: expected at most {self._limits.body} octets, got {length}")
+        # To the proxy every answer is one of HTTP/1.0: by length or until the end of the connection
+        self._exchange = Exchange(request.method, "1.0", False)
+        self._remaining = length
+        self._since = now
+        self._state = BODY if length else ANSWER
+        events.append(RequestReceived(STREAM, request, complete=length == 0))
+
+    def _take_body(self, data: bytes, now: float, events: List[Event]) -> None:
+        """Take octets of the body; what follows it belongs to nothing."""
+        data = data[: self._remaining]
+        self._remaining -= len(data)
+        self._since = now
+        alive = self._live(STREAM) is not None
+        if alive:
+            self._unread += len(data)
+            events.append(BodyReceived(STREAM, data, len(data)))
+        if not self._remaining:
+            self._state = ANSWER
+            if alive:
+                events.append(BodyEnded(STREAM, []))
+
+    # -- the end of things -----------------------------------------------------------------------------------------
+
+    def _live(self, stream: int) -> Optional[Exchange]:
+        """The exchange while it is not over."""
+        if stream != STREAM or (self._exchange is None and self._state == PACKET):
+            raise StateError(f"stream: expected {STREAM} after its request, got {stream}")
+        exchange = self._exchange
+        return exchange if exchange is not None and exchange.state < ENDED else None
+
+    def _told(self) -> List[Event]:
+        """Return the facts that wait to be told."""
+        facts = self._facts
+        self._facts = []
+        return facts
+
+    def _touch(self, now: float) -> None:
+        """The output's deadline begins with its first octet."""
+        if self._out.pending == 0:
+            self._out_since = now
+
+    def _settle(self, events: List[Event]) -> None:
+        """Report what commands and written output brought about."""
+        exchange = self._exchange
+        if exchange is None:
+            return
+        if exchange.warning:
+            events.append(Warned(exchange.take_warning()))
+        if self._blocked and self._out.pending <= self._limits.send_low_water:
+            self._blocked = False
+            if exchange.state < ENDED:
+                events.append(Writable(STREAM))
+        if exchange.state >= ENDED and not self._out.pending:
+            self._exchange = None
+            events.append(StreamClosed(STREAM, exchange.status, exchange.sent))
+            self._close(events, None, self._state == BODY)
+
+    def _fail(self, error: ProtocolError, events: List[Event]) -> None:
+        """Answer an error of the peer while that is possible, and end the connection."""
+        exchange = self._exchange
+        answer = exchange or Exchange("GET", "1.0", False)
+        if answer.state == AWAITING:
+            headers, page = error_page(error.status)
+            passed = answer.respond(error.status, headers)
+            size = answer.send(len(page))
+            answer.end()
+            self._touch(self._since)
+            self._out.add(response_head(answer, passed, self._config.defaults) + page[:size])
+        else:
+            answer.abandon()
+        self._forget(error, events)
+        self._close(events, error, True)
+
+    def _break(self, error: ProtocolError, events: List[Event]) -> None:
+        """The peer does not read: nothing can be answered."""
+        if self._exchange is not None and self._exchange.state < ENDED:
+            self._exchange.abandon()
+        self._out.clear()
+        self._forget(error, events)
+        self._close(events, error, False)
+
+    def _forget(self, error: ProtocolError, events: List[Event]) -> None:
+        exchange = self._exchange
+        if exchange is not None:
+            self._exchange = None
+            events.append(StreamReset(STREAM, error))
+            events.append(StreamClosed(STREAM, exchange.status, exchange.sent))
+
+    def _close(self, events: List[Event], error: Optional[BaseException], linger: bool) -> None:
+        if self._state != CLOSED:
+            self._state = CLOSED
+            self._held = b""
+            events.append(ConnectionEnded(error, linger))
