@@ -54,7 +54,7 @@ class Acceptor:
         self._stopped = False
         self._unix = self._sock.family == getattr(socket, "AF_UNIX", None)
         self._server = self._server_address()
-        self._high_water = opener.config.limits.send_high_water
+        self._limits = opener.config.limits
 
     def start(self) -> None:
         """Watch the listener."""
@@ -111,7 +111,7 @@ class Acceptor:
             return True  # it left while it waited
         except OSError as error:
             if error.errno in _EXHAUSTED and not self._stopped:
-                self._service.log.error("Cannot accept a connection: %s", os.strerror(error.errno))
+                self._service.log.error("Cannot accept a connection: %s", error.strerror)  # noqa: TRY400 - no traceback
                 self._pause_for(EXHAUSTED_PAUSE)
             elif error.errno == errno.EINVAL or self._stopped:
                 self.pause()  # the arbiter shut the listener down
@@ -121,7 +121,7 @@ class Acceptor:
         sock.setblocking(False)
         now = monotonic()
         info = ConnectionInfo(None if self._unix else address[:2], self._server)
-        session = Session(self._service, sock, self._opener.open(info, now), self._high_water)
+        session = Session(self._service, sock, self._opener.open(info, now), self._limits)
         self._service.opened(session)
         if self._service.draining:
             session.drain(now)

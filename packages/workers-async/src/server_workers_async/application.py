@@ -19,7 +19,7 @@ async def run_application(app: Any, channel: Any) -> None:
         await app(channel.scope, channel.receive, channel.send)
     except asyncio.CancelledError:
         channel.on_cancelled()
-    except Exception as error:  # noqa: BLE001 - the boundary to the application: it is logged and answered there
+    except Exception as error:
         channel.on_raised(error)
     else:
         channel.on_returned()

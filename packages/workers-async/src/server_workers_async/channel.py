@@ -177,17 +177,15 @@ class HttpChannel:
         path = asgi.message_path(message)
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            facts = os.fstat(fd)
-            if not stat.S_ISREG(facts.st_mode):
-                raise ApplicationFault(f"path: expected a regular file, got {path!r} (from http.response.pathsend)")
+            size = _file_size(fd, path)
             self._send_head(now)
         except BaseException:
             os.close(fd)
             raise
         self._file = fd
-        self.sent += facts.st_size
-        if facts.st_size:
-            self.engine.send_file(self.stream, fd, 0, facts.st_size, now)
+        self.sent += size
+        if size:
+            self.engine.send_file(self.stream, fd, 0, size, now)
         if not self._order.promised:
             self._end(now, ())
 
@@ -289,7 +287,7 @@ class HttpChannel:
 
     def cancel(self) -> None:
         """Cancel the application, unless it only works on in the background."""
-        if self.task is not None and not self.task.done() and not self._order.state == asgi.COMPLETE:
+        if self.task is not None and not self.task.done() and self._order.state != asgi.COMPLETE:
             self.task.cancel()
 
     # How the application ended --------------------------------------------------------------------------------------
@@ -395,11 +393,18 @@ class HttpChannel:
 
     def _wake_readers(self) -> None:
         readers, self._readers = self._readers, None
-        _wake(readers)
+        wake(readers)
 
     def _wake_writers(self) -> None:
         writers, self._writers = self._writers, None
-        _wake(writers)
+        wake(writers)
+
+
+def _file_size(fd: int, path: str) -> int:
+    facts = os.fstat(fd)
+    if not stat.S_ISREG(facts.st_mode):
+        raise ApplicationFault(f"path: expected a regular file, got {path!r} (from http.response.pathsend)")
+    return facts.st_size
 
 
 def stems_from_disconnect(error: Optional[BaseException]) -> bool:
@@ -416,7 +421,8 @@ def stems_from_disconnect(error: Optional[BaseException]) -> bool:
     return False
 
 
-def _wake(waiters: Optional[List[Any]]) -> None:
+def wake(waiters: Optional[List[Any]]) -> None:
+    """Wake those who wait on futures in ``waiters``."""
     if waiters is not None:
         for waiter in waiters:
             if not waiter.done():  # an application may have cancelled its receive()

@@ -30,7 +30,7 @@ ORDER: Dict[str, Dict[str, str]] = {
 }
 
 
-class LifespanFailed(Exception):
+class LifespanError(Exception):
     """The application could not start; the text is for the operator."""
 
 
@@ -66,7 +66,7 @@ class Lifespan:
         Args:
             timeout: seconds; 0 for no limit.
 
-        Raises LifespanFailed: the application said so, took too long, or has no lifespan and ``mode`` is ``"on"``.
+        Raises LifespanError: the application said so, took too long, or has no lifespan and ``mode`` is ``"on"``.
         """
         if self._mode == "off":
             return
@@ -84,11 +84,11 @@ class Lifespan:
         self._task = asyncio.get_running_loop().create_task(self._run(scope))
         if not await self._settled((WAITING, STARTING), timeout):
             self._task.cancel()
-            raise LifespanFailed(f"lifespan startup: expected an answer within {timeout:g} s, got none")
+            raise LifespanError(f"lifespan startup: expected an answer within {timeout:g} s, got none")
         if self._step == RUNNING:
             self.state = state
         elif self._failure:
-            raise LifespanFailed(f"lifespan startup failed: {self._failure}") from self._raised
+            raise LifespanError(f"lifespan startup failed: {self._failure}") from self._raised
         else:
             self._unsupported()
 
@@ -127,7 +127,7 @@ class Lifespan:
     async def _run(self, scope: MutableMapping[str, Any]) -> None:
         try:
             await self._app(scope, self._receive, self._send)
-        except Exception as error:  # noqa: BLE001 - whatever an application raises means that it has no lifespan
+        except Exception as error:
             self._raised = error
             if self._step in (RUNNING, STOPPING):
                 self._log.error("Exception in the application's lifespan", exc_info=error)
@@ -159,7 +159,7 @@ class Lifespan:
         """The application ended without an answer, which in ``auto`` mode says that it has no lifespan."""
         how = f"raised {self._raised!r}" if self._raised is not None else "returned"
         if self._mode == "on":
-            raise LifespanFailed(
+            raise LifespanError(
                 f"lifespan startup: expected lifespan.startup.complete, but the application {how}"
             ) from self._raised
         if self._step == STARTING and self._raised is not None:

@@ -11,8 +11,8 @@ import asyncio
 from contextvars import Context, copy_context
 from typing import Any, Dict, Optional, Set
 
+from server_core.compat.objects import GunicornRequest, GunicornResponse
 from server_core.drive.timers import TimerWheel
-from server_core.drive.wsgi import HookRequest, HookResponse
 from server_http.events import StreamClosed
 from server_workers_async.application import run_application
 from server_workers_async.notice import EXTENSION, ShutdownNotice
@@ -63,9 +63,10 @@ class Service:
         self.access: Any = access if access.enabled else None
         self.pre_request: Any = cfg.hook("pre_request")
         self.post_request: Any = cfg.hook("post_request")
+        self.hooked = self.pre_request is not None or self.post_request is not None
         self.on_idle: Any = None  # called when the last connection or task is gone, while the worker drains
 
-    # The life of a connection ----------------------------------------------------------------------------------------
+    # The life of a connection --------------------------------------------------------------------------------------
 
     def opened(self, connection: Any) -> None:
         """A connection was accepted."""
@@ -80,18 +81,19 @@ class Service:
         self.worker.connection_closed()
         self.look_idle()
 
-    # The life of a request ---------------------------------------------------------------------------------------------
+    # The life of a request -------------------------------------------------------------------------------------------
 
-    def begin(self, channel: Any) -> None:
-        """Start the application for a channel whose scope is set. Called from callbacks of the loop only."""
+    def count(self, channel: Any) -> None:
+        """A request arrived."""
         request = channel.request
         worker = self.worker
         worker.nr += 1
         if worker.nr >= worker.max_requests:
             worker.retire_for_requests()
         channel.entry = self.record.begin(request.method, request.target, channel.began)
-        if self.pre_request is not None or self.post_request is not None:
-            self._before(channel)
+
+    def start(self, channel: Any) -> None:
+        """Start the application for a channel whose scope is set. Called from callbacks of the loop only."""
         task = self.starter.start(run_application(self.app, channel))
         channel.task = task
         if not task.done():
@@ -112,30 +114,33 @@ class Service:
             channel.status = event.status
         channel.sent = event.sent
         if self.access is not None:
-            self.access.write(channel.request, channel, channel.scope, now - channel.began)
+            self.access.write(channel.request, channel, None, now - channel.began)
         if self.post_request is not None and channel.view is not None:
             self._after(channel)
 
-    def _before(self, channel: Any) -> None:
+    def before(self, channel: Any) -> None:
         """Call ``pre_request``; what it raises is logged, and the request is served (gunicorn's hooks)."""
-        channel.view = HookRequest(channel)
+        channel.view = GunicornRequest(channel.request)
         if self.pre_request is None:
             return
         try:
             self.pre_request(self.worker, channel.view)
-        except Exception:  # noqa: BLE001 - a hook is the operator's code: reported, and no reason to fail
+        except Exception:  # a hook is the operator's code: reported, and no reason to fail
             self.log.exception("Exception in pre_request hook")
 
     def _after(self, channel: Any) -> None:
         logged = self.access is not None
         try:
             self.post_request(
-                self.worker, channel.view, channel.scope if logged else None, HookResponse(channel) if logged else None
+                self.worker,
+                channel.view,
+                channel.scope if logged else None,
+                GunicornResponse(channel) if logged else None,
             )
-        except Exception:  # noqa: BLE001 - as above
+        except Exception:
             self.log.exception("Exception in post_request hook")
 
-    # Timers ------------------------------------------------------------------------------------------------------------
+    # Timers ----------------------------------------------------------------------------------------------------------
 
     def expire(self, now: float) -> None:
         """Tell everybody whose time has come."""

@@ -31,8 +31,10 @@ from server_http.events import (
     Warned,
     Writable,
 )
+from server_http.limits import Limits
+from server_http.ws.handshake import is_websocket
 from server_workers_async.channel import HttpChannel
-from server_workers_async.websocket import WebSocketChannel, is_handshake
+from server_workers_async.websocket import WebSocketChannel
 
 # Phases of a session.
 OPEN = 0
@@ -66,11 +68,11 @@ class Session:
 
     __slots__ = (
         "_due", "_eof", "_flushing", "_linger", "_linger_until", "_lingered", "_reading", "_template", "_turning",
-        "_writing", "armed", "channels", "connection", "engine", "fd", "high_water", "layer", "phase", "running",
-        "service", "sock",
+        "_writing", "armed", "channels", "connection", "engine", "fd", "high_water", "layer", "limits",
+        "phase", "running", "service", "sock",
     )  # fmt: skip
 
-    def __init__(self, service: Any, sock: socket.socket, connection: Any, high_water: int) -> None:
+    def __init__(self, service: Any, sock: socket.socket, connection: Any, limits: Limits) -> None:
         self.service = service
         self.sock = sock
         self.fd = sock.fileno()
@@ -79,7 +81,8 @@ class Session:
         self.engine: Any = None
         self.channels: Dict[int, Any] = {}
         self.running = 0
-        self.high_water = high_water
+        self.high_water = limits.send_high_water
+        self.limits = limits
         self.armed = 0
         self.phase = OPEN
         self._template: Optional[ScopeTemplate] = None
@@ -265,6 +268,7 @@ class Session:
     def _dispatch(self, events: Sequence[Event], now: float) -> None:
         if self.engine is None:
             self._choose_layer()
+        event: Any
         for event in events:
             kind = type(event)
             if kind is RequestReceived:
@@ -301,7 +305,7 @@ class Session:
             channel.on_disconnect(now)
         else:
             if isinstance(event.error, ProtocolError):
-                self._warn(f"Request from {self._peer()} ended: {event.error}", event.error.log_level)
+                self._warn(f"Request from {self.peer()} ended: {event.error}", event.error.log_level)
             channel.on_lost(now)
 
     def _choose_layer(self) -> None:
@@ -314,16 +318,22 @@ class Session:
         template = self._template
         if template is None:
             template = self._template = ScopeTemplate(self.connection.info, service.root_path, service.extensions)
-        if is_handshake(request):
+        if (request.upgrade or request.protocol) and is_websocket(request):
             channel: Any = WebSocketChannel(self, self.engine, request, now)
-            if not channel.open_handshake(template, now):
-                return
-        else:
-            channel = HttpChannel(self, self.engine, request, event.complete, now)
-            channel.scope = template.http(request, service.state)
+            self.channels[event.stream] = channel
+            service.count(channel)
+            if channel.open_handshake(template, now):
+                self.running += 1
+                service.start(channel)
+            return
+        channel = HttpChannel(self, self.engine, request, event.complete, now)
+        channel.scope = template.http(request, service.state)
         self.channels[event.stream] = channel
         self.running += 1
-        service.begin(channel)
+        service.count(channel)
+        if service.hooked:
+            service.before(channel)
+        service.start(channel)
 
     def _stream_closed(self, event: StreamClosed, now: float) -> None:
         channel = self.channels.pop(event.stream, None)
@@ -337,12 +347,13 @@ class Session:
             self.phase = CLOSING
         error = event.error
         if isinstance(error, ProtocolError):
-            self._warn(f"Invalid request from ip={self._peer()}: {error}", error.log_level)
+            self._warn(f"Invalid request from ip={self.peer()}: {error}", error.log_level)
 
     def _warn(self, message: str, level: str) -> None:
         getattr(self.service.log, level)(message)
 
-    def _peer(self) -> str:
+    def peer(self) -> str:
+        """Return the client's address for the log."""
         client = self.connection.info.client
         return client[0] if client else "unix"
 

@@ -29,22 +29,22 @@ class TaskStarter:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._kept: List[Step] = []
-        self.start: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"] = self._start_scheduled
+        self.start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = self._start_scheduled
         if sys.version_info >= (3, 12):
             self.start = self._start_natively
         elif hasattr(loop, "__dict__"):
             self.start = self._start_first_step
 
-    def _start_scheduled(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def _start_scheduled(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """The loop admits no attribute: the first step waits for the loop's next turn."""
         return self._loop.create_task(coroutine)
 
-    def _start_natively(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def _start_natively(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         if self._loop.get_task_factory() is not None:  # somebody observes tasks
             return self._loop.create_task(coroutine)
         return asyncio.Task(coroutine, loop=self._loop, eager_start=True)  # type: ignore[call-arg]  # since 3.12
 
-    def _start_first_step(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def _start_first_step(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         loop: Any = self._loop
         if loop.get_task_factory() is not None:
             return self._loop.create_task(coroutine)

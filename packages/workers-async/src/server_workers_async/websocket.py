@@ -1,21 +1,398 @@
-"""The application's side of a WebSocket.
+"""The application's side of a WebSocket, for asyncio.
 
-Owns: ``is_handshake``; the channel follows with the WebSocket engine.
-Must not know: sockets.
+Owns: ``WebSocketChannel``: ``receive`` and ``send`` of one WebSocket, from the handshake to the close codes, and
+back-pressure in both directions.
+Must not know: sockets, frames, what carries the WebSocket (HTTP/1.1 after 101, or an HTTP/2 stream).
+
+An application that returns or raises before it accepted is answered 403 or 500; after that the WebSocket is closed
+with 1011. A client that is gone is told to the application as ``websocket.disconnect``; its task has the same grace
+period as that of a request.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections import deque
+from time import monotonic
+from typing import Any, Deque, Dict, List, Optional
 
+from server_core.drive.channel import INTERNAL_ERROR, ClientGoneError
+from server_core.scoreboard.layout import WEBSOCKETS
+from server_http import asgi
+from server_http.errors import ProtocolError
+from server_http.events import Headers, Request
+from server_http.exchange import error_page
+from server_http.exchange import reason as usual_reason
+from server_http.ws.engine import ABNORMAL, Closed
+from server_http.ws.handshake import Handshake, refusal
+from server_workers_async.channel import stems_from_disconnect, wake
 
-def is_handshake(_request: Any) -> bool:
-    """Whether a request opens a WebSocket."""
-    return False
+SERVICE_RESTART = 1012
+INTERNAL_FAILURE = 1011
 
 
 class WebSocketChannel:
-    """One WebSocket."""
+    """One WebSocket.
 
-    def __init__(self, *_args: Any) -> None:
-        raise NotImplementedError
+    Args:
+        session: the connection.
+        engine: takes the commands.
+        request: the head of the handshake.
+        now: monotonic seconds.
+
+    Attributes:
+        as of ``HttpChannel``; ``finished`` means that nothing more will be sent.
+    """
+
+    __slots__ = (
+        "__weakref__", "_credit", "_handshake", "_limits", "_messages", "_order", "_over", "_readers", "_writers",
+        "_ws", "armed", "began", "doomed_at", "engine", "entry", "finished", "gone", "headers", "lost", "open",
+        "request", "scope", "sent", "service", "session", "status", "stream", "task", "view",
+    )  # fmt: skip
+
+    is_websocket = True
+
+    def __init__(self, session: Any, engine: Any, request: Request, now: float) -> None:
+        self.session = session
+        self.service = session.service
+        self.engine = engine
+        self.request = request
+        self.stream = request.stream
+        self.began = now
+        self.scope: Dict[str, Any] = {}
+        self.task: Optional[asyncio.Task[None]] = None
+        self.entry = -1
+        self.status = 0
+        self.headers: Headers = []
+        self.sent = 0
+        self.finished = False
+        self.lost = False
+        self.gone = False
+        self.open = True
+        self.armed = 0
+        self.doomed_at = 0.0
+        self.view: Any = None
+        self._limits = session.limits
+        self._order = asgi.WebSocketOrder()
+        self._handshake: Any = None
+        self._ws: Any = None
+        self._messages: Deque[Any] = deque()
+        self._over: Optional[Closed] = None
+        self._credit = 0
+        self._readers: Optional[List[asyncio.Future[None]]] = None
+        self._writers: Optional[List[asyncio.Future[None]]] = None
+
+    @property
+    def environ(self) -> Dict[str, Any]:
+        """The scope, under the name that hooks and the access log have for it in all workers."""
+        return self.scope
+
+    @property
+    def reason(self) -> bytes:
+        """The usual reason phrase."""
+        return usual_reason(self.status)
+
+    def open_handshake(self, template: asgi.ScopeTemplate, now: float) -> bool:
+        """Check the handshake; return False when it was refused and the application will not see it."""
+        try:
+            self._handshake = Handshake(self.request, self._limits)
+        except ProtocolError as error:
+            self.service.log.info("Invalid WebSocket handshake from ip=%s: %s", self.session.peer(), error)
+            self._answer(*refusal(error), now)
+            return False
+        self.scope = template.websocket(self.request, self._handshake.subprotocols, self.service.state)
+        self._messages.append({"type": "websocket.connect"})
+        return True
+
+    # What the application calls ---------------------------------------------------------------------------------------
+
+    async def receive(self) -> Dict[str, Any]:
+        """Return the next message: connect, receive, or disconnect. Any number of tasks may wait."""
+        while True:
+            messages = self._messages
+            if messages:
+                message = messages.popleft()
+                if self._credit and len(messages) < self._limits.ws_queue:
+                    self._give_credit()
+                if type(message) is str:
+                    return {"type": "websocket.receive", "text": message}
+                if type(message) is bytes:
+                    return {"type": "websocket.receive", "bytes": message}
+                return message  # type: ignore[no-any-return]  # the connect message
+            if self._over is not None:
+                return {"type": "websocket.disconnect", "code": self._over.code, "reason": self._over.reason}
+            await self._wait_readable()
+
+    async def send(self, message: asgi.Message) -> None:
+        """Take a message; return when the client keeps up.
+
+        Raises:
+            ApplicationFault: the message may not come now, or is malformed.
+            OSError: no client is left.
+        """
+        if self.lost or (self.gone and self._order.state == asgi.OPEN):
+            raise ClientGoneError(f"WebSocket: expected a client, got a closed connection (stream {self.stream})")
+        action = self._order.take(message)
+        now = monotonic()
+        if action == asgi.SEND:
+            data = asgi.message_data(message)
+            ws = self._ws
+            octets = ws.send_text(data) if type(data) is str else ws.send_bytes(data)
+            self.engine.send(self.stream, octets, now)
+        elif action == asgi.ACCEPT:
+            self._accept(message, now)
+        elif action == asgi.CLOSE:
+            self._close(message, now)
+        else:
+            self._deny(message, action, now)
+        self.session.flush_soon()
+        if not self.finished and self.engine.pending(self.stream) > self.session.high_water:
+            await self._wait_writable()
+
+    # Towards the client -----------------------------------------------------------------------------------------------
+
+    def _accept(self, message: asgi.Message, now: float) -> None:
+        headers = asgi.message_headers(message)
+        chosen = asgi.accepted_subprotocol(message, self._handshake.subprotocols)
+        status, fields, deflate = self._handshake.accept(chosen, headers)
+        self.engine.respond(self.stream, status, fields, now)
+        self.status = status
+        self.headers = fields
+        self._ws = self._handshake.websocket(deflate, now)
+        self.service.record.count(WEBSOCKETS, 1)
+        self._arm()
+        if self.service.draining:
+            self.restart_service()
+
+    def _close(self, message: asgi.Message, now: float) -> None:
+        code, reason = asgi.close_code(message)
+        if self._ws is None:  # a handshake that is not accepted (ASGI: HTTP 403)
+            headers, page = error_page(403)
+            self._answer(403, headers, page, now)
+            return
+        self._say_close(code, reason, now)
+
+    def _say_close(self, code: int, reason: str, now: float) -> None:
+        self.engine.send(self.stream, self._ws.close(now, code, reason), now)
+        self._arm()
+
+    def _deny(self, message: asgi.Message, action: int, now: float) -> None:
+        """Send a denial response (ASGI extension ``websocket.http.response``)."""
+        if action == asgi.DENY:
+            self.status = asgi.message_status(message)
+            self.headers = asgi.message_headers(message)
+            self.engine.respond(self.stream, self.status, self.headers, now)
+            return
+        body = asgi.message_body(message)
+        if body:
+            self.sent += len(body)
+            self.engine.send(self.stream, body, now)
+        if action == asgi.LAST_DENIAL_BODY:
+            self._end(now)
+
+    def _answer(self, status: int, headers: Headers, page: bytes, now: float) -> None:
+        """Answer the handshake with a whole response that is no WebSocket."""
+        self.status = status
+        self.headers = headers
+        self.sent = len(page)
+        self.engine.respond(self.stream, status, headers, now)
+        self.engine.send(self.stream, page, now)
+        self._end(now)
+        self._hear(Closed(ABNORMAL))
+
+    def _end(self, now: float) -> None:
+        if not self.finished:
+            self.finished = True
+            self.engine.end(self.stream, now)
+
+    def restart_service(self) -> None:
+        """The worker stops: ask the client to come back to another one (1012), and tell the application."""
+        if self._ws is None or self.finished or self._over is not None:
+            return
+        self._say_close(SERVICE_RESTART, "", monotonic())
+        self._hear(Closed(SERVICE_RESTART))
+        self.session.flush_soon()
+
+    # From the client --------------------------------------------------------------------------------------------------
+
+    def on_body(self, data: bytes, credit: int) -> None:
+        """Octets arrived; they are credited at once unless too many messages wait for the application."""
+        ws = self._ws
+        if ws is None or self.lost:
+            self.engine.consumed(self.stream, credit)
+            return
+        now = monotonic()
+        self._take(ws.receive_data(data, now), now)
+        self._credit += credit
+        if len(self._messages) < self._limits.ws_queue:
+            self._give_credit()
+
+    def on_body_end(self) -> None:
+        """The client sends nothing more."""
+        if self._ws is not None:
+            now = monotonic()
+            self._take(self._ws.receive_eof(now), now)
+        self._hear(Closed(ABNORMAL))
+
+    def _take(self, messages: List[Any], now: float) -> None:
+        """Queue what was received, and send what the protocol answers by itself."""
+        for message in messages:
+            if type(message) is Closed:
+                if message.error is not None:
+                    self.service.log.info("WebSocket of ip=%s: %s", self.session.peer(), message.error)
+                self._hear(message)
+            elif self._over is None:
+                self._messages.append(message)
+        ws = self._ws
+        answer = ws.take()
+        if answer:
+            self.engine.send(self.stream, answer, now)
+            self.session.flush_soon()
+        if ws.ended:
+            self._end(now)
+            self.session.flush_soon()
+        if messages and self._readers is not None:
+            self._wake_readers()
+
+    def _hear(self, closed: Closed) -> None:
+        """The WebSocket is over, for the application."""
+        if self._over is not None:
+            return
+        self._over = closed
+        self.gone = True
+        self._doom(monotonic())
+        self._wake_readers()
+
+    def on_disconnect(self, _now: float) -> None:
+        """The client ended its stream, which ends a WebSocket."""
+        self.on_body_end()
+
+    def on_lost(self, now: float) -> None:
+        """No octet can arrive any more."""
+        self.lost = True
+        self._hear(Closed(ABNORMAL))
+        self._doom(now)
+        self._wake_writers()
+
+    def on_writable(self) -> None:
+        """The client read what waited for it."""
+        self._wake_writers()
+
+    def on_closed(self) -> None:
+        """The engine is through with the stream."""
+        self.open = False
+        self.finished = True
+        self._hear(Closed(ABNORMAL))
+        self._wake_writers()
+
+    # Time -------------------------------------------------------------------------------------------------------------
+
+    def on_timer(self, now: float) -> None:
+        """A ping, a timeout or the end of the grace period may be due."""
+        if self.doomed_at and now >= self.doomed_at:
+            self.cancel()
+        ws = self._ws
+        if ws is not None and self.open:
+            deadline = ws.deadline()
+            if deadline is not None and deadline <= now:
+                self._take(ws.handle_timer(now), now)
+        self._arm()
+
+    def doom(self, now: float) -> None:
+        """The client hung up while reading is paused: begin the grace period."""
+        self._doom(now)
+
+    def _doom(self, now: float) -> None:
+        if self.doomed_at:
+            return
+        grace = self.service.grace_period
+        self.doomed_at = now + grace
+        if grace > 0:
+            self.service.wheel.arm(self, self.doomed_at)
+        else:
+            self.cancel()
+
+    def _arm(self) -> None:
+        """Be called at the WebSocket's own deadline, or at the end of the grace period."""
+        now = monotonic()
+        if self._ws is not None and self.open:
+            deadline = self._ws.deadline()
+            if deadline is not None:
+                self.service.wheel.arm(self, deadline)
+        if self.doomed_at > now:
+            self.service.wheel.arm(self, self.doomed_at)
+
+    def cancel(self) -> None:
+        """Cancel the application."""
+        if self.task is not None and not self.task.done():
+            self.task.cancel()
+
+    # How the application ended ----------------------------------------------------------------------------------------
+
+    def on_returned(self) -> None:
+        """The application returned; what it did not close is closed."""
+        self._give_up(403)
+
+    def on_raised(self, error: BaseException) -> None:
+        """The application raised: logged once, told to nobody else."""
+        if not (self.gone and stems_from_disconnect(error)):
+            target = self.request.target.decode("latin-1")
+            self.service.log.error("Error handling WebSocket %s", target, exc_info=error)
+        self._give_up(500)
+
+    def on_cancelled(self) -> None:
+        """The application's task was cancelled."""
+        self._give_up(503 if self.service.ending else 500)
+
+    def _give_up(self, status: int) -> None:
+        """End what the application left open: an unanswered handshake with ``status``, a WebSocket with 1011."""
+        if self.finished or self.lost:
+            return
+        now = monotonic()
+        if self._ws is not None:
+            if self._over is None and self._order.state == asgi.OPEN:
+                self._say_close(SERVICE_RESTART if self.service.ending else INTERNAL_FAILURE, "", now)
+        elif self._order.state == asgi.CONNECTING:
+            headers, page = error_page(status)
+            self._answer(status, headers, page, now)
+        elif self._order.state != asgi.CLOSED:  # a denial response without its end
+            self.finished = True
+            self.engine.reset(self.stream, INTERNAL_ERROR, now)
+        self.session.flush_soon()
+
+    # Waiting ----------------------------------------------------------------------------------------------------------
+
+    def _give_credit(self) -> None:
+        credit, self._credit = self._credit, 0
+        if credit and not self.lost:
+            self.engine.consumed(self.stream, credit)
+            self.session.settle_soon()
+
+    async def _wait_readable(self) -> None:
+        waiter = self.service.loop.create_future()
+        if self._readers is None:
+            self._readers = []
+        self._readers.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if self._readers is not None and waiter in self._readers:
+                self._readers.remove(waiter)
+            raise
+
+    async def _wait_writable(self) -> None:
+        waiter = self.service.loop.create_future()
+        if self._writers is None:
+            self._writers = []
+        self._writers.append(waiter)
+        await waiter
+        if self.lost:
+            raise ClientGoneError(f"WebSocket: expected a client, got a closed connection (stream {self.stream})")
+
+    def _wake_readers(self) -> None:
+        readers, self._readers = self._readers, None
+        wake(readers)
+
+    def _wake_writers(self) -> None:
+        writers, self._writers = self._writers, None
+        wake(writers)

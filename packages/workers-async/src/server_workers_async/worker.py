@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Coroutine, List, Optional, Set
 
@@ -22,7 +23,7 @@ from server_core.worker import BootError, Worker
 from server_core.workers.wsgi import make_openers
 from server_workers_async.accept import Acceptor, start_all
 from server_workers_async.hangup import find_hung_up
-from server_workers_async.lifespan import Lifespan, LifespanFailed
+from server_workers_async.lifespan import Lifespan, LifespanError
 from server_workers_async.loops import new_loop
 from server_workers_async.service import Service
 
@@ -42,6 +43,7 @@ class AsgiWorker(Worker):
     """Serves an ASGI application on asyncio, uvloop or a loop of the operator's choice."""
 
     ready_before_run = False
+    gateway = "asgi"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -79,7 +81,7 @@ class AsgiWorker(Worker):
         ticking = loop.call_later(TICK, self._tick)  # the heartbeat begins before the application has started
         try:
             await lifespan.startup(cfg.asgi_lifespan_startup_timeout)
-        except LifespanFailed as error:
+        except LifespanError as error:
             raise BootError(str(error)) from error
         finally:
             ticking.cancel()
@@ -231,17 +233,13 @@ async def _close_websockets(service: Service, seconds: float) -> None:
 
 
 async def _within(wait: Coroutine[Any, Any, Any], seconds: float) -> None:
-    try:
+    with suppress(asyncio.TimeoutError):
         await asyncio.wait_for(wait, seconds)
-    except asyncio.TimeoutError:
-        pass
 
 
 def _drain_pipe(fd: int) -> None:
-    try:
+    with suppress(BlockingIOError):
         os.read(fd, 4096)
-    except BlockingIOError:
-        pass
 
 
 def _forget_tasks(loop: asyncio.AbstractEventLoop) -> None:
