@@ -7,9 +7,10 @@ Must not know: how the application is served.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from typing import Any, Callable, List, Mapping, Optional, Sequence
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Set
 
 from server_core import apploader
 from server_core.errors import AppImportError, ConfigError, ServerError, UsageError
@@ -26,6 +27,7 @@ class Application:
     Attributes:
         cfg: the settings.
         callable: the loaded application, or None.
+        broken_files: with ``reload``, source files of an application that could not be loaded.
     """
 
     cfg: Settings
@@ -34,6 +36,7 @@ class Application:
         self.usage = usage
         self.prog = prog
         self.callable: Any = None
+        self.broken_files: Set[str] = set()
         self.start_directory = working_directory()
         self._added_paths: List[str] = []
         self.do_load_config()
@@ -64,9 +67,14 @@ class Application:
             self._enter_directory()
         except BaseException:
             if before is not None:
-                self.cfg = before
-                self._enter_directory()
+                self.use(before)
             raise
+
+    def use(self, cfg: Settings) -> None:
+        """Take the settings of an earlier generation back, with their directory and import path."""
+        self.cfg = cfg
+        self.callable = None
+        self._enter_directory()
 
     def reload(self) -> None:
         """Read all settings again and forget the loaded application; raises ConfigError, and then
@@ -85,12 +93,22 @@ class Application:
             try:
                 self.callable = self.load()
             except AppImportError as error:
-                if not self.cfg.reload:
-                    raise
-                from server_core.brokenapp import BrokenApplication
-
-                self.callable = BrokenApplication(error)
+                self.callable = self._stand_in(error)
         return self.callable
+
+    def _stand_in(self, error: AppImportError) -> Any:
+        """Return what shows ``error`` in the browser, when that is wanted and a save can mend it."""
+        self.broken_files = apploader.files_of(error)
+        if not self.cfg.reload or not (self.broken_files or self.is_imported()):
+            raise error
+        from server_core.brokenapp import BrokenApplication
+
+        logging.getLogger("gunicorn.error").error("%s\n%s", error, error.traceback or "")
+        return BrokenApplication(error)
+
+    def is_imported(self) -> bool:
+        """Whether the application's module was imported, whatever is wrong with its content."""
+        return False
 
     def run(self) -> None:
         """Serve until the server is stopped; ends with SystemExit, as the arbiter does."""
@@ -164,6 +182,10 @@ class CommandApplication(Application):
         self.target = positional[0] if positional else self.cfg.wsgi_app or ""
         if self.target and not self.cfg.is_set("default_proc_name"):
             self.cfg.set("default_proc_name", self.target, "the application's name")
+
+    def is_imported(self) -> bool:
+        """Whether the module that was named is there."""
+        return self.target.partition(":")[0].strip() in sys.modules
 
     def load(self) -> Any:
         """Import and return the application the command line or ``wsgi_app`` names."""

@@ -12,7 +12,7 @@ import inspect
 import os
 import sys
 import traceback
-from typing import Any, Dict, List, NoReturn, Optional, Tuple
+from typing import Any, Dict, List, NoReturn, Optional, Set, Tuple
 
 from server_core.errors import AppImportError
 
@@ -184,6 +184,20 @@ def user_traceback(error: BaseException) -> str:
     while frame is not None and _is_ours(frame.tb_frame.f_code.co_filename):
         frame = frame.tb_next
     return "".join(traceback.format_exception(type(error), error, frame))
+
+
+def files_of(error: BaseException) -> Set[str]:
+    """Return the user's source files that an error of ``load`` came from: saving one may mend it."""
+    found = set()
+    cause: Optional[BaseException] = error.__cause__
+    while cause is not None:
+        if isinstance(cause, SyntaxError) and cause.filename:
+            found.add(os.path.abspath(cause.filename))
+        for frame, _ in traceback.walk_tb(cause.__traceback__):
+            if not _is_ours(frame.f_code.co_filename):
+                found.add(os.path.abspath(frame.f_code.co_filename))
+        cause = cause.__cause__ or cause.__context__
+    return found
 
 
 def _is_ours(filename: str) -> bool:

@@ -13,7 +13,7 @@ import importlib
 import importlib.metadata
 import re
 import traceback
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, Type
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type
 
 from server_core.errors import PluginError
 from server_core.settings.declare import Catalogue, Group
@@ -106,8 +106,6 @@ _UVICORN_OPTIONS = {
 }
 
 Warn = Callable[[str], None]
-
-_set_up: Set[Type[Any]] = set()  # worker classes whose setup() was called
 
 
 def _unheard(_message: str) -> None:
@@ -326,7 +324,8 @@ class _MissingSettings(Dict[str, str]):
 
 
 def worker_class(wanted: Any, warn: Warn = _unheard) -> Type[Any]:
-    """Return the worker class of a name, dotted path, ``egg:`` URI or class.
+    """Return the worker class of a name, dotted path, ``egg:`` URI or class. Its ``setup()`` is called
+    in the worker, not here: it may patch the process.
 
     Args:
         warn: told once when a foreign worker is served by one of ours.
@@ -336,24 +335,16 @@ def worker_class(wanted: Any, warn: Warn = _unheard) -> Type[Any]:
     """
     if isinstance(wanted, type):
         _refuse_foreign_base(wanted)
-        return _with_setup(wanted)
+        return wanted
     ours = _GUNICORN_WORKERS.get(wanted) or ("asgi" if wanted in _ASGI_WORKERS else None)
     if ours:
         warn(f"worker_class: {wanted} is served by the {ours!r} worker")
-        return _with_setup(load(WORKERS, ours))
+        return load(WORKERS, ours)
     loaded = load(WORKERS, wanted)
     if not isinstance(loaded, type):
         raise PluginError(f"worker_class: expected a class, got {loaded!r} (from {wanted})")
     _refuse_foreign_base(loaded)
-    return _with_setup(loaded)
-
-
-def _with_setup(worker: Type[Any]) -> Type[Any]:
-    """Call the class's ``setup()`` when it is chosen for the first time; returns the class."""
-    if hasattr(worker, "setup") and worker not in _set_up:
-        _set_up.add(worker)
-        worker.setup()
-    return worker
+    return loaded
 
 
 def _refuse_foreign_base(worker: Type[Any]) -> None:
