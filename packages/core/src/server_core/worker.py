@@ -4,8 +4,6 @@ Owns: ``Worker``, the base class with the contract that worker classes written f
 Must not know: connections and requests (drivers), how and why workers are started (supervise).
 """
 
-# ruff: noqa: ARG002 - the signatures of signal handlers and of handle_error are given from outside
-
 from __future__ import annotations
 
 import os
@@ -77,6 +75,7 @@ class Worker:
         pid: the process id; ``"[booting]"`` before the fork, as in gunicorn.
         nr: requests served.
         max_requests: requests after which a successor is asked for, jitter included.
+        max_memory: resident octets above which a successor is asked for; 0 for never.
         alive: False means leave.
         booted: the worker is ready, or was.
         aborted: the arbiter gave the worker up (set in the arbiter).
@@ -113,6 +112,7 @@ class Worker:
         self.nr = 0
         jitter = random.randint(0, cfg.max_requests_jitter)  # noqa: S311 - spreads restarts, no secret
         self.max_requests = cfg.max_requests + jitter if cfg.max_requests > 0 else sys.maxsize
+        self.max_memory = cfg.max_memory
         self.tmp = Heartbeat(self)
         self.wakeup: Tuple[int, int] = (-1, -1)
         self.lifeline: Optional[int] = None
@@ -161,6 +161,7 @@ class Worker:
         self.init_signals()
         self.log.close_on_exec()
         self.notify()
+        self._start_reloader()
         self.load_wsgi()
         self.cfg.post_worker_init(self)
         if self.ready_before_run:
@@ -178,6 +179,13 @@ class Worker:
         end_with_parent(self.ppid)
         if self.report_fd is not None:
             dump_stacks_on_signal(self.report_fd)
+
+    def _start_reloader(self) -> None:
+        """With ``reload`` on, the first worker watches the files for all."""
+        if self.cfg.reload and self.slot == 0:
+            from server_core import reloader
+
+            self.reloader = reloader.start(self)
 
     def _init_wakeup(self) -> None:
         self.wakeup = os.pipe()
@@ -228,11 +236,11 @@ class Worker:
     def _watch_memory(self) -> None:
         resident = resident_memory()
         self.board.memory(resident)
-        if 0 < self.cfg.max_memory < resident and not self.retiring:
+        if 0 < self.max_memory < resident and not self.retiring:
             self.log.info(
                 "Worker uses %d MiB, more than max_memory (%d MiB): asking for a successor.",
                 resident >> 20,
-                self.cfg.max_memory >> 20,
+                self.max_memory >> 20,
             )
             self.retire(RETIRE_MEMORY)
 

@@ -14,17 +14,18 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Type
 
 from server_core import process, systemd
-from server_core.errors import ServerError
+from server_core.errors import EXIT_APP_LOAD, EXIT_WORKER_BOOT, ServerError
 from server_core.pidfile import Pidfile
 from server_core.scoreboard import Scoreboard, slots_for
 from server_core.supervise import events as ev
 from server_core.supervise.children import ChildState
 from server_core.supervise.listeners import ListenerBook, ListenerSet
+from server_core.supervise.model import State
 from server_core.supervise.processes import Process, Processes
 from server_core.supervise.reexec import StartContext, start_successor, started_by
 from server_core.supervise.services import HTTP, Service, add_services
 from server_core.supervise.signals import SignalInbox
-from server_core.supervise.state import State, step
+from server_core.supervise.state import step
 from server_core.version import PRODUCT, __version__
 
 TICK = 1.0  # seconds
@@ -61,6 +62,10 @@ class Arbiter:
         state: what supervision knows.
         doorbell: a pipe by which children ask to be looked at.
     """
+
+    # gunicorn's names for exit codes
+    WORKER_BOOT_ERROR = EXIT_WORKER_BOOT
+    APP_LOAD_ERROR = EXIT_APP_LOAD
 
     def __init__(self, app: Any) -> None:
         self.app = app

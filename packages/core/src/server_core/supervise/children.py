@@ -42,7 +42,8 @@ class Happening(enum.Enum):
 
 S, H = ChildState, Happening
 
-# A pair that is not here changes nothing: a child that was told to leave and then becomes ready leaves.
+# A pair that is not here changes nothing: a child that was told to leave and then becomes ready leaves,
+# and a silent one is not dismissed before it was reported.
 TRANSITIONS: Mapping[Tuple[ChildState, Happening], ChildState] = {
     (S.SPAWNING, H.STARTED): S.BOOTING,
     (S.BOOTING, H.BECAME_READY): S.READY,
@@ -52,7 +53,6 @@ TRANSITIONS: Mapping[Tuple[ChildState, Happening], ChildState] = {
     (S.SPAWNING, H.DISMISSED): S.LEAVING,
     (S.BOOTING, H.DISMISSED): S.LEAVING,
     (S.READY, H.DISMISSED): S.LEAVING,
-    (S.SILENT, H.DISMISSED): S.ABORTING,
     (S.CONDEMNED, H.DISMISSED): S.ABORTING,
     (S.CONDEMNED, H.OVERDUE): S.ABORTING,
     (S.LEAVING, H.OVERDUE): S.KILLED,

@@ -95,8 +95,8 @@ class Group:
         return delay
 
     def dismiss(self, child: Child, now: float, signal: str = "TERM") -> List[Action]:
-        """Tell ``child`` to leave: by ``signal``, a silent one by ABRT."""
-        if child.state in (ChildState.SILENT, ChildState.CONDEMNED):
+        """Tell ``child`` to leave: by ``signal``, one that was given up by ABRT."""
+        if child.state is ChildState.CONDEMNED:
             child.meet(Happening.DISMISSED, now + ABORT_WAIT)
             return [Kill(child.number, "ABRT")]
         if not child.meet(Happening.DISMISSED, now + self.plan.graceful_timeout):

@@ -255,12 +255,25 @@ class Processes:
         lines = [f"  running for {now - request.began:.1f} s: {request.text}" for request in running[:SHOWN_REQUESTS]]
         if len(running) > SHOWN_REQUESTS:
             lines.append(f"  ... and {len(running) - SHOWN_REQUESTS} more")
-        stacks = child.report.read().rstrip()
+        stacks = _without_outer_frames(child.report.read())
         return "\n".join([*lines, stacks or "  (no stacks: the process did not answer)"])
 
     def boot_report(self, number: int) -> str:
         """Return what a child wrote about its failure to boot."""
         return self.living[number].report.read().rstrip()
+
+
+def _without_outer_frames(stacks: str) -> str:
+    """Drop the frames below a worker's own: those of the arbiter it was forked in."""
+    kept: List[str] = []
+    dropping = False
+    for line in stacks.splitlines():
+        if not line.startswith("  "):
+            dropping = False
+        if not dropping:
+            kept.append(line)
+        dropping = dropping or line.endswith(" in run_worker")
+    return "\n".join(kept).rstrip()
 
 
 def _exited(number: int, status: int) -> ChildExited:
