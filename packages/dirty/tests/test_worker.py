@@ -113,14 +113,14 @@ class Pool:
         self.listener = listener
         self.errors = []
         cfg = SimpleNamespace(
-            dirty_graceful_timeout=5.0, dirty_worker_init=lambda worker: None,
+            dirty_graceful_timeout=5.0, dirty_worker_init=lambda worker: None, dirty_timeout=300,
             max_requests=0, max_requests_jitter=0, max_memory=0,
         )  # fmt: skip
         log = SimpleNamespace(
             debug=lambda *a: None, info=lambda *a: None, error=lambda *a: self.errors.append(a[0] % a[1:]),
             exception=lambda *a: self.errors.append(a),
         )  # fmt: skip
-        self.worker = DirtyWorker(1, 0, [AppListener(PATH, listener)], {PATH: {"gpu": [1]}}, threads, 30.0, cfg, log)
+        self.worker = DirtyWorker(1, 0, [AppListener(PATH, listener)], {PATH: {"gpu": [1]}}, threads, 0, 30.0, cfg, log)
         self.worker.wakeup = os.pipe()
         os.set_blocking(self.worker.wakeup[0], False)
         self.worker.load_wsgi()

@@ -6,7 +6,6 @@ Must not know: threads, event loops, how anybody waits; ``wire`` has the two way
 
 from __future__ import annotations
 
-import time
 import traceback
 from typing import Any, Dict, List, NamedTuple, Optional
 
@@ -153,8 +152,3 @@ def send_error(wire: Wire, error: BaseException, call: Optional[Call]) -> Steps[
     except DirtyProtocolError:  # details that cannot travel: the message still does
         outgoing = frames.pack(frames.ERROR, {**described, "details": {}})
     yield from wire.send(outgoing)
-
-
-def deadline_of(call: Call) -> Optional[float]:
-    """Return the monotonic time at which the caller gives up, or None."""
-    return None if call.remaining is None else time.monotonic() + call.remaining

@@ -11,14 +11,16 @@ import concurrent.futures
 import contextlib
 import contextvars
 import inspect
+import socket
 import threading
 import time
 from typing import Any, AsyncIterator, Callable, Coroutine, Dict, Generator, Iterator, Optional
 
 from server_core.scoreboard.record import ThreadRecord
-from server_dirty import calls
+from server_dirty import calls, frames
+from server_dirty.app import deadline_after
 from server_dirty.context import CallCancelledError, CallContext, enter_call
-from server_dirty.errors import DirtyAppNotFoundError, DirtyError, DirtyProtocolError
+from server_dirty.errors import DirtyAppNotFoundError, DirtyError, DirtyProtocolError, DirtyTimeoutError
 from server_dirty.wire import Wire, check_peer, run_blocking
 
 CALL_ARRIVAL = 5.0  # seconds for a caller that connected to send its call
@@ -28,15 +30,17 @@ LOOP_END = 2.0  # seconds for coroutines to end once they are cancelled
 class RunningCall:
     """A call that a thread has taken: what its worker watches."""
 
-    def __init__(self, wire: Wire, call: calls.Call, thread: int) -> None:
+    def __init__(self, wire: Wire, call: calls.Call, thread: int, limit: Optional[float]) -> None:
         self.wire = wire
         self.call = call
         self.thread = thread
         self.started = time.monotonic()
-        self.context = CallContext(call.app_path, call.action, calls.deadline_of(call))
+        self.limit = _shorter(call.remaining, limit)
+        self.context = CallContext(call.app_path, call.action, deadline_after(self.limit))
         self.task: Optional[Callable[[], object]] = None
         self.reported = False
         self.failed = False
+        self._given_up = False
 
     def cancel(self) -> None:
         """Nobody waits any more: tell the application, and cancel a coroutine."""
@@ -44,6 +48,25 @@ class RunningCall:
         task = self.task
         if task is not None:
             task()
+
+    def give_up(self) -> None:
+        """The limit has passed: cancel, tell the caller, and hang up, so that a late answer reaches nobody."""
+        if self._given_up:
+            return
+        self._given_up = True
+        self.cancel()
+        with contextlib.suppress(OSError):  # the caller has gone too
+            if not self.call.stream:
+                late = DirtyTimeoutError(
+                    f"{self.call.app_path}.{self.call.action}: ran longer than {self.limit} s", {"timeout": self.limit}
+                )
+                self.wire.socket.send(frames.pack(frames.ERROR, late.to_dict()).data)
+            self.wire.socket.shutdown(socket.SHUT_RDWR)
+
+
+def _shorter(first: Optional[float], second: Optional[float]) -> Optional[float]:
+    limits = [limit for limit in (first, second) if limit is not None]
+    return min(limits) if limits else None
 
 
 class AsyncLoop:
@@ -108,12 +131,19 @@ class CallRunner:
         apps: the loaded applications by path.
         loop: where coroutine actions run.
         record: the thread's record on the scoreboard.
+        limit: seconds that a call may take, None for no limit but the caller's.
         watch: told of a call that begins (``watch(running, True)``) and ends (``False``).
     """
 
     def __init__(
-        self, apps: Dict[str, Any], loop: AsyncLoop, record: ThreadRecord, watch: Callable[[RunningCall, bool], None]
+        self,
+        apps: Dict[str, Any],
+        loop: AsyncLoop,
+        record: ThreadRecord,
+        watch: Callable[[RunningCall, bool], None],
+        limit: Optional[float],
     ) -> None:
+        self._limit = limit
         self._apps = apps
         self._loop = loop
         self._record = record
@@ -129,7 +159,7 @@ class CallRunner:
             return
         if call is None or wire.peer_gone():
             return  # the caller gave up while the call waited in the queue
-        running = RunningCall(wire, call, threading.get_ident())
+        running = RunningCall(wire, call, threading.get_ident(), self._limit)
         entry = self._record.begin(call.action, call.app_path.encode(), running.started)
         self._watch(running, True)
         try:
@@ -190,8 +220,8 @@ class CallRunner:
                     return
                 yield value
         finally:
-            running_end = RunningCall(running.wire, running.call, running.thread)
-            self._loop.run(_close_of(values), running_end)
+            # A call of its own: the one that was cancelled must not cancel the closing too.
+            self._loop.run(_close_of(values), RunningCall(running.wire, running.call, running.thread, LOOP_END))
 
     def _answer_error(self, wire: Wire, error: BaseException, call: Optional[calls.Call]) -> None:
         with contextlib.suppress(OSError, DirtyError):  # the caller has gone: there is nobody to tell

@@ -23,6 +23,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from server_core.scoreboard.layout import RETIRE_RELOAD
 from server_core.worker import Worker
+from server_dirty import stash
 from server_dirty.app import load_class
 from server_dirty.running import AsyncLoop, CallRunner, RunningCall
 from server_dirty.wire import Wire
@@ -46,6 +47,7 @@ class DirtyWorker(Worker):
         listeners: the queues of the applications this worker serves.
         devices: its device numbers per application, ``{"module:Class": {"gpu": [0]}}``.
         threads: how many calls run at the same time.
+        max_memory: resident octets above which a successor is asked for; 0 for never.
         others: as ``server_core.worker.Worker``; ``sockets`` and ``app`` are not used.
     """
 
@@ -56,11 +58,14 @@ class DirtyWorker(Worker):
         listeners: Sequence[AppListener],
         devices: Mapping[str, Dict[str, List[int]]],
         threads: int,
+        max_memory: int,
         timeout: float,
         cfg: Any,
         log: Any,
     ) -> None:
         super().__init__(age, ppid, (), None, timeout, cfg, log)
+        self.max_memory = max_memory
+        self.max_requests = sys.maxsize
         self.listeners = listeners
         self.devices = devices
         self.threads = threads
@@ -82,6 +87,12 @@ class DirtyWorker(Worker):
             if init is not None:
                 init()
             self.apps[listener.path] = app
+            for table in getattr(app, "stashes", ()):
+                stash.ensure(table)
+        self.loaded()
+
+    def loaded(self) -> None:
+        """The applications are loaded: tell the user's hook."""
         self.cfg.dirty_worker_init(self)
 
     def run(self) -> None:
@@ -125,7 +136,8 @@ class DirtyWorker(Worker):
     # --- the threads --------------------------------------------------------------------------
 
     def _serve_calls(self, number: int) -> None:
-        runner = CallRunner(self.apps, self._loop, self.board.record(number), self._watch_call)
+        limit = self.cfg.dirty_timeout or None
+        runner = CallRunner(self.apps, self._loop, self.board.record(number), self._watch_call, limit)
         poller = _Poller([listener.socket for listener in self.listeners], self._leave_read)
         while self.alive:
             for descriptor in poller.wait():
@@ -168,7 +180,7 @@ class DirtyWorker(Worker):
             self._selector.unregister(fileobj)
 
     def _overdue(self, running: RunningCall, now: float) -> None:
-        running.cancel()
+        running.give_up()
         deadline = running.context.deadline or now
         if running.reported or now < deadline + OVERDUE:
             return

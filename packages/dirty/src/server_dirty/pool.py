@@ -1,0 +1,184 @@
+"""Which worker serves what: applications, their queues and their devices.
+
+Owns: the plan of a pool from the settings and the classes' declarations, and the listening sockets.
+Must not know: how workers are started; the service asks for what slot N needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import traceback
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from server_core.errors import AppImportError, ConfigError
+from server_dirty import paths
+from server_dirty.app import AppSpec, load_class, parse_spec
+from server_dirty.errors import DirtyError
+from server_dirty.worker import AppListener
+
+Devices = Dict[str, List[int]]
+
+
+class Declaration(NamedTuple):
+    """What a class says of itself: in how many workers it wants to be, what it needs of each."""
+
+    workers: Optional[int]
+    resources: Dict[str, int]
+    stashes: List[str]
+
+
+def declared(path: str) -> Declaration:
+    """Import ``module:Class`` and return its declaration."""
+    cls = load_class(path)
+    workers = getattr(cls, "workers", None)
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise ValueError(f"{path}.workers: expected an integer >= 1 or None, got {workers!r}")
+    return Declaration(workers, dict(getattr(cls, "resources", {})), list(getattr(cls, "stashes", [])))
+
+
+def read_declarations(paths_of_apps: Sequence[str]) -> Dict[str, Declaration]:
+    """Import the applications' modules in a short-lived child and return what they declare.
+
+    The arbiter itself imports no application code: it would keep old code over every reload, and the
+    memory of what heavy modules load.
+
+    Raises:
+        AppImportError: a module or class cannot be imported; it carries the child's traceback.
+    """
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        _declare_in_child(paths_of_apps, write)
+    os.close(write)
+    with open(read, "rb") as answers:
+        text = answers.read()
+    os.waitpid(pid, 0)
+    if not text:
+        raise AppImportError("dirty_apps: importing the applications ended the process that tried it")
+    answer = json.loads(text)
+    if "error" in answer:
+        raise AppImportError(answer["error"], answer.get("traceback"))
+    return {path: Declaration(*answer["found"][path]) for path in paths_of_apps}
+
+
+def _declare_in_child(paths_of_apps: Sequence[str], write: int) -> None:
+    answer: Dict[str, Any]
+    try:
+        answer = {"found": {path: list(declared(path)) for path in paths_of_apps}}
+    except (DirtyError, ValueError) as error:
+        answer = {"error": str(error)}
+    except BaseException as error:  # whatever the application's module does as it is imported
+        answer = {"error": f"dirty_apps: importing failed: {error!r}", "traceback": traceback.format_exc()}
+    with contextlib.suppress(OSError):  # the arbiter is gone: nobody asks any more
+        os.write(write, json.dumps(answer).encode())
+    os._exit(0)
+
+
+class Pool:
+    """One generation of dirty workers: who serves which applications.
+
+    Args:
+        specs: the entries of ``dirty_apps``.
+        declarations: what their classes declare.
+        workers: how many processes there are.
+    """
+
+    def __init__(self, specs: Sequence[AppSpec], declarations: Dict[str, Declaration], workers: int) -> None:
+        self.declarations = declarations
+        self.assignments: List[List[str]] = [[] for _ in range(workers)]
+        for spec in specs:
+            self._assign(spec.path, spec.workers or declarations[spec.path].workers or workers)
+        self._devices = self._number_devices()
+
+    def _assign(self, path: str, count: int) -> None:
+        """Give an application to the ``count`` workers that have the fewest, the first ones on a tie."""
+        if count > len(self.assignments):
+            raise ConfigError(
+                f"dirty_apps: expected at most dirty_workers ({len(self.assignments)}) workers for {path}, got {count}"
+            )
+        order = sorted(range(len(self.assignments)), key=lambda slot: (len(self.assignments[slot]), slot))
+        for slot in order[:count]:
+            self.assignments[slot].append(path)
+
+    def _number_devices(self) -> Dict[Tuple[int, str], Devices]:
+        """Number the devices of each resource: every worker of every application has its own."""
+        numbered: Dict[Tuple[int, str], Devices] = {}
+        following: Dict[str, int] = {}
+        for slot, assigned in enumerate(self.assignments):
+            for path in assigned:
+                for name, count in sorted(self.declarations[path].resources.items()):
+                    first = following.get(name, 0)
+                    numbered.setdefault((slot, path), {})[name] = list(range(first, first + count))
+                    following[name] = first + count
+        return numbered
+
+    def apps_of(self, slot: int) -> List[str]:
+        """Return the applications of a slot; a slot beyond the plan (scaled up) serves all that may be anywhere."""
+        if slot < len(self.assignments):
+            return self.assignments[slot]
+        return [path for path, declaration in self.declarations.items() if declaration.workers is None]
+
+    def devices_of(self, slot: int) -> Dict[str, Devices]:
+        """Return the device numbers of a slot by application."""
+        return {path: self._devices.get((slot, path), {}) for path in self.apps_of(slot)}
+
+
+def parse_specs(texts: Sequence[str]) -> List[AppSpec]:
+    """Read ``dirty_apps``. Raises ConfigError."""
+    try:
+        specs = [parse_spec(text) for text in texts]
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    names = [spec.path for spec in specs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"dirty_apps: expected each application once, got {name} {names.count(name)} times")
+    return specs
+
+
+class Sockets:
+    """The listening sockets of a pool, open as long as the arbiter lives: what waits in a queue
+    survives the workers."""
+
+    def __init__(self) -> None:
+        self.directory = paths.make_directory()
+        self._owner = os.getpid()
+        self._listeners: Dict[str, AppListener] = {}
+
+    def listener(self, path: str, queue: int) -> AppListener:
+        """Return the queue of ``path``, made when there is none; ``queue`` calls may wait in it."""
+        found = self._listeners.get(path)
+        if found is None:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            sock.bind(paths.app_socket(self.directory, path))
+            found = self._listeners[path] = AppListener(path, sock)
+        # One more than the argument may wait (the kernel compares with "greater than").
+        found.socket.listen(max(0, queue - 1))
+        return found
+
+    def keep_only(self, wanted: Sequence[str]) -> None:
+        """Close the queues of applications that are not served any more."""
+        for path in [path for path in self._listeners if path not in wanted]:
+            listener = self._listeners.pop(path)
+            listener.socket.close()
+            os.unlink(paths.app_socket(self.directory, path))
+
+    def give_to(self, uid: int, gid: int) -> None:
+        """Let workers of another user reach the sockets: they run as ``uid`` and ``gid``."""
+        os.chown(self.directory, uid, gid)
+        for path in self._listeners:
+            os.chown(paths.app_socket(self.directory, path), uid, gid)
+
+    def close(self) -> None:
+        """Close every queue and remove the directory."""
+        for listener in self._listeners.values():
+            listener.socket.close()
+        self._listeners.clear()
+        if os.getpid() == self._owner:
+            shutil.rmtree(self.directory, ignore_errors=True)
