@@ -1,6 +1,6 @@
 """What the connections of one listener share.
 
-Owns: ``HttpConfig`` and the grammar relaxations.
+Owns: ``HttpConfig``. ``Grammar`` is here for those who fill it in.
 Must not know: which settings the values come from; ``server_core.drive.config`` fills it in.
 """
 
@@ -10,19 +10,9 @@ from dataclasses import dataclass, field
 from typing import Tuple
 
 from server_http.exchange import ResponseDefaults
+from server_http.h1.rules import Grammar, RequestRules
 from server_http.headers import LOOPBACK, AddressSet, HeaderPolicy
 from server_http.limits import Limits
-
-
-@dataclass(frozen=True)
-class Grammar:
-    """Relaxations of the HTTP/1.1 grammar, all off: each is a setting an operator must choose."""
-
-    permit_obsolete_folding: bool = False
-    strip_header_spaces: bool = False
-    permit_unconventional_http_method: bool = False
-    permit_unconventional_http_version: bool = False
-    casefold_http_method: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,3 +40,7 @@ class HttpConfig:
     proxy_mode: str = "off"
     proxy_allow_ips: AddressSet = field(default_factory=lambda: AddressSet(LOOPBACK))
     uwsgi_allow_ips: AddressSet = field(default_factory=lambda: AddressSet(LOOPBACK))
+    rules: RequestRules = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rules", RequestRules(self.limits, self.grammar))

@@ -39,9 +39,25 @@ class Request:
     """
 
     __slots__ = (
-        "stream", "method", "target", "path", "query", "version", "scheme", "authority",
-        "headers", "content_length", "expects_continue", "upgrade", "protocol", "script_name",
-        "client", "server", "priority", "variables", "keep_alive",
+        "authority",
+        "client",
+        "content_length",
+        "expects_continue",
+        "headers",
+        "keep_alive",
+        "method",
+        "path",
+        "priority",
+        "protocol",
+        "query",
+        "scheme",
+        "script_name",
+        "server",
+        "stream",
+        "target",
+        "upgrade",
+        "variables",
+        "version",
     )  # fmt: skip
 
     stream: int
@@ -99,7 +115,7 @@ class RequestReceived:
     ``complete`` is True when no body follows; no ``BodyEnded`` is reported then.
     """
 
-    __slots__ = ("stream", "request", "complete")
+    __slots__ = ("complete", "request", "stream")
 
     def __init__(self, stream: int, request: Request, complete: bool) -> None:
         self.stream = stream
@@ -111,7 +127,7 @@ class BodyReceived:
     """A part of a body. ``credit`` octets are given back by ``Engine.consumed`` when the body's
     owner took them; with HTTP/2 padding it can exceed ``len(data)``."""
 
-    __slots__ = ("stream", "data", "credit")
+    __slots__ = ("credit", "data", "stream")
 
     def __init__(self, stream: int, data: Any, credit: int) -> None:
         self.stream = stream
@@ -154,7 +170,7 @@ class StreamReset:
     ``StreamClosed`` follows for the same stream.
     """
 
-    __slots__ = ("stream", "error")
+    __slots__ = ("error", "stream")
 
     def __init__(self, stream: int, error: Optional[BaseException]) -> None:
         self.stream = stream
@@ -167,7 +183,7 @@ class StreamClosed:
     ``status`` and ``sent`` (octets of the body on the wire) are what the access log needs.
     """
 
-    __slots__ = ("stream", "status", "sent")
+    __slots__ = ("sent", "status", "stream")
 
     def __init__(self, stream: int, status: int, sent: int) -> None:
         self.stream = stream
@@ -178,7 +194,7 @@ class StreamClosed:
 class Warned:
     """Something worth a log line at ``level`` (``"info"``, ``"warning"``, ``"error"``)."""
 
-    __slots__ = ("message", "level")
+    __slots__ = ("level", "message")
 
     def __init__(self, message: str, level: str = "warning") -> None:
         self.message = message

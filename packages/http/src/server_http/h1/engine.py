@@ -35,6 +35,7 @@ from server_http.h1.body import DONE, ChunkedBody
 from server_http.h1.output import Output, informational_head, response_head, trailer_section
 from server_http.h1.partial import PartialHead, examine
 from server_http.h1.request import read_head
+from server_http.h1.rules import RequestRules
 
 try:
     import cython
@@ -86,15 +87,17 @@ class Http1Engine:
     """
 
     __slots__ = (
-        "_attend", "_blocked", "_body", "_config", "_draining", "_eof", "_exchange", "_facts", "_held", "_info",
-        "_last", "_limits", "_out", "_out_since", "_progress", "_remaining", "_since", "_state", "_stream", "_trusted",
-        "_unread", "_upgrade",
+        "_attend", "_blocked", "_body", "_client", "_config", "_draining", "_eof", "_exchange", "_facts", "_held",
+        "_last", "_limits", "_out", "_out_since", "_progress", "_remaining", "_rules", "_scheme", "_since", "_state",
+        "_stream", "_trusted", "_unread", "_upgrade",
     )  # fmt: skip
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float, upgrade: Optional[Upgrade] = None) -> None:
-        self._info = info
+        self._client = info.client
+        self._scheme = info.scheme
         self._config = config
         self._limits = config.limits
+        self._rules = config.rules
         self._upgrade = upgrade
         self._trusted = config.policy.trusts(info)
         self._attend = self._trusted or config.policy.always
@@ -365,11 +368,11 @@ class Http1Engine:
             self._begin_head(data, now, events)
             return
         try:
-            if end > self._limits.head > 0:
-                examine(data, self._limits, self._config.grammar)
-            request, underscored = read_head(self._stream + 1, data, 0, end, self._limits, self._config.grammar)
+            if end > self._rules.head > 0:
+                examine(data, self._rules)
+            request, underscored = read_head(self._stream + 1, data, 0, end, self._rules)
         except ProtocolError as error:
-            self._fail(_exact(error, data, self._config), events)
+            self._fail(_exact(error, data, self._rules), events)
             return
         self._accept(request, underscored, data, end + 4, now, events)
 
@@ -377,7 +380,7 @@ class Http1Engine:
         """Keep the first part of a head."""
         self._state = HEAD
         self._since = now
-        self._held = PartialHead(self._limits, self._config.grammar)
+        self._held = PartialHead(self._rules)
         self._take_more_head(data, now, events)
 
     def _take_more_head(self, data: bytes, now: float, events: List[Event]) -> None:
@@ -387,9 +390,7 @@ class Http1Engine:
             if end < 0:
                 return
             octets = bytes(partial.octets)
-            request, underscored = read_head(
-                self._stream + 1, octets, partial.start, end, self._limits, self._config.grammar
-            )
+            request, underscored = read_head(self._stream + 1, octets, partial.start, end, self._rules)
         except ProtocolError as error:
             self._fail(error, events)
             return
@@ -400,22 +401,21 @@ class Http1Engine:
         self, request: Request, underscored: bool, data: bytes, at: int, now: float, events: List[Event]
     ) -> None:
         """Begin the exchange of a request whose head passed the grammar."""
-        config = self._config
-        limits = self._limits
-        request.client = self._info.client
-        request.scheme = self._info.scheme
+        rules = self._rules
+        request.client = self._client
+        request.scheme = self._scheme
+        length = request.content_length
         try:
             if self._attend or underscored:
-                config.policy.apply(request, self._trusted, underscored)
-            length = request.content_length
-            if length is not None and 0 < limits.body < length:
-                raise ContentTooLarge(f"body: expected at most {limits.body} octets, got {length}")
+                self._config.policy.apply(request, self._trusted, underscored)
+            if length and 0 < rules.body < length:
+                raise ContentTooLarge(f"body: expected at most {rules.body} octets, got {length}")
         except ProtocolError as error:
             self._fail(error, events)
             return
         self._stream += 1
         self._last = not request.keep_alive
-        if self._draining or not limits.keepalive:
+        if self._draining or not rules.persistent:
             request.keep_alive = False
         self._exchange = Exchange(
             request.method, request.version, request.keep_alive, request.upgrade, request.expects_continue
@@ -437,7 +437,7 @@ class Http1Engine:
             return
         if length is None:
             self._state = CHUNKS
-            self._body = ChunkedBody(limits)
+            self._body = ChunkedBody(self._limits)
         else:
             self._state = LENGTH
             self._remaining = length
@@ -654,10 +654,10 @@ class Http1Engine:
         return events
 
 
-def _exact(error: ProtocolError, head: bytes, config: HttpConfig) -> ProtocolError:
+def _exact(error: ProtocolError, head: bytes, rules: RequestRules) -> ProtocolError:
     """Return the error that a head is refused for, the same however it was cut."""
     try:
-        examine(head, config.limits, config.grammar)
+        examine(head, rules)
     except ProtocolError as exact:
         return exact
     return error

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 
-from server_http.config import Grammar
 from server_http.errors import BadRequest, HeaderFieldsTooLarge, UriTooLong
 from server_http.h1.request import read_request_line
-from server_http.limits import Limits
+from server_http.h1.rules import RequestRules
 
 _FORBIDDEN = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
 
@@ -27,13 +26,12 @@ class PartialHead:
         start: offset of the request line, behind tolerated empty lines.
     """
 
-    __slots__ = ("_empty_lines", "_fields", "_grammar", "_limits", "_line", "_scanned", "octets", "start")
+    __slots__ = ("_empty_lines", "_fields", "_line", "_rules", "_scanned", "octets", "start")
 
-    def __init__(self, limits: Limits, grammar: Grammar) -> None:
+    def __init__(self, rules: RequestRules) -> None:
         self.octets = bytearray()
         self.start = 0
-        self._limits = limits
-        self._grammar = grammar
+        self._rules = rules
         self._empty_lines = 0
         self._fields = -1  # field lines seen; the request line comes first
         self._line = 0  # offset of the line that is not complete
@@ -72,8 +70,8 @@ class PartialHead:
     def _skip_empty_line(self) -> None:
         """Tolerate a CRLF that an old client sends behind a body (RFC 9112 section 2.2)."""
         self._empty_lines += 1
-        if self._empty_lines > self._limits.leading_empty_lines:
-            raise BadRequest(f"request line: expected after at most {self._limits.leading_empty_lines} empty lines")
+        if self._empty_lines > self._rules.leading_empty_lines:
+            raise BadRequest(f"request line: expected after at most {self._rules.leading_empty_lines} empty lines")
         self._line = self._scanned = self.start = self._line + 2
 
     def _check_open_line(self) -> None:
@@ -87,7 +85,7 @@ class PartialHead:
 
     def _check_octets(self, end: int) -> None:
         """Refuse the first forbidden octet or the first octet too many, whichever comes first."""
-        limit = self._limits.request_line if self._fields < 0 else self._limits.header_field
+        limit = self._rules.request_line if self._fields < 0 else self._rules.header_field
         found = _FORBIDDEN.search(self.octets, self._scanned, end)
         if found is not None and (not limit or found.start() - self._line <= limit):
             raise BadRequest(f"head: expected no control characters, got {bytes(found.group())!r}")
@@ -98,16 +96,16 @@ class PartialHead:
 
     def _complete_line(self, end: int) -> None:
         if self._fields < 0:
-            read_request_line(0, bytes(self.octets[self._line : end]), self._grammar)
+            read_request_line(0, bytes(self.octets[self._line : end]), self._rules)
         self._fields += 1
-        if self._fields > self._limits.header_count:
-            raise HeaderFieldsTooLarge(f"header fields: expected at most {self._limits.header_count}, got more")
+        if self._fields > self._rules.header_count:
+            raise HeaderFieldsTooLarge(f"header fields: expected at most {self._rules.header_count}, got more")
 
     def _check_size(self, end: int) -> None:
-        if self._limits.head and end - self.start > self._limits.head:
-            raise HeaderFieldsTooLarge(f"head: expected at most {self._limits.head} octets, got more")
+        if self._rules.head and end - self.start > self._rules.head:
+            raise HeaderFieldsTooLarge(f"head: expected at most {self._rules.head} octets, got more")
 
 
-def examine(head: bytes, limits: Limits, grammar: Grammar) -> None:
+def examine(head: bytes, rules: RequestRules) -> None:
     """Raise what ``PartialHead`` finds in ``head``, which was refused as a whole: the same error, however it is cut."""
-    PartialHead(limits, grammar).feed(head)
+    PartialHead(rules).feed(head)

@@ -1,10 +1,12 @@
 cimport cython
 from server_http.events cimport Request
 from server_http.fields cimport check_authority, is_target
-from server_http.h1.scan cimport scan_fields
+from server_http.h1.rules cimport RequestRules
+from server_http.h1.scan cimport end_of_line, scan_fields, split_request_line
 
-cpdef tuple read_head(object stream, bytes head, Py_ssize_t start, Py_ssize_t end, object limits, object grammar)
-cpdef Request read_request_line(object stream, bytes line, object grammar)
+@cython.locals(octets="const unsigned char *", line_end=Py_ssize_t, first=Py_ssize_t, special=list)
+cpdef tuple read_head(object stream, bytes head, Py_ssize_t start, Py_ssize_t end, RequestRules rules)
+cpdef Request read_request_line(object stream, bytes line, RequestRules rules)
 cdef _other_forms(Request request, bytes target)
 cdef _absolute_form(Request request, bytes target)
 @cython.locals(seen=int, kind=int, repeated=int)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import List, Optional, Tuple
 
-from server_http.config import Grammar
 from server_http.errors import BadRequest, ExpectationFailed, NotImplementedByServer, UriTooLong, VersionNotSupported
 from server_http.events import Headers, Request
 from server_http.fields import check_authority, content_length, is_target, is_token, members, split_authority
+from server_http.h1.rules import Grammar, RequestRules
 from server_http.h1.scan import (
     CONNECTION,
     CONTENT_LENGTH,
@@ -22,11 +22,12 @@ from server_http.h1.scan import (
     TRANSFER_ENCODING,
     UNDERSCORED,
     UPGRADE,
+    end_of_line,
     relax,
     scan_fields,
-)  # fmt: skip
+    split_request_line,
+)
 from server_http.headers import set_authority
-from server_http.limits import Limits
 
 _METHODS = {
     name.encode(): name
@@ -45,7 +46,7 @@ _UNCONVENTIONAL = b"abcdefghijklmnopqrstuvwxyz#"
 _CODINGS = frozenset((b"gzip", b"deflate", b"compress", b"x-gzip", b"x-compress"))
 
 
-def read_head(stream: int, head: bytes, start: int, end: int, limits: Limits, grammar: Grammar) -> Tuple[Request, bool]:
+def read_head(stream: int, head: bytes, start: int, end: int, rules: RequestRules) -> Tuple[Request, bool]:
     """Read the head ``head[start:end]``.
 
     Args:
@@ -53,8 +54,7 @@ def read_head(stream: int, head: bytes, start: int, end: int, limits: Limits, gr
         head: octets, with CRLF CRLF at ``end``.
         start: of the request line.
         end: of the last line.
-        limits: of request line, fields and their number.
-        grammar: which relaxations are permitted.
+        rules: of the listener.
 
     Returns:
         The request, of which ``content_length`` is None with a chunked body, and whether a field name contains ``_``.
@@ -62,41 +62,39 @@ def read_head(stream: int, head: bytes, start: int, end: int, limits: Limits, gr
     Raises:
         ProtocolError: the head is refused.
     """
-    line_end = head.find(b"\r\n", start)
-    if limits.request_line and line_end - start > limits.request_line:
-        raise UriTooLong(f"request line: expected at most {limits.request_line} octets, got {line_end - start}")
-    request = read_request_line(stream, head[start:line_end], grammar)
+    line_end = end_of_line(head, start)
+    if rules.request_line and line_end - start > rules.request_line:
+        raise UriTooLong(f"request line: expected at most {rules.request_line} octets, got {line_end - start}")
+    octets = head
+    request = read_request_line(stream, octets[start:line_end], rules)
     special: List[Tuple[int, bytes]] = []
     first = line_end + 2
-    if (grammar.permit_obsolete_folding or grammar.strip_header_spaces) and first < end:
-        head = relax(head, first, end, grammar)
+    if rules.relaxed and first < end:
+        head = relax(head, first, end, rules.grammar)
         first = 0
         end = len(head) - 4
-    scan_fields(head, first, end, request.headers, special, limits.header_field, limits.header_count)
+    scan_fields(head, first, end, request.headers, special, rules.header_field, rules.header_count)
     return request, _interpret(request, special)
 
 
-def read_request_line(stream: int, line: bytes, grammar: Grammar) -> Request:
+def read_request_line(stream: int, line: bytes, rules: RequestRules) -> Request:
     """Read ``method SP target SP version`` (RFC 9112 section 3): exactly one space twice.
 
     Raises:
         BadRequest: another form.
         VersionNotSupported: a version other than 1.x.
     """
-    parts = line.split(b" ")
-    if len(parts) != 3:
-        raise BadRequest(f"request line: expected method, target and version, got {line[:64]!r}")
-    name, target, digits = parts
+    name, target, digits = split_request_line(line)
     version = _VERSIONS.get(digits)
     if version is None:
-        version = _version(digits, grammar)
+        version = _version(digits, rules.grammar)
     method = _METHODS.get(name)
     if method is None:
-        method = _method(name, grammar)
+        method = _method(name, rules.grammar)
     if not is_target(target):
         raise BadRequest(f"request target: expected visible ASCII octets without '#', got {target[:64]!r}")
     request = Request(stream, method, target, version)
-    if target[0] == 0x2F and method != "CONNECT":  # origin-form
+    if target[:1] == b"/" and method != "CONNECT":  # origin-form
         path, mark, query = target.partition(b"?")
         if mark:
             request.path = path

@@ -17,3 +17,7 @@ cpdef Py_ssize_t scan_fields(bytes head, Py_ssize_t start, Py_ssize_t end, list 
 @cython.locals(spelling=bytes, name=bytes, known="const unsigned char *", pair=tuple, i=Py_ssize_t, size=Py_ssize_t)
 cdef tuple _recall(const unsigned char *octets, Py_ssize_t start, Py_ssize_t end, unsigned int slot)
 cdef tuple _learn(bytes name)
+@cython.locals(octets="const unsigned char *", at=Py_ssize_t)
+cpdef Py_ssize_t end_of_line(bytes head, Py_ssize_t start) except -1
+@cython.locals(parts=list)
+cpdef list split_request_line(bytes line)

@@ -14,10 +14,10 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Tuple
 
-from server_http.config import Grammar
 from server_http.errors import BadRequest, HeaderFieldsTooLarge
 from server_http.events import Headers
 from server_http.fields import TOKEN, VALUE, is_token
+from server_http.h1.rules import Grammar
 
 try:
     import cython
@@ -155,9 +155,8 @@ def _recall(octets: bytes, start: int, end: int, slot: int) -> Tuple[bytes, int]
         if i == size:
             return entry
     name = octets[start:end]
-    entry = _NAMES.get(name)
-    if entry is None:
-        entry = _learn(name)
+    found = _NAMES.get(name)
+    entry = _learn(name) if found is None else found
     if size <= _NAME_OCTETS_MAX:
         _RECENT[slot] = (name, entry)
     return entry
@@ -204,6 +203,29 @@ def scan_fields(
     if cython.compiled:
         return walk_fields(head, start, end, fields, special, field_limit, count)
     return split_fields(head, start, end, fields, special, field_limit, count)
+
+
+def end_of_line(head: bytes, start: int) -> int:
+    """Return the offset of the first CRLF in ``head`` at or behind ``start``; there is one."""
+    if not cython.compiled:
+        return head.find(b"\r\n", start)
+    octets = head
+    at = start
+    while octets[at] != _CR or octets[at + 1] != _LF:
+        at += 1
+    return at
+
+
+def split_request_line(line: bytes) -> List[bytes]:
+    """Split a request line at its two spaces (RFC 9112 section 3).
+
+    Raises:
+        BadRequest: there are more or fewer.
+    """
+    parts = line.split(b" ")
+    if len(parts) != 3:
+        raise BadRequest(f"request line: expected method, target and version, got {line[:64]!r}")
+    return parts
 
 
 def relax(head: bytes, start: int, end: int, grammar: Grammar) -> bytes:

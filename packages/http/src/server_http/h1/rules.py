@@ -1,0 +1,49 @@
+"""The rules of a request by the settings of one listener: relaxations of the grammar, and limits, side by side.
+
+Owns: ``Grammar``, and ``RequestRules``, in which a scanner finds each number without a look-up.
+Must not know: how a rule is applied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server_http.limits import Limits
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """Relaxations of the HTTP/1.1 grammar, all off: each is a setting an operator must choose."""
+
+    permit_obsolete_folding: bool = False
+    strip_header_spaces: bool = False
+    permit_unconventional_http_method: bool = False
+    permit_unconventional_http_version: bool = False
+    casefold_http_method: bool = False
+
+
+class RequestRules:
+    """What ``Limits`` and ``Grammar`` say of requests; made once for a listener, and never changed.
+
+    Attributes:
+        request_line, header_field, header_count, leading_empty_lines, head, body: as in ``Limits``.
+        persistent: whether a connection may carry more than one request.
+        relaxed: whether field lines are made good before they are read.
+        grammar: the relaxations, for what is rarely asked.
+    """
+
+    __slots__ = (
+        "body", "grammar", "head", "header_count", "header_field", "leading_empty_lines", "persistent", "relaxed",
+        "request_line",
+    )  # fmt: skip
+
+    def __init__(self, limits: Limits, grammar: Grammar) -> None:
+        self.request_line = limits.request_line
+        self.header_field = limits.header_field
+        self.header_count = limits.header_count
+        self.leading_empty_lines = limits.leading_empty_lines
+        self.head = limits.head
+        self.body = limits.body
+        self.persistent = limits.keepalive > 0
+        self.relaxed = grammar.permit_obsolete_folding or grammar.strip_header_spaces
+        self.grammar = grammar
