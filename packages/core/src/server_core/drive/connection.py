@@ -137,6 +137,7 @@ class LayeredConnection(Connection):
 
     ``sent`` of the engine is told octets once their ciphertext was written, so that back-pressure and
     the send deadline stay the engine's; ``_covered`` counts those that are encrypted and not yet told.
+    Once ``_failure`` is set nothing more is encrypted.
     """
 
     __slots__ = ("_covered", "_deadline", "_ended", "_failure", "_opener", "_prefix", "_queue", "_queued", "_tls")
@@ -255,8 +256,16 @@ class LayeredConnection(Connection):
             if type(event) is Handover:
                 self.engine = event.engine
             elif type(event) is ConnectionEnded:
-                self._ended = True
+                self._end_output()
         return events
+
+    def _end_output(self) -> None:
+        """No input follows; where the engine gave its output up, what was encrypted of it goes too."""
+        self._ended = True
+        if self._covered > sum(map(len, self.engine.segments())):
+            self._queue.clear()
+            self._queued = self._covered = 0
+            self._failure = TLSError("output: given up before it was written")  # and no close_notify: it is cut
 
     # -- octets to the peer --------------------------------------------------------------------------------------
 
