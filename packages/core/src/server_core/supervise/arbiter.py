@@ -160,6 +160,7 @@ class Arbiter:
         self.notifier = systemd.Notifier(os.environ)
         self.state = State(self._plan(self.cfg), is_upgrade=bool(self.master_pid), pid_one=self.pid == 1)
         self.log.info("Starting %s %s", PRODUCT, __version__)
+        self._log_warnings()
         process.set_title(f"master [{self.cfg.proc_name}]")
         self._create_pidfile()
         self._set_environment(self.cfg)
@@ -331,6 +332,13 @@ class Arbiter:
         """Describe what a second arbiter takes over in ``environ``; return the descriptors."""
         return self.listeners.hand_over(environ)
 
+    def call_hook(self, name: str, *arguments: Any) -> None:
+        """Call a hook of the settings; its exception is logged, because the server goes on."""
+        try:
+            getattr(self.cfg, name)(self, *arguments)
+        except Exception:
+            self.log.exception("Exception in the %s hook", name)
+
     def unknown_exited(self, pid: int, status: int) -> None:
         """A child that is not a worker ended: the second arbiter, or an orphan we adopted."""
         if pid == self.reexec_pid:
@@ -375,7 +383,7 @@ class Arbiter:
     def _forget(self, action: ev.Forget) -> None:
         child: Optional[Process] = self.processes.forget(action.child)
         if child is not None and child.worker is not None and child.pid is not None:
-            self._call_hook("child_exit", child.worker)
+            child.service.child_gone(self, child.worker)
 
     def _set_target(self, action: ev.SetTarget) -> None:
         if action.group != HTTP:
@@ -384,15 +392,16 @@ class Arbiter:
         self.board.set_target(action.count)
         if self._generations and action.before is not None:
             self.listeners.steer(self._current().listeners, action.count)
-        self._call_hook("nworkers_changed", action.count, action.before)
+        self.call_hook("nworkers_changed", action.count, action.before)
 
     def _load_config(self, _action: ev.LoadConfig) -> None:
         before = self.app.cfg
         try:
             self.app.reload()
+            self.log.setup(self.app.cfg)
             self._pending = self._make_generation(0, self._current())
         except Exception as error:
-            self.app.cfg = before
+            self._use_settings(before)
             if not isinstance(error, ServerError):
                 self.log.exception("Exception while loading the settings")
             self._queue.append(ev.ConfigRejected(str(error) or type(error).__name__))
@@ -406,16 +415,27 @@ class Arbiter:
             self._generations[action.generation] = self._pending
             self._pending = None
         generation = self._generations[action.generation]
-        self.app.cfg = self.cfg = generation.cfg
-        self._set_environment(self.cfg)
-        self.log.setup(self.cfg)
-        self.log.reopen_files()
-        process.set_title(f"master [{self.cfg.proc_name}]")
+        self._use_settings(generation.cfg)
         if new:
-            self._call_hook("on_reload")
+            self._log_warnings()
+            self.call_hook("on_reload")
             self._renew_pidfile()
             shown = ", ".join(str(listener) for listener in self.listeners.shown(generation.listeners))
             self.log.info("Listening at: %s (%s)", shown, self.pid)
+
+    def _use_settings(self, cfg: Any) -> None:
+        """Make ``cfg`` the settings of this process."""
+        if self.app.cfg is not cfg:
+            self.app.use(cfg)
+        self.cfg = cfg
+        self._set_environment(cfg)
+        self.log.setup(cfg)
+        self.log.reopen_files()
+        process.set_title(f"master [{cfg.proc_name}]")
+
+    def _log_warnings(self) -> None:
+        for warning in self.cfg.warnings:
+            self.log.warning("%s", warning)
 
     def _renew_pidfile(self) -> None:
         path = self.cfg.pidfile
@@ -476,13 +496,6 @@ class Arbiter:
     def _exit(self, action: ev.Exit) -> None:
         self._exit_code = action.code
 
-    def _call_hook(self, name: str, *arguments: Any) -> None:
-        """Call a hook of the settings; its exception is logged, because the server goes on."""
-        try:
-            getattr(self.cfg, name)(self, *arguments)
-        except Exception:
-            self.log.exception("Exception in the %s hook", name)
-
     # --- the end ----------------------------------------------------------------------------
 
     def _end(self) -> None:
@@ -492,7 +505,8 @@ class Arbiter:
         self._remove_traces()
         for service in self._services.values():
             service.close()
-        self._call_hook("on_exit")
+        self.call_hook("on_exit")
+        self.log.flush()
 
     def _abandon(self) -> None:
         """The server cannot start or go on: leave no child, no socket file and no pid file."""

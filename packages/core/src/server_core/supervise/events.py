@@ -23,7 +23,7 @@ class GroupPlan:
         timeout: silence after which a ready child is given up.
         boot_timeout: time from the start to ready.
         graceful_timeout: time to leave after being told to.
-        strategy: ``"rolling"`` replaces one after another, ``"all"`` at once.
+        strategy: ``"rolling"`` replaces one after another at a reload, ``"all"`` at once, ``"keep"`` not at all.
         template: children are forked by a template that has loaded the application.
         halts: a child that cannot boot at the first start stops the server.
         rank: order of stopping; a rank is told to leave when the lower ones are gone.

@@ -70,20 +70,20 @@ class Group:
         """How many children serve."""
         return sum(child.ready for child in self.workers)
 
+    def current(self, child: Child) -> bool:
+        """Whether ``child`` is of the generation in use, or of a group that outlives generations."""
+        return child.generation == self.generation or self.plan.strategy == "keep"
+
     def outdated(self, child: Child) -> bool:
         """Whether ``child`` is to be replaced."""
         return (
-            child.generation != self.generation
-            or bool(child.retiring)
-            or child.state in (ChildState.SILENT, ChildState.CONDEMNED)
+            not self.current(child) or bool(child.retiring) or child.state in (ChildState.SILENT, ChildState.CONDEMNED)
         )
 
     def settled(self) -> bool:
         """Whether every slot is served by the current generation, and by nobody else."""
         seated = [child for child in self.workers if child.seated]
-        return len(seated) == self.target and all(
-            child.ready and child.generation == self.generation for child in seated
-        )
+        return len(seated) == self.target and all(child.ready and self.current(child) for child in seated)
 
     def hold_after_death(self, now: float) -> Optional[float]:
         """A child died too early. Return the delay before the next start, None for none."""
@@ -145,7 +145,7 @@ class Reconciler:
     def _dismiss_outdated_boots(self) -> None:
         """A child of another generation that does not serve yet is not needed."""
         for child in list(self.group.children.values()):
-            if child.generation != self.group.generation and child.state in (
+            if not self.group.current(child) and child.state in (
                 ChildState.SPAWNING,
                 ChildState.BOOTING,
             ):
@@ -183,27 +183,23 @@ class Reconciler:
         """Whether children can be started; orders a template when one is needed."""
         if not self.group.plan.template:
             return True
-        return any(child.ready for child in self._current_templates())
+        templates = self._current_templates()
+        if not templates and self.group.target > 0:
+            self._spawn(-1)
+        return any(child.ready for child in templates)
 
     def _current_templates(self) -> List[Child]:
-        group = self.group
-        current = [child for child in group.templates if child.generation == group.generation and child.seated]
-        if not current and group.target > 0:
-            self._spawn(-1)
-        return current
+        return [child for child in self.group.templates if self.group.current(child) and child.seated]
 
     def _spawn(self, slot: int) -> bool:
         group = self.group
         if self.now < group.hold_until:
             return False
-        template = next((child.number for child in group.templates if child.ready and self._is_current(child)), None)
+        template = next((child.number for child in self._current_templates() if child.ready), None)
         child = Child(self.next_number(), group.plan.name, slot, group.generation, template, self.now)
         group.children[child.number] = child
         self.actions.append(Spawn(child.number, group.plan.name, slot, group.generation, child.template))
         return True
-
-    def _is_current(self, child: Child) -> bool:
-        return child.generation == self.group.generation
 
     def _dismiss(self, child: Child) -> None:
         self.actions += self.group.dismiss(child, self.now)

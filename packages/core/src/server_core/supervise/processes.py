@@ -144,6 +144,7 @@ class Processes:
         self._board.set_pid(child.index, pid)
         if child.worker is not None:
             child.worker.pid = pid
+            child.service.child_started(self._arbiter, child.worker)
         return ChildStarted(child.number, pid)
 
     def close_in_child(self, keep: int) -> None:

@@ -55,6 +55,7 @@ def start_successor(arbiter: Any, context: StartContext) -> int:
         for fd in arbiter.hand_over(environ):
             os.set_inheritable(fd, True)
         arbiter.cfg.pre_exec(arbiter)
+        arbiter.log.flush()
         os.chdir(context.directory)
         try:
             os.execve(context.command[0], context.command, environ)  # noqa: S606 - the command we were started with

@@ -112,7 +112,7 @@ def finish_reload(state: State, now: float) -> List[Action]:
             state.reload_again = False
             actions += hang_up(state, now)
     if state.reload is None and not state.loading:
-        old = [child for child in state.children() if child.generation != state.generation]
+        old = [child for child in state.children() if not state.groups[child.group].current(child)]
         if not old and state.kept != (state.last_generation, state.generation):
             state.kept = (state.last_generation, state.generation)
             actions.append(DropConfigs(state.generation))
@@ -124,7 +124,7 @@ def _dismiss_old_templates(state: State, now: float) -> List[Action]:
     for group in state.groups.values():
         for child in group.templates:
             busy = any(worker.template == child.number for worker in group.workers if worker.pid is None)
-            unneeded = child.generation != group.generation or not group.plan.template
+            unneeded = not group.current(child) or not group.plan.template
             if unneeded and child.seated and not busy:
                 actions += group.dismiss(child, now)
     return actions

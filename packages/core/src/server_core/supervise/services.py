@@ -6,7 +6,7 @@ Must not know: how children are started or watched.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Sequence
 
 from server_core.errors import ConfigError
 from server_core.scoreboard.layout import GROUPS
@@ -20,9 +20,11 @@ class Service:
 
     Attributes:
         name: the group's name, unique.
+        companions: further groups that the service brings; they follow it.
     """
 
     name = ""
+    companions: Sequence[Service] = ()
 
     def plan(self, cfg: Any) -> Optional[GroupPlan]:
         """Return how the group is to be kept under ``cfg``; None when the service is off."""
@@ -35,6 +37,15 @@ class Service:
     def make_worker(self, arbiter: Any, cfg: Any, age: int, slot: int) -> Any:
         """Return the worker object of one child (``server_core.worker.Worker``), before the fork."""
         raise NotImplementedError
+
+    def prepare_template(self, arbiter: Any, cfg: Any) -> None:
+        """Make a template process what the application expects, before it is loaded there."""
+
+    def child_started(self, arbiter: Any, worker: Any) -> None:
+        """A child exists; called in the arbiter."""
+
+    def child_gone(self, arbiter: Any, worker: Any) -> None:
+        """A child was reaped; called in the arbiter."""
 
     def close(self) -> None:
         """Release what ``prepare`` made; called when the arbiter ends."""
@@ -64,11 +75,25 @@ class HttpService(Service):
         if hasattr(worker_class, "check_config"):
             worker_class.check_config(cfg, arbiter.log)
 
+    def prepare_template(self, arbiter: Any, cfg: Any) -> None:
+        """Let the worker class do what must precede the application (green ones patch the library)."""
+        set_up(cfg.worker_class)
+
+    def child_gone(self, arbiter: Any, worker: Any) -> None:
+        """Call gunicorn's hook."""
+        arbiter.call_hook("child_exit", worker)
+
     def make_worker(self, arbiter: Any, cfg: Any, age: int, slot: int) -> Any:
         """An object of the configured worker class, with the listeners of its slot."""
         return cfg.worker_class(
             age, arbiter.pid, arbiter.listeners_for(slot), arbiter.app, cfg.timeout / 2.0, cfg, arbiter.log
         )
+
+
+def set_up(worker_class: Any) -> None:
+    """Call the optional ``setup()`` of a worker class: in a worker or template, never in the arbiter."""
+    if hasattr(worker_class, "setup"):
+        worker_class.setup()
 
 
 def add_services(known: Dict[str, Service], cfg: Any) -> None:
@@ -83,6 +108,8 @@ def add_services(known: Dict[str, Service], cfg: Any) -> None:
         known[HTTP] = HttpService()
     for name in plugins.names(plugins.SERVICES):
         if name not in known and cfg.get(f"{name}_workers", 0) > 0:
-            known[name] = plugins.load(plugins.SERVICES, name)()
+            service: Service = plugins.load(plugins.SERVICES, name)()
+            known[name] = service
+            known.update((companion.name, companion) for companion in service.companions)
     if len(known) > GROUPS:
         raise ConfigError(f"services: expected at most {GROUPS}, got {len(known)}: {', '.join(known)}")

@@ -65,7 +65,7 @@ def _run_and_exit(child_main: Callable[[], NoReturn]) -> NoReturn:
     os._exit(EXIT_CRASH)
 
 
-def leave(code: int) -> NoReturn:
+def leave(code: int, log: Any) -> NoReturn:
     """End this process as the interpreter would, without unwinding the frames of its parent.
 
     Threads are joined and ``atexit`` functions run, because applications flush their work there.
@@ -75,6 +75,7 @@ def leave(code: int) -> NoReturn:
         atexit._run_exitfuncs()
     except BaseException:  # it is reported, and nothing else can be done any more
         traceback.print_exc()
+    log.flush()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -83,7 +84,7 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def run_worker(worker: Worker, arbiter: Any, board: Scoreboard, index: int) -> NoReturn:
+def run_worker(worker: Worker, arbiter: Any, board: Scoreboard, index: int, from_template: bool = False) -> NoReturn:
     """Be a worker: in a fresh process, signals held, until its end.
 
     Args:
@@ -91,6 +92,7 @@ def run_worker(worker: Worker, arbiter: Any, board: Scoreboard, index: int) -> N
         arbiter: for the hooks.
         board: the scoreboard.
         index: the worker's place on it.
+        from_template: the class's ``setup()`` was called in the template.
     """
     worker.pid = os.getpid()
     board.set_pid(index, worker.pid)
@@ -103,6 +105,8 @@ def run_worker(worker: Worker, arbiter: Any, board: Scoreboard, index: int) -> N
         Worker.init_signals(worker)  # a subclass may need a loop for its own
         process.release_signals()
         worker.log.info("Booting worker with pid: %s", worker.pid)
+        if hasattr(worker, "setup") and not from_template:
+            worker.setup()
         worker.cfg.post_fork(arbiter, worker)
         worker.init_process()
         code = EXIT_OK
@@ -113,7 +117,7 @@ def run_worker(worker: Worker, arbiter: Any, board: Scoreboard, index: int) -> N
     except BaseException as error:  # the outermost frame: whatever it is ends the process
         code = _failed(worker, error)
     _bid_farewell(worker, arbiter)
-    leave(code)
+    leave(code, worker.log)
 
 
 def _exit_code(error: SystemExit) -> int:

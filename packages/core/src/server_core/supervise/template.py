@@ -130,7 +130,7 @@ class Template:
         except BaseException as error:  # the outermost frame: whatever it is ends the process
             report(self.report_fd, error)
             code = EXIT_WORKER_BOOT
-        leave(code)
+        leave(code, self.arbiter.log)
 
     def _init_signals(self) -> None:
         for fd in self.wakeup:
@@ -144,9 +144,7 @@ class Template:
 
     def _load(self) -> None:
         os.environ.update(self.cfg.env)
-        prepare = getattr(self.service, "prepare_template", None)
-        if prepare is not None:
-            prepare(self.arbiter, self.cfg)
+        self.service.prepare_template(self.arbiter, self.cfg)
         self.arbiter.app.wsgi()
         # What is alive now stays: collecting it would only copy pages that are shared with the workers.
         gc.collect()
@@ -212,7 +210,7 @@ class Template:
             os.close(fd)
         self.sock.close()
         os.close(self.report_fd)
-        run_worker(worker, self.arbiter, self.board, index)
+        run_worker(worker, self.arbiter, self.board, index, from_template=True)
 
     def _answer(self, child: int, pid: int) -> None:
         if not self.subreaper:
