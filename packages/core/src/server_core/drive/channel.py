@@ -187,7 +187,7 @@ class Channel:
         else:
             self.finished = True
             session.engine.reset(self.stream, INTERNAL_ERROR, now)
-            session.flush(now)
+            session.flush(now, True)
 
     def receive(self, limit: int) -> bytes:
         """Return 1 to ``limit`` octets of a streamed body, waiting for them; empty at its end.
@@ -324,7 +324,7 @@ class Channel:
             # What the application left of the body is the engine's to discard.
             session.engine.consumed(self.stream, self.body.abandon())
         session.engine.end(self.stream, now, trailers)
-        session.flush(now)
+        session.flush(now, True)
 
     def _invite(self) -> None:
         """The application waits for the body: tell a client that waits to be told (RFC 9110 section 10.1.1)."""

@@ -10,9 +10,10 @@ import os
 import time
 from typing import Any
 
-from server_http.config import Grammar, HttpConfig
+from server_http.config import HttpConfig
 from server_http.exchange import ResponseDefaults
-from server_http.headers import HeaderPolicy
+from server_http.h1.rules import Grammar
+from server_http.headers import AddressSet, HeaderPolicy
 from server_http.limits import Limits
 
 #: Settings of packages that may not be installed, with the value that holds then.
@@ -36,6 +37,9 @@ def http_config(cfg: Any) -> HttpConfig:
         ),
         protocols=tuple(cfg.http_protocols),
         http2_cleartext=cfg.http2_cleartext,
+        proxy_mode=cfg.proxy_protocol,
+        proxy_allow_ips=AddressSet(cfg.proxy_allow_ips, "proxy_allow_ips"),
+        uwsgi_allow_ips=AddressSet(cfg.uwsgi_allow_ips, "uwsgi_allow_ips"),
     )
 
 

@@ -62,6 +62,7 @@ class Reactor:
         self._asleep = False
         self._roomless: List[Channel] = []
         self._next_tick = 0.0
+        self._logs_access: bool = gateway.logs_access
         self._alarms = [fd for fd in (worker.wakeup[0], worker.lifeline) if fd is not None and fd >= 0]
         for fd in self._alarms:
             self.poller.add_listener(fd)
@@ -86,6 +87,8 @@ class Reactor:
         now = monotonic()
         if now >= self._next_tick:
             self._tick(now)
+        if self._logs_access:
+            self._flush_log(now)
         sessions = self.sessions
         knocked: Optional[List[Acceptor]] = None
         for fd, mask in happened:
@@ -102,6 +105,8 @@ class Reactor:
         # After the reads: a deadline that passed while the loop was busy is not the fault of who sent in time.
         for session in self.wheel.due(now):
             session.on_timer(now)
+        for acceptor in self.acceptors:
+            acceptor.unmute(now)
         if knocked is not None:
             self._accept(knocked, now)
 
@@ -113,6 +118,10 @@ class Reactor:
         for acceptor in self.acceptors:
             if acceptor.muted_until and acceptor.muted_until < until:
                 until = acceptor.muted_until
+        if self._logs_access:
+            due = self.gateway.log_deadline()
+            if due is not None and due < until:
+                until = due
         return until - now if until > now else 0.0
 
     def _tick(self, now: float) -> None:
@@ -121,11 +130,13 @@ class Reactor:
         for defaults in self.defaults:
             defaults.set_date(epoch)
         self.beat(now)
-        access_log = self.gateway.access_log
-        if access_log is not None and access_log.enabled:
-            access_log.flush()
         if self._roomless:
             self._place_roomless(now)
+
+    def _flush_log(self, now: float) -> None:
+        due = self.gateway.log_deadline()
+        if due is not None and due <= now:
+            self.gateway.flush_log()
 
     def beat(self, now: float) -> None:
         """The worker is alive."""
@@ -267,9 +278,8 @@ class Reactor:
         for session in list(self.sessions.values()):
             session.close()
         self.poller.close()
-        access_log = self.gateway.access_log
-        if access_log is not None and access_log.enabled:
-            access_log.flush()
+        self.gateway.flush_log()
+        self.log.flush()
 
     # Where requests run ----------------------------------------------------------------------------------------------
 

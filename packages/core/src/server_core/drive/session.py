@@ -207,13 +207,16 @@ class Session:
             self.dispatch(events, now)
         self.flush(now)
 
-    def flush(self, now: float) -> None:
-        """Write what waits, as far as the socket takes it."""
-        if not self.writable:
-            return
+    def flush(self, now: float, facts: bool = False) -> None:
+        """Write what waits, as far as the socket takes it.
+
+        Args:
+            now: monotonic seconds.
+            facts: a command may have caused facts although nothing is to be written.
+        """
         layer = self.layer
-        wrote = False
-        while True:
+        wrote = facts
+        while self.writable:
             segments = layer.segments()
             if not segments:
                 break
@@ -392,10 +395,7 @@ class Session:
         self.enter()
         try:
             self.connection.drain(now)
-            events = self.layer.advance(now)
-            if events:
-                self.dispatch(events, now)
-            self.flush(now)
+            self.flush(now, True)
         finally:
             self.leave()
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 import io
 import os
 import stat
+import threading
+from contextlib import nullcontext
 from contextvars import copy_context
 from time import monotonic
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
+from server_core.compat.objects import GunicornRequest, GunicornResponse
 from server_core.drive.body import StreamedBody
 from server_core.drive.channel import Channel, ClientGoneError
 from server_core.scoreboard.layout import ERRORS
@@ -30,71 +33,6 @@ from server_http.wsgi import (
 
 #: Statuses whose response has no content, so that the server declares no length for it.
 _WITHOUT_LENGTH = (204, 304)
-
-
-class ErrorStream:
-    """``wsgi.errors``: lines for the error log's own streams.
-
-    Args:
-        log: the logger; ``error_log.handlers`` are written to.
-    """
-
-    def __init__(self, log: Any) -> None:
-        self._log = log
-
-    def _streams(self) -> List[Any]:
-        error_log = getattr(self._log, "error_log", None)
-        handlers = getattr(error_log, "handlers", ())
-        return [stream for stream in (getattr(handler, "stream", None) for handler in handlers) if stream is not None]
-
-    def write(self, text: str) -> int:
-        """Write ``text`` as it is, and return its length."""
-        for stream in self._streams():
-            stream.write(text)
-            stream.flush()
-        return len(text)
-
-    def writelines(self, lines: Any) -> None:
-        """Write each of ``lines``."""
-        for line in lines:
-            self.write(line)
-
-    def flush(self) -> None:
-        """Everything has been written already."""
-
-
-class HookRequest:
-    """A request as the ``pre_request`` and ``post_request`` hooks of gunicorn's users expect it."""
-
-    def __init__(self, channel: Channel) -> None:
-        request = channel.request
-        self.method = request.method
-        self.uri = request.target.decode("latin-1")
-        self.path = request.path.decode("latin-1")
-        self.query = request.query.decode("latin-1")
-        self.fragment = ""
-        self.version: Tuple[int, ...] = tuple(int(part) for part in request.version.split("."))
-        if len(self.version) == 1:
-            self.version += (0,)
-        self.headers = [(n.decode("latin-1").upper(), v.decode("latin-1")) for n, v in request.headers]
-        self.scheme = request.scheme
-        self.peer_addr = channel.session.connection.info.client
-        self.remote_addr = request.client
-        self.body = (channel.environ or {}).get("wsgi.input")
-        proxy = channel.session.connection.info.proxy
-        self.proxy_protocol_info = None if proxy is None else proxy.variables()
-
-
-class HookResponse:
-    """A response as ``post_request`` expects it."""
-
-    def __init__(self, channel: Channel) -> None:
-        self.status_code = channel.status
-        self.status = f"{channel.status} {channel.reason.decode('latin-1')}".rstrip()
-        self.headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in channel.headers]
-        self.sent = channel.sent
-        self.response_length: Optional[int] = channel.sent
-        self.headers_sent = channel.status != 0
 
 
 class Gateway:
@@ -115,11 +53,13 @@ class Gateway:
         self.multiprocess: bool = cfg.workers > 1
         self.pre_request: Any = cfg.hook("pre_request")
         self.post_request: Any = cfg.hook("post_request")
-        self.access_log: Any = getattr(worker.log, "access_log_writer", None)
-        self.logs_access: bool = self.access_log is not None and bool(self.access_log.enabled)
-        self.debug: bool = cfg.loglevel == "debug"
+        self.access_log: Any = worker.log.access_log_writer
+        self.logs_access: bool = self.access_log.enabled
+        self.debug: bool = str(cfg.loglevel).lower() == "debug"
         self.software = f"server/{__version__}"
-        self.errors = ErrorStream(worker.log)
+        self.errors: Any = worker.log.wsgi_errors
+        # The writer is made for one thread.
+        self._log_lock = threading.Lock() if multithread else nullcontext()
         self._listeners: Dict[Any, Dict[str, Any]] = {}
 
     # A request -------------------------------------------------------------------------------------------------
@@ -290,13 +230,14 @@ class Gateway:
 
     def _before(self, channel: Channel) -> None:
         if self.pre_request is not None:
-            self.pre_request(self.worker, HookRequest(channel))
+            self.pre_request(self.worker, GunicornRequest(channel.request))
         else:
             self.log.debug("%s %s", channel.request.method, channel.request.path.decode("latin-1"))
 
     def _after(self, channel: Channel) -> None:
         try:
-            self.post_request(self.worker, HookRequest(channel), channel.environ, HookResponse(channel))
+            request = GunicornRequest(channel.request)
+            self.post_request(self.worker, request, channel.environ, GunicornResponse(channel))
         except Exception:
             self.log.exception("Exception in post_request hook")
 
@@ -304,7 +245,17 @@ class Gateway:
         """The stream is over: write its line of the access log."""
         if self.logs_access and channel.began:
             channel.sent = sent
-            self.access_log.write(channel.request, channel, channel.environ, now - channel.began)
+            with self._log_lock:
+                self.access_log.write(channel.request, channel, channel.environ, now - channel.began)
+
+    def log_deadline(self) -> Optional[float]:
+        """When ``flush_log`` is due, in monotonic seconds; None when nothing waits."""
+        return self.access_log.deadline() if self.logs_access else None
+
+    def flush_log(self) -> None:
+        """Write the lines of the access log that wait."""
+        with self._log_lock:
+            self.access_log.flush()
 
 
 def file_region(filelike: Any) -> Optional[Tuple[int, int, int]]:

@@ -26,6 +26,7 @@ def make_openers(worker: Worker) -> List[Opener]:
 class WSGIWorker(Worker):
     """A worker that runs a WSGI application on a reactor."""
 
+    gateway = "wsgi"  # what applications it takes
     reactor_class: Type[Reactor]
     multithread = False
 
