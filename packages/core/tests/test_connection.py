@@ -361,6 +361,14 @@ class TestTLS:
         assert connection.segments() == []
         assert not connection.want_read()
 
+    def test_driver_that_closes_says_close_notify_too(self, tls, material):
+        connection = opened(tls)
+        client = Client(connection, material).shake()
+        connection.engine.waiting = [b"answer"]
+        connection.close(0.0)
+        assert client.hear(drained(connection)) == b"answer<end>"
+        assert connection.receive_data(b"more", 0.0) == ()
+
     def test_close_notify_of_the_peer_is_the_end_of_input_once(self, tls, material):
         connection = opened(tls)
         client = Client(connection, material).shake()

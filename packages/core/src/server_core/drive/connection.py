@@ -107,6 +107,10 @@ class Connection:
         self.info.draining = True
         self.engine.drain(now)
 
+    def close(self, now: float) -> None:
+        """The driver ends the connection: only what waits, and TLS's close_notify, is still to be written.
+        Not needed after ``ConnectionEnded``."""
+
     def deadline(self) -> Optional[float]:
         """When ``handle_timer`` wants to be called, in monotonic seconds."""
         return self.engine.deadline()
@@ -339,6 +343,10 @@ class LayeredConnection(Connection):
         self.info.draining = True
         if self.engine is not None:
             self.engine.drain(now)
+
+    def close(self, now: float) -> None:
+        """See ``Connection.close``."""
+        self._ended = True
 
     def deadline(self) -> Optional[float]:
         """See ``Connection.deadline``."""
