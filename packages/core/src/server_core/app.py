@@ -162,6 +162,7 @@ class CommandApplication(Application):
         for given, source in ((variable, variable_name), (typed, sources.COMMAND_LINE)):
             if "chdir" in given:  # files are looked for where the operator points, as gunicorn does
                 self.cfg.set("chdir", given["chdir"], source)
+                given["chdir"] = self.cfg.chdir
         self._enter_directory()
         self._read_files(typed.get("config") or variable.get("config"))
         self.cfg.update(variable, variable_name)

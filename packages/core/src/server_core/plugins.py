@@ -15,6 +15,7 @@ import re
 import traceback
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type
 
+from server_core.compat import gunicorn_imports
 from server_core.errors import PluginError
 from server_core.settings.declare import Catalogue, Group
 
@@ -234,7 +235,8 @@ def _resolve(value: str) -> Any:
     module, colon, attributes = value.partition(":")
     if not colon:
         module, _, attributes = value.rpartition(".")
-    target = importlib.import_module(module.strip())
+    with gunicorn_imports():  # worker and logger classes written for it are often in modules of their own
+        target = importlib.import_module(module.strip())
     for attribute in attributes.split("[")[0].strip().split("."):
         target = getattr(target, attribute)
     return target
@@ -339,8 +341,7 @@ def worker_class(wanted: Any, warn: Warn = _unheard) -> Type[Any]:
     ours = _GUNICORN_WORKERS.get(wanted) or ("asgi" if wanted in _ASGI_WORKERS else None)
     if ours:
         warn(f"worker_class: {wanted} is served by the {ours!r} worker")
-        return load(WORKERS, ours)
-    loaded = load(WORKERS, wanted)
+    loaded = load(WORKERS, ours or wanted)
     if not isinstance(loaded, type):
         raise PluginError(f"worker_class: expected a class, got {loaded!r} (from {wanted})")
     _refuse_foreign_base(loaded)

@@ -7,6 +7,7 @@ Must not know: who imports them.
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from typing import Any, Dict, List
 
 from server_core import plugins
@@ -47,11 +48,21 @@ def create_sockets(conf: Any, log: Any, fds: Any = None) -> List[Any]:
     """Open the listeners of ``conf`` (``gunicorn.sock.create_sockets``)."""
     from server_core import sockets
 
-    return list(sockets.open_listeners(conf, log, fds or []))
+    options = sockets.SocketOptions(backlog=conf.backlog, reuse_port=conf.reuse_port, umask=conf.umask)
+    if fds:
+        return [sockets.adopt(fd, sockets.parse_address(f"fd://{fd}")) for fd in fds]
+    return [sockets.open_listener(address, options, on_retry=log.error) for address in conf.address]
 
 
 def ssl_context(conf: Any) -> Any:
-    """Return the TLS context of ``conf`` (``gunicorn.sock.ssl_context``)."""
-    from server_core import tls
+    """Return a TLS context made of ``conf`` and its ``ssl_context`` hook (``gunicorn.sock.ssl_context``)."""
 
-    return tls.server_context(conf)
+    def default() -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=conf.ca_certs)
+        context.load_cert_chain(certfile=conf.certfile, keyfile=conf.keyfile)
+        context.verify_mode = ssl.VerifyMode(conf.cert_reqs)
+        if conf.ciphers:
+            context.set_ciphers(conf.ciphers)
+        return context
+
+    return conf.ssl_context(conf, default)

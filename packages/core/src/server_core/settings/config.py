@@ -73,7 +73,7 @@ class Settings(Values):
     @property
     def is_ssl(self) -> bool:
         """Whether listeners speak TLS."""
-        return bool(self.certfile or self.keyfile)
+        return bool(self.certfile or self.keyfile or self.sni_certificates)
 
     @property
     def ssl_options(self) -> Dict[str, Any]:

@@ -177,17 +177,21 @@ def apply_module(cfg: Values, names: Mapping[str, Any], name: str) -> None:
         elif key in cfg.catalogue.missing and not isinstance(value, types.ModuleType):
             cfg.warn(cfg.catalogue.unknown(key, name))
         else:
-            _report_mistake(cfg, key, value, name)
+            _report_mistake(cfg, key, names, name)
 
 
-def _report_mistake(cfg: Values, key: str, value: Any, name: str) -> None:
+def _report_mistake(cfg: Values, key: str, names: Mapping[str, Any], name: str) -> None:
     """Report a global whose name is nearly a setting's; others are the file's own business."""
+    value = names[key]
     if key.startswith("_") or key.isupper() or isinstance(value, (types.ModuleType, type)):
         return
     if getattr(value, "__module__", "__config__") not in ("__config__", name) and callable(value):
         return  # a function that was imported
-    if not difflib.get_close_matches(key, list(cfg.catalogue.by_name), 1, 0.85):
+    near = difflib.get_close_matches(key, list(cfg.catalogue.by_name), 1, 0.85)
+    if not near or key.startswith(near[0] + "_") or key.endswith("_" + near[0]):
         return
+    if near[0] in names:
+        return  # a helper variable: the setting that is nearly called so is set, too
     message = cfg.catalogue.unknown(key, name)
     if os.path.basename(name).startswith("server"):
         raise ConfigError(f"{message}; a name of your own may begin with an underscore")

@@ -1,0 +1,20 @@
+# An ASGI service behind a proxy.
+bind = "unix:/tmp/app.sock"
+worker_class = "uvicorn.workers.UvicornWorker"
+workers = 2
+forwarded_allow_ips = "*"
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
+proxy_allow_ips = "10.0.0.0/8"
+proxy_protocol = True
+limit_request_line = 8190
+limit_request_field_size = 0
+limit_request_fields = 200
+reload = False
+reload_extra_files = []
+capture_output = True
+errorlog = "error.log"
+statsd_host = "localhost:8125"
+statsd_prefix = "service"
+ssl_version = 2
+cert_reqs = 0
+print_config = False

@@ -1,0 +1,174 @@
+"""Config files written for gunicorn work unchanged; what cannot work says what to write instead."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from server_core.app import Application, CommandApplication
+from server_core.compat import gunicorn_imports, table
+from server_core.errors import ConfigError, PluginError
+from server_core.log.setup import Logger
+from server_core.worker import Worker
+
+FILES = Path(__file__).parent / "gunicorn_files"
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("gunicorn") is not None, reason="gunicorn itself answers its imports"
+)
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Start as an operator does who has only changed the command's name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PWD", str(tmp_path))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("SERVER_CMD_ARGS", "GUNICORN_CMD_ARGS", "PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def start(name, *arguments):
+        shutil.copy(FILES / f"{name}.py", tmp_path / "gunicorn.conf.py")
+        return CommandApplication(arguments=["app:app", *arguments])
+
+    return start
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FILES.glob("*.py")))
+def test_every_file_loads_without_a_complaint(load, name):
+    cfg = load(name).cfg
+    unexpected = [text for text in cfg.warnings if not text.startswith("ssl_version: has no effect")]
+    assert unexpected == []
+
+
+def test_the_classic_file(load):
+    cfg = load("classic").cfg
+    assert (cfg.bind, cfg.workers, cfg.worker_class_str, cfg.keepalive) == (["127.0.0.1:8000"], 1, "sync", 2)
+    assert cfg.env == {"DJANGO_SECRET_KEY": "something", "SPAM": "eggs"}
+    assert cfg.proc_name == "app:app"
+    for hook in ("post_fork", "pre_fork", "pre_exec", "when_ready", "worker_int", "worker_abort", "ssl_context"):
+        assert cfg.hook(hook), hook
+
+
+def test_the_container_file(load, monkeypatch):
+    monkeypatch.setenv("PORT", "5000")
+    monkeypatch.setenv("WEB_CONCURRENCY", "7")
+    cfg = load("container").cfg
+    assert (cfg.bind, cfg.workers, cfg.timeout, cfg.graceful_timeout) == (["0.0.0.0:5000"], 7, 120, 120)
+    assert (cfg.worker_tmp_dir, cfg.body_dir, cfg.preload_app) == ("/dev/shm", "/dev/shm", True)  # noqa: S108  # what the file says
+
+
+def test_the_metrics_file(load):
+    cfg = load("metrics").cfg
+    assert (cfg.bind, cfg.threads) == (["0.0.0.0:8080", "unix:/run/app.sock"], 4)
+    cfg.when_ready(None)
+    assert Path("ready").exists()
+
+
+def test_the_uvicorn_file(load, monkeypatch):
+    cfg = load("uvicorn_style").cfg
+    assert (cfg.proxy_protocol, cfg.limit_request_line, cfg.statsd_host) == ("auto", 8190, ("localhost", 8125))
+    assert cfg.worker_class.__name__ == "AsgiWorker"
+    assert "worker_class: uvicorn.workers.UvicornWorker is served by the 'asgi' worker" in cfg.warnings
+
+
+def test_every_hook_is_called_in_every_form(load):
+    cfg = load("hooks_everywhere").cfg
+    one = (
+        "on_starting",
+        "on_reload",
+        "when_ready",
+        "post_worker_init",
+        "worker_int",
+        "worker_abort",
+        "pre_exec",
+        "on_exit",
+    )
+    two = ("pre_fork", "post_fork", "pre_request", "child_exit", "worker_exit")
+    for name in one:
+        cfg.hook(name)(None)
+    for name in two:
+        cfg.hook(name)(None, None)
+    cfg.nworkers_changed(None, 2, None)
+    cfg.post_request(None, None, {}, None)
+    assert sys.modules["__config__"].calls == [*one, *two, "nworkers_changed", "post_request"]
+
+
+def test_a_worker_class_over_gunicorn_s_is_over_ours(load):
+    cfg = load("own_worker").cfg
+    assert cfg.worker_class.__name__ == cfg.worker_class_str == "GracefulWorker"
+    assert issubclass(cfg.worker_class, Worker)
+
+
+def test_a_logger_class_over_gunicorn_s_is_over_ours(load):
+    assert issubclass(load("own_logger").cfg.logger_class, Logger)
+
+
+def test_the_stand_ins_are_gone_when_the_file_has_run(load):
+    load("own_worker")
+    assert not [name for name in sys.modules if name.partition(".")[0] == "gunicorn"]
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("gunicorn")
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("from gunicorn.workers.gtornado import TornadoWorker", "write instead: worker_class = 'asgi'"),
+        ("from gunicorn.instrument.statsd import Statsd", "write instead: statsd_host"),
+        ("import gunicorn.http.body", "write instead: wsgi.input"),
+        ("from gunicorn.glogging import Loger", "gunicorn.glogging has CONFIG_DEFAULTS, Logger, SafeAtoms here"),
+        ("from gunicorn.nothing import x", "has no counterpart"),
+    ],
+)
+def test_an_import_without_counterpart_says_what_to_write(load, tmp_path, line, advice):
+    (tmp_path / "server.conf.py").write_text(line + "\n")
+    with pytest.raises(ConfigError) as caught:
+        CommandApplication(arguments=["app:app"])
+    assert advice in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module, names in sorted(table.MODULES.items()) for name in names]
+)
+def test_every_path_of_the_table_leads_somewhere(module, name):
+    if module == "gunicorn.dirty":
+        pytest.importorskip("server_dirty")
+    if "gevent" in module:
+        pytest.importorskip("gevent")
+    with gunicorn_imports():
+        assert getattr(importlib.import_module(module), name) is not None
+
+
+def test_the_standalone_pattern_of_the_documentation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with gunicorn_imports():
+        from gunicorn.app.base import BaseApplication
+        from gunicorn.arbiter import Arbiter
+
+        assert BaseApplication is Application
+        assert (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR) == (3, 4)
+
+
+def test_a_worker_over_uvicorn_s_is_told_the_settings(load, tmp_path, monkeypatch):
+    (tmp_path / "uvicorn").mkdir()
+    (tmp_path / "uvicorn/__init__.py").write_text("")
+    (tmp_path / "uvicorn/workers.py").write_text(
+        "from gunicorn.workers.base import Worker\nclass UvicornWorker(Worker):\n    CONFIG_KWARGS = {'loop': 'auto'}\n"
+    )
+    (tmp_path / "mine.py").write_text(
+        "from uvicorn.workers import UvicornWorker\n"
+        "class MyWorker(UvicornWorker):\n    CONFIG_KWARGS = {'loop': 'uvloop', 'lifespan': 'off'}\n"
+    )
+    for name in ("uvicorn", "uvicorn.workers", "mine"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    cfg = load("classic", "-k", "mine.MyWorker").cfg
+    with pytest.raises(PluginError, match=r"asgi_lifespan = 'off' for 'lifespan', asgi_loop = 'uvloop' for 'loop'"):
+        _ = cfg.worker_class
+    for name in ("uvicorn", "uvicorn.workers", "mine"):
+        sys.modules.pop(name, None)
