@@ -145,9 +145,13 @@ def _string(data: bytes, at: int) -> Tuple[bytes, int]:
 
 
 class FieldEncoder:
-    """Encodes response heads and trailers; takes the place of ``hpack.Encoder``."""
+    """Encodes response heads and trailers; takes the place of ``hpack.Encoder``.
 
-    __slots__ = ("_entries", "_inserted", "_places", "_resized", "_seen", "_size", "_table")
+    Attributes:
+        fields: what the next block holds. The list that h2 passes through its own checks is only their beginning.
+    """
+
+    __slots__ = ("_entries", "_inserted", "_places", "_resized", "_seen", "_size", "_table", "fields")
 
     def __init__(self) -> None:
         self._table = TABLE_OCTETS
@@ -157,6 +161,7 @@ class FieldEncoder:
         self._inserted = 0
         self._seen: Dict[Header, None] = {}
         self._resized: List[int] = []
+        self.fields: Headers = []
 
     @property
     def header_table_size(self) -> int:
@@ -168,19 +173,19 @@ class FieldEncoder:
         size = min(size, TABLE_OCTETS)
         if size != self._table:
             # The smallest of several sizes must be told, and the last (RFC 7541 section 4.2).
-            self._resized = [min([size, *self._resized]), size] if self._resized else [size]
+            self._resized = [min(size, min(self._resized)), size] if self._resized else [size]
             self._table = size
             self._evict(0)
 
-    def encode(self, headers: Iterable[Header], huffman: bool = True) -> bytes:
-        """Return the block for ``headers``; names may be in any case."""
+    def encode(self, headers: Iterable[Header] = (), huffman: bool = True) -> bytes:
+        """Return the block for ``fields``; names may be in any case. The arguments are hpack's, and not looked at."""
         block = bytearray()
         if self._resized:
             for size in self._resized:
                 block += _prefixed(size, 5, 0x20)
             self._resized = []
         places = self._places
-        for name, value in headers:
+        for name, value in self.fields:
             lower = _LOWER.get(name)
             if lower is None:
                 lower = _lowered(name)

@@ -10,7 +10,8 @@ window accounting, frame parsing and HPACK. What is not, and why:
   it with one generator per rule, 25 to 40 us of the 90 to 100 us a request costs it. ``h2.fields`` checks the same
   rules and more in one pass, and a test holds it at least as strict.
 * A malformed request is a *stream* error (RFC 9113 section 8.1.1), but h2 ends the connection, with all of its
-  streams, for a wrong Content-Length. So h2 is shown no fields at all: ``FieldDecoder`` keeps them for the engine.
+  streams, for a wrong Content-Length. So h2 is shown no fields at all: ``FieldDecoder`` keeps them for the engine, and
+  ``FieldEncoder`` adds those of a response behind h2's back, which saves four passes over them.
 * SETTINGS_MAX_CONCURRENT_STREAMS is announced, but counted by the engine: h2 ends the connection where
   section 5.1.2 has REFUSED_STREAM, after which a client may safely try again.
 * Content goes out beside h2: its ``send_data`` copies it three times. The engine writes the frame header, attaches
@@ -70,7 +71,7 @@ class Session:
         limits: the ``h2_*`` sizes.
     """
 
-    __slots__ = ("_connection", "_unreturned", "_window", "decoder", "streams")
+    __slots__ = ("_connection", "_encoder", "_unreturned", "_window", "decoder", "streams")
 
     def __init__(self, limits: Limits) -> None:
         config = H2Configuration(
@@ -87,7 +88,8 @@ class Session:
         )
         self.decoder = FieldDecoder(limits.h2_header_list)
         connection.decoder = self.decoder
-        connection.encoder = FieldEncoder()  # type: ignore[assignment]
+        self._encoder = FieldEncoder()
+        connection.encoder = self._encoder  # type: ignore[assignment]
         self._connection = connection
         self.streams: Dict[int, Any] = connection.streams
         self._window = max(CONNECTION_WINDOW, limits.h2_initial_window)
@@ -123,15 +125,15 @@ class Session:
         Raises:
             BadRequest: it cannot be read.
         """
-        bare = settings.rstrip(b"=")
+        bare = settings.rstrip(b"=")  # RFC 7540 omits the padding, h2 wants it
         try:
-            if bare.translate(None, _BASE64URL):
-                raise ValueError
-            # RFC 7540 omits the padding, h2 wants it.
-            self._connection.initiate_upgrade_connection(bare + b"=" * (-len(bare) % 4))
+            if not bare.translate(None, _BASE64URL):
+                self._connection.initiate_upgrade_connection(bare + b"=" * (-len(bare) % 4))
+                self._connection.clear_outbound_data_buffer()  # the engine has announced its settings itself
+                return
         except (H2ProtocolError, HyperframeError, ValueError) as error:
-            raise BadRequest(f"HTTP2-Settings: expected base64url of a SETTINGS payload, got {settings!r}") from error
-        self._connection.clear_outbound_data_buffer()  # the engine has announced its settings itself
+            raise BadRequest(f"HTTP2-Settings: expected the payload of a SETTINGS frame, got {settings!r}") from error
+        raise BadRequest(f"HTTP2-Settings: expected base64url, got {settings!r}")
 
     @property
     def highest(self) -> int:
@@ -168,8 +170,9 @@ class Session:
         return self._connection.data_to_send()
 
     def headers(self, stream: int, fields: Headers, end: bool) -> None:
-        """Send a header block: a response head or trailers."""
-        self._connection.send_headers(stream, fields, end_stream=end)
+        """Send a header block: a response head, which begins with ``:status``, or trailers."""
+        self._encoder.fields = fields
+        self._connection.send_headers(stream, fields[:1], end_stream=end)
 
     def last_content(self, stream: int, content: bytes) -> None:
         """Send the last and short piece of content, with END_STREAM."""
