@@ -84,10 +84,13 @@ def chosen(patterns: List[str], names: List[str]) -> List[str]:
 
 
 def participants(case: Case, patterns: List[str]) -> List[Server]:
-    """The servers of a case, narrowed to the command line's; a server named in full takes part in any case."""
+    """The servers of a case, narrowed to the command line's; a server named in full takes part in any case of its gateway."""
     names = [case.ours, *case.peers, *case.beside]
     if patterns:
-        exact = [name for name in patterns if name in SERVERS and name not in names]
+        gateway = SERVERS[case.ours].gateway
+        exact = [
+            name for name in patterns if name not in names and name in SERVERS and SERVERS[name].gateway == gateway
+        ]
         names = [name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)] + exact
     return [SERVERS[name] for name in names]
 

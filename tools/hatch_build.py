@@ -31,7 +31,7 @@ BUILD_REQUIREMENTS = ["Cython>=3.1", "setuptools>=69"]
 # annotation_typing: annotations would become exact C checks, and refuse an application's subclasses of str.
 DIRECTIVES = {"language_level": "3", "annotation_typing": False, "auto_pickle": False}
 
-COMPILE_FLAGS = ["-O3", "-g0"]
+COMPILE_FLAGS = ["-O2", "-g0"]
 
 PROBE = "#include <Python.h>\nint main(void) { return PY_VERSION_HEX == 0; }\n"
 
