@@ -12,7 +12,7 @@ from support import RawClient, ServerProcess, until
 from support.client import BadAnswerError
 from workers.wsgi_apps import APPS
 
-WORKERS = ("sync", "gthread")
+WORKERS = ("sync", "gthread", "gevent", "eventlet")
 
 
 @pytest.fixture(scope="module", params=WORKERS)
@@ -144,7 +144,7 @@ def test_the_environ_is_that_of_the_surface(server: ServerProcess) -> None:
             "SERVER_PORT": str(server.port), "REMOTE_ADDR": "127.0.0.1", "HTTP_X_ONE": "1,2", "HTTP_COOKIE": "a=b",
             "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.multiprocess": False, "wsgi.run_once": False,
             "wsgi.input_terminated": True, "REMOTE_PORT": str(client.sock.getsockname()[1]),
-            "wsgi.multithread": "gthread" in server.args,
+            "wsgi.multithread": "sync" not in server.args,
         }  # fmt: skip
         assert {key: environ.get(key) for key in expected} == expected
         assert environ["SERVER_SOFTWARE"].startswith("server/")

@@ -1,7 +1,7 @@
 """Taking connections from a listener, and leaving them to a worker that has less to do.
 
-Owns: ``Acceptor``: when a readable listener is accepted from, what a full process or system does about it, and the
-facts of a new connection.
+Owns: ``Door`` (the facts of a listener and of new connections) and ``Acceptor``: when a readable listener is accepted
+from, and what a full process or system does about it.
 Must not know: what becomes of a connection.
 
 Nothing is ever refused for good: a worker that leaves a connection to others looks again after ``DECLINE_SECONDS``
@@ -34,11 +34,50 @@ _INHERITS_NODELAY = sys.platform == "linux"
 Accepted = Tuple[Any, ConnectionInfo]
 
 
-class Acceptor:
-    """One listener of a worker.
+def uneven(own: int, fewest: int) -> bool:
+    """Whether a worker with ``own`` connections leaves a new one to that with the ``fewest``."""
+    return own > fewest + UNEVENNESS
+
+
+class Door:
+    """The facts of a listener, and of what is accepted from it.
 
     Args:
         listener: the listener (``server_core.sockets.Listener``).
+    """
+
+    def __init__(self, listener: Any) -> None:
+        self.listener = listener
+        self.sock = listener.sock
+        self.fd: int = listener.fileno()
+        self.family = int(self.sock.family)
+        self._is_unix = self.family == socket.AF_UNIX
+        self._nodelay = not self._is_unix and not _INHERITS_NODELAY
+        self._server = self._server_address()
+
+    def _server_address(self) -> Tuple[str, Optional[int]]:
+        name = self.sock.getsockname()
+        if self._is_unix:
+            return (name if isinstance(name, str) else name.decode("utf-8", "replace"), None)
+        return (name[0], name[1])
+
+    def admit(self, sock: Any, address: Any) -> ConnectionInfo:
+        """Return the facts of a connection that was accepted, and set it up."""
+        if self._nodelay:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return ConnectionInfo(None if self._is_unix else (address[0], address[1]), self._server)
+
+
+def is_exhausted(error: OSError) -> bool:
+    """Whether process or system ran out of what an accepted connection needs."""
+    return error.errno in _EXHAUSTED
+
+
+class Acceptor(Door):
+    """One listener of a reactor.
+
+    Args:
+        listener: the listener.
         poller: where it is registered and muted.
         shared: whether other workers accept from the same queue.
         log: the logger.
@@ -48,25 +87,13 @@ class Acceptor:
     """
 
     def __init__(self, listener: Any, poller: Any, shared: bool, log: Any) -> None:
-        self.listener = listener
-        self.fd: int = listener.fileno()
+        super().__init__(listener)
         self.muted_until = 0.0
-        self._sock = listener.sock
-        self._family = int(self._sock.family)
-        self._is_unix = self._family == socket.AF_UNIX
-        self._nodelay = not self._is_unix and not _INHERITS_NODELAY
-        self._server = self._server_address()
         self._poller = poller
         self._shared = shared
         self._log = log
         self._declined = False
         poller.add_listener(self.fd)
-
-    def _server_address(self) -> Tuple[str, Optional[int]]:
-        name = self._sock.getsockname()
-        if self._is_unix:
-            return (name if isinstance(name, str) else name.decode("utf-8", "replace"), None)
-        return (name[0], name[1])
 
     def accept(self, now: float, room: int, busy: bool, own: int, fewest: int) -> List[Accepted]:
         """The listener is readable: take connections, or leave them to others.
@@ -81,7 +108,7 @@ class Acceptor:
         if room <= 0:
             self.mute(now + EXHAUSTED_SECONDS)
             return []
-        if self._shared and not self._declined and (busy or own > fewest + UNEVENNESS):
+        if self._shared and not self._declined and (busy or uneven(own, fewest)):
             self._declined = True
             self.mute(now + DECLINE_SECONDS)
             return []
@@ -94,19 +121,16 @@ class Acceptor:
         while len(accepted) < count:
             try:
                 # The system's accept, without the enumerations that socket.accept() builds for each call.
-                fd, address = self._sock._accept()
+                fd, address = self.sock._accept()
             except (BlockingIOError, ConnectionAbortedError):
                 break
             except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._log.error("accept: expected a free descriptor, got %s", error.strerror)
+                if is_exhausted(error):
+                    self._log.error("accept: expected a free descriptor, got: %s", error.strerror)
                     self.mute(now + EXHAUSTED_SECONDS)
                 break
-            sock = socket.socket(self._family, socket.SOCK_STREAM, 0, fileno=fd)
-            if self._nodelay:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client = None if self._is_unix else (address[0], address[1])
-            accepted.append((sock, ConnectionInfo(client, self._server)))
+            sock = socket.socket(self.family, socket.SOCK_STREAM, 0, fileno=fd)
+            accepted.append((sock, self.admit(sock, address)))
         return accepted
 
     def mute(self, until: float) -> None:

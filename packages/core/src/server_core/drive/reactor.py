@@ -7,27 +7,19 @@ Must not know: WSGI (the gateway), protocols (the engines), what happens on one 
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Deque, Dict, List, Optional
 
 from server_core.drive.accept import Acceptor
-from server_core.drive.body import SpoolBudget
 from server_core.drive.channel import Channel
+from server_core.drive.duties import Duties
 from server_core.drive.poller import READ, make_poller
 from server_core.drive.session import CLOSED, Session
-from server_core.drive.timers import TimerWheel
-from server_core.scoreboard.layout import RECEIVED, REFUSED
-from server_http.errors import ProtocolError
-from server_http.events import StreamClosed, Warned
-
-#: Seconds between two rounds of the duties that are not a connection's: heartbeat, Date, log.
-TICK = 1.0
 
 
-class Reactor:
+class Reactor(Duties):
     """The loop. A subclass says where requests run and how a thread of theirs waits.
 
     Args:
@@ -37,32 +29,14 @@ class Reactor:
     """
 
     def __init__(self, worker: Any, gateway: Any, openers: List[Any]) -> None:
-        cfg = worker.cfg
-        self.worker = worker
-        self.log = worker.log
-        self.gateway = gateway
-        self.record = worker.board.record(0)
-        self.limits = openers[0].config.limits
-        self.defaults = [opener.config.defaults for opener in openers]
-        self.body_buffer: int = cfg.body_buffer
-        self.body_spool: int = cfg.body_spool
-        self.response_spool: int = cfg.response_spool
-        self.use_sendfile: bool = cfg.sendfile
-        self.worker_connections: int = cfg.worker_connections
-        self.budget = SpoolBudget(cfg.spool_total, cfg.body_dir)
+        super().__init__(worker, gateway, openers)
         self.poller = make_poller()
-        self.wheel = TimerWheel()
         self.sessions: Dict[int, Session] = {}
-        shared = cfg.workers > 1 and not cfg.reuse_port
-        self.acceptors = [Acceptor(listener, self.poller, shared, self.log) for listener in worker.sockets]
+        self.acceptors = [Acceptor(listener, self.poller, self.shared, self.log) for listener in worker.sockets]
         self._openers = dict(zip((acceptor.fd for acceptor in self.acceptors), openers))
         self._listening = {acceptor.fd: acceptor for acceptor in self.acceptors}
-        self._shared = shared
         self._posted: Deque[Session] = deque()
         self._asleep = False
-        self._roomless: List[Channel] = []
-        self._next_tick = 0.0
-        self._logs_access: bool = gateway.logs_access
         self._alarms = [fd for fd in (worker.wakeup[0], worker.lifeline) if fd is not None and fd >= 0]
         for fd in self._alarms:
             self.poller.add_listener(fd)
@@ -85,10 +59,8 @@ class Reactor:
         happened = self.poller.wait(timeout)
         self._asleep = False
         now = monotonic()
-        if now >= self._next_tick:
-            self._tick(now)
-        if self._logs_access:
-            self._flush_log(now)
+        if self._logs_access or now >= self.next_tick:
+            self.tick(now)
         sessions = self.sessions
         knocked: Optional[List[Acceptor]] = None
         for fd, mask in happened:
@@ -111,7 +83,7 @@ class Reactor:
             self._accept(knocked, now)
 
     def _timeout(self, now: float) -> float:
-        until = self._next_tick
+        until = self.next_tick
         due = self.wheel.deadline()
         if due is not None and due < until:
             until = due
@@ -123,24 +95,6 @@ class Reactor:
             if due is not None and due < until:
                 until = due
         return until - now if until > now else 0.0
-
-    def _tick(self, now: float) -> None:
-        self._next_tick = now + TICK
-        epoch = time.time()
-        for defaults in self.defaults:
-            defaults.set_date(epoch)
-        self.beat(now)
-        if self._roomless:
-            self._place_roomless(now)
-
-    def _flush_log(self, now: float) -> None:
-        due = self.gateway.log_deadline()
-        if due is not None and due <= now:
-            self.gateway.flush_log()
-
-    def beat(self, now: float) -> None:
-        """The worker is alive."""
-        self.worker.notify()
 
     def _alarm(self, fd: int) -> None:
         """A signal arrived, a thread posted something, or the arbiter is gone."""
@@ -181,7 +135,7 @@ class Reactor:
             if acceptor.muted_until:
                 continue
             own = len(self.sessions)
-            fewest = board.fewest_connections() if self._shared else own
+            fewest = board.fewest_connections() if self.shared else own
             busy = self.is_busy()
             for sock, info in acceptor.accept(now, self.worker_connections - own, busy, own, fewest):
                 self._open(sock, self._openers[acceptor.fd].open(info, now), now)
@@ -200,56 +154,6 @@ class Reactor:
         self.poller.closing(session.fd)
         del self.sessions[session.fd]
         self.worker.board.connections(len(self.sessions))
-
-    # What sessions report ------------------------------------------------------------------------------------------
-
-    def closed(self, channel: Channel, event: StreamClosed, now: float) -> None:
-        """The stream of ``channel`` is over."""
-        self.gateway.closed(channel, event.sent, now)
-
-    def received(self, octets: int) -> None:
-        """Octets of a request body arrived."""
-        self.record.count(RECEIVED, octets)
-
-    def refused(self, channel: Channel, status: int) -> None:
-        """A request was answered without the application."""
-        self.record.count(REFUSED)
-        request = channel.request
-        self.log.warning("Refused %s %s with %d.", request.method, request.target.decode("latin-1"), status)
-
-    def warn(self, session: Session, event: Warned) -> None:
-        """An engine has something for the log."""
-        getattr(self.log, event.level)(event.message)
-
-    def ended(self, session: Session, error: BaseException) -> None:
-        """A connection ended for an error of its peer."""
-        level = error.log_level if isinstance(error, ProtocolError) else "debug"
-        client = session.connection.info.client
-        getattr(self.log, level)("Invalid request from ip=%s: %s", client[0] if client else "unix", error)
-
-    def broke(self, session: Session, error: BaseException) -> None:
-        """A connection broke."""
-        self.log.debug("Connection broke: %s", error)
-
-    def wants_room(self, channel: Channel, now: float) -> None:
-        """The spool files of the worker are full; ``channel`` waits for room."""
-        channel.began = now
-        self._roomless.append(channel)
-
-    def _place_roomless(self, now: float) -> None:
-        waiting, self._roomless = self._roomless, []
-        for channel in waiting:
-            session = channel.session
-            session.enter()
-            try:
-                if channel.lost or channel.finished or session.place(channel):
-                    session.read_more()
-                elif now - channel.began > self.limits.body_timeout > 0:
-                    session.refuse(channel, 503, now)
-                else:
-                    self._roomless.append(channel)
-            finally:
-                session.leave()
 
     # Draining ------------------------------------------------------------------------------------------------------
 
@@ -278,8 +182,7 @@ class Reactor:
         for session in list(self.sessions.values()):
             session.close()
         self.poller.close()
-        self.gateway.flush_log()
-        self.log.flush()
+        self.finish_log()
 
     # Where requests run ----------------------------------------------------------------------------------------------
 

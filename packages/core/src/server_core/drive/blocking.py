@@ -1,0 +1,316 @@
+"""A greenlet for each connection, and one for each HTTP/2 stream: the driver of the green workers.
+
+Owns: ``BlockingServer`` (accepting, the once-a-second duties, draining) and ``BlockingSession`` (how one connection
+reads, writes and waits).
+Must not know: which library makes blocking calls cooperative. Only ``socket``, ``select``, ``threading`` and ``time``
+are used, which the worker has patched before; with unpatched ones it runs on threads.
+
+Sockets have no timeouts here. Deadlines are watched by one loop over the timer wheel, which ends a connection by
+shutting its socket down: whoever is blocked on it wakes.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from collections import deque
+from time import monotonic
+from typing import Any, Callable, Deque, Dict, List, Set
+
+from server_core.drive.accept import DECLINE_SECONDS, EXHAUSTED_SECONDS, Door, is_exhausted, uneven
+from server_core.drive.channel import Channel
+from server_core.drive.duties import Duties
+from server_core.drive.session import BROKEN, CLOSED, CLOSING, LINGER_OCTETS, LINGER_SECONDS, OPEN, Session
+from server_core.drive.sockio import RECEIVE_OCTETS, WOULD_BLOCK, transmit
+from server_core.drive.timers import GRANULARITY
+
+#: How long a stream of several sleeps at most before it looks at its connection again, in seconds.
+WAIT_SECONDS = 1.0
+
+
+class BlockingSession(Session):
+    """A connection whose calls block only the greenlet that makes them.
+
+    Requests of a connection with one stream at a time (HTTP/1) are run by its own greenlet, between two reads.
+    """
+
+    __slots__ = ("_todo", "_wanted")
+
+    def __init__(self, driver: Any, sock: Any, connection: Any) -> None:
+        super().__init__(driver, sock, connection, threading.RLock())
+        self._todo: Deque[Channel] = deque()
+        self._wanted = threading.Event()  # set when reading may go on
+
+    # The greenlet of the connection ------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Serve the connection to its end."""
+        try:
+            while self.phase == OPEN:
+                if self.layer.want_read():
+                    self.pump()
+                else:
+                    self._wanted.wait(WAIT_SECONDS)
+                    self._wanted.clear()
+                while self._todo:
+                    self.driver.run_request(self._todo.popleft())
+        finally:
+            self._finish()
+
+    def pump(self) -> None:
+        """Wait for octets and act on them."""
+        try:
+            data = self.sock.recv(RECEIVE_OCTETS)
+        except OSError as error:
+            self.enter()
+            self.break_off(error)
+            self.leave()
+            return
+        self.enter()
+        try:
+            if self.phase == OPEN:
+                self.feed(data, monotonic())
+        finally:
+            self.leave()
+
+    def add(self, channel: Channel) -> None:
+        """Have the connection's own greenlet run a request."""
+        self._todo.append(channel)
+
+    def _finish(self) -> None:
+        if self.phase == CLOSING and self.linger:
+            self._linger()
+        while self._todo:  # read, but nobody is left to answer
+            self._todo.popleft().done()
+        self.close()
+
+    def _linger(self) -> None:
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+            until = monotonic() + LINGER_SECONDS
+            while self.lingered <= LINGER_OCTETS:
+                ready, _, _ = select.select([self.sock], [], [], max(0.0, until - monotonic()))
+                data = self.sock.recv(RECEIVE_OCTETS) if ready else b""
+                if not data:
+                    break
+                self.lingered += len(data)
+        except OSError:  # the peer was faster
+            return
+
+    # What a Session does otherwise ---------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """Give the turn back; deadlines and the end are for others to see."""
+        if self.phase == OPEN:
+            deadline = self.layer.deadline()
+            if deadline is not None:
+                self.driver.wheel.arm(self, deadline)
+        elif self.phase < CLOSED:
+            self._stop_reading()
+        self.turn.release()
+
+    def flush(self, now: float, facts: bool = False) -> None:
+        """Write what waits, all of it."""
+        wrote = facts
+        while self.phase < BROKEN:
+            segments = self.layer.segments()
+            if not segments:
+                break
+            try:
+                count = transmit(self.sock, segments, self.driver.use_sendfile)
+                if count == WOULD_BLOCK:
+                    select.select([], [self.sock], [])
+                    continue
+            except OSError as error:
+                self.break_off(error)
+                return
+            self.layer.sent(count)
+            wrote = True
+        if wrote:
+            events = self.layer.advance(now)
+            if events:
+                self.dispatch(events, now)
+                self.flush(now)
+
+    def read_more(self) -> None:
+        """Credit was given back: the connection's greenlet may read on."""
+        self._wanted.set()
+
+    def on_timer(self, now: float) -> None:
+        """The wheel says that the session may be due."""
+        deadline = self.layer.deadline()
+        if self.phase != OPEN or deadline is None:
+            return
+        if deadline > now:
+            self.driver.wheel.arm(self, deadline)
+        elif self.turn.acquire(False):
+            self.layer_expired(now)
+        else:
+            # Whoever holds the turn is blocked on a peer that does not read.
+            self._shut_down(socket.SHUT_RDWR)
+
+    def layer_expired(self, now: float) -> None:
+        """A deadline passed; the caller has taken the turn."""
+        try:
+            self.dispatch(self.layer.handle_timer(now), now)
+            self.flush(now)
+        finally:
+            self.leave()
+
+    def settle(self, now: float) -> None:
+        """The connection's own greenlet sees to its end."""
+
+    def _stop_reading(self) -> None:
+        """Wake the greenlet that waits for octets; it then finds that there is nothing more to do."""
+        self._wanted.set()
+        self._shut_down(socket.SHUT_RD)
+
+    def _shut_down(self, how: int) -> None:
+        try:
+            self.sock.shutdown(how)
+        except OSError:  # it is closed already
+            return
+
+
+class BlockingServer(Duties):
+    """The driver of a green worker.
+
+    Args:
+        worker: the worker.
+        gateway: runs the application.
+        openers: for each of ``worker.sockets``, what makes its connections.
+        spawn: starts a greenlet: ``spawn(function, *args)``.
+    """
+
+    def __init__(self, worker: Any, gateway: Any, openers: List[Any], spawn: Callable[..., Any]) -> None:
+        super().__init__(worker, gateway, openers)
+        self._spawn = spawn
+        self._sessions: Set[BlockingSession] = set()
+        self._running = 0  # streams in greenlets of their own
+        self._room = threading.Semaphore(worker.cfg.worker_connections)
+        self._doors = [Door(listener) for listener in worker.sockets]
+        self._waiting: Dict[Channel, Any] = {}
+
+    # The loop --------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until the worker is told to leave, then finish what is there."""
+        for door, opener in zip(self._doors, self.openers):
+            self._spawn(self._accept, door, opener)
+        while self.worker.alive:
+            time.sleep(GRANULARITY)
+            self._turn()
+        self._drain()
+
+    def _turn(self) -> None:
+        now = monotonic()
+        self.tick(now)
+        for session in self.wheel.due(now):
+            session.on_timer(now)
+
+    def _drain(self) -> None:
+        self.worker.stopping()
+        now = monotonic()
+        until = now + self.worker.cfg.graceful_timeout
+        for session in list(self._sessions):
+            session.drain(now)
+        while (self._sessions or self._running) and monotonic() < until:
+            time.sleep(GRANULARITY / 5)
+            self._turn()
+        if self._sessions:
+            self.log.info("Closing %d connections that outlasted graceful_timeout.", len(self._sessions))
+        for session in list(self._sessions):
+            session.close()
+        self.finish_log()
+
+    def _accept(self, door: Door, opener: Any) -> None:
+        """Take connections from one listener, as long as the worker lives and has room."""
+        board = self.worker.board
+        listener = socket.socket(door.family, socket.SOCK_STREAM, 0, fileno=door.sock.dup().detach())
+        while self.worker.alive:
+            self._room.acquire()
+            if self.shared and uneven(len(self._sessions), board.fewest_connections()):
+                time.sleep(DECLINE_SECONDS)
+            try:
+                sock, address = listener.accept()
+            except OSError as error:
+                self._room.release()
+                if is_exhausted(error):
+                    self.log.error("accept: expected a free descriptor, got: %s", error.strerror)  # noqa: TRY400 - as is
+                    time.sleep(EXHAUSTED_SECONDS)
+                elif not self.worker.alive or not isinstance(error, (BlockingIOError, ConnectionAbortedError)):
+                    return
+                continue
+            session = BlockingSession(self, sock, opener.open(door.admit(sock, address), monotonic()))
+            self._sessions.add(session)
+            board.connections(len(self._sessions))
+            if not self.worker.alive:
+                session.drain(monotonic())
+            session.enter()
+            session.leave()  # its first deadline
+            self._spawn(session.serve)
+
+    def forget(self, session: BlockingSession) -> None:
+        """``session`` is about to close its socket."""
+        self._sessions.discard(session)
+        self.worker.board.connections(len(self._sessions))
+        self._room.release()
+
+    # Requests ----------------------------------------------------------------------------------------------------
+
+    def submit(self, channel: Channel) -> None:
+        """Run a request: where several streams share a connection, in a greenlet of its own."""
+        if channel.request.version == "2":
+            self._running += 1
+            self._spawn(self._run_stream, channel)
+        else:
+            channel.session.add(channel)
+
+    def _run_stream(self, channel: Channel) -> None:
+        try:
+            self.run_request(channel)
+        finally:
+            self._running -= 1
+
+    def run_request(self, channel: Channel) -> None:
+        """Run one request; nothing that an application raises ends a greenlet of the server."""
+        if channel.lost:
+            channel.done()
+            return
+        try:
+            self.gateway.run(channel, self.record)
+        except BaseException as error:  # SystemExit and the timeouts of gevent are not meant for the server
+            uri = channel.request.target.decode("latin-1")
+            self.log.error("Error handling request %s", uri, exc_info=error)  # noqa: TRY400 - it is given
+
+    def streams(self, channel: Channel) -> bool:
+        """Every body goes to the application as it arrives: waiting costs nothing here."""
+        return True
+
+    def wait_writable(self, channel: Channel, spools: bool) -> bool:
+        """Block until the stream has room. Nobody ever waits for this greenlet, so nothing is spooled."""
+        while channel.full():
+            self._wait(channel)
+        return True
+
+    def wait_readable(self, channel: Channel) -> None:
+        """Block until something of the body may have come."""
+        if channel.request.version == "2":
+            if not (channel.body.ready() or channel.lost):
+                self._wait(channel)
+        elif channel.session.phase == OPEN:
+            channel.session.pump()
+        else:
+            channel.lose()
+
+    def _wait(self, channel: Channel) -> None:
+        channel.waiter = threading.Event()
+        channel.waiter.wait(WAIT_SECONDS)
+        channel.waiter = None
+
+    def wake(self, channel: Channel) -> None:
+        """Wake the greenlet that waits for ``channel``."""
+        if channel.waiter is not None:
+            channel.waiter.set()

@@ -1,0 +1,126 @@
+"""What every driver of WSGI connections does beside moving octets.
+
+Owns: the bounds and shared objects that sessions ask their driver for, the once-a-second duties of a worker, and the
+log lines about connections.
+Must not know: how a driver waits and where requests run.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, List
+
+from server_core.drive.body import SpoolBudget
+from server_core.drive.channel import Channel
+from server_core.drive.timers import TimerWheel
+from server_core.scoreboard.layout import RECEIVED, REFUSED
+from server_http.errors import ProtocolError
+from server_http.events import StreamClosed, Warned
+
+#: Seconds between two rounds of the duties that are not a connection's: heartbeat, Date, room for bodies.
+TICK = 1.0
+
+
+class Duties:
+    """The part of a driver that is the same for all.
+
+    Args:
+        worker: the worker, for its settings, log, heartbeat and place on the scoreboard.
+        gateway: runs the application (``drive.wsgi.Gateway``).
+        openers: for each of ``worker.sockets``, what makes its connections (``drive.connection.Opener``).
+    """
+
+    def __init__(self, worker: Any, gateway: Any, openers: List[Any]) -> None:
+        cfg = worker.cfg
+        self.worker = worker
+        self.log = worker.log
+        self.gateway = gateway
+        self.openers = openers
+        self.record = worker.board.record(0)
+        self.limits = openers[0].config.limits
+        self.body_buffer: int = cfg.body_buffer
+        self.body_spool: int = cfg.body_spool
+        self.response_spool: int = cfg.response_spool
+        self.use_sendfile: bool = cfg.sendfile
+        self.worker_connections: int = cfg.worker_connections
+        self.budget = SpoolBudget(cfg.spool_total, cfg.body_dir)
+        self.wheel = TimerWheel()
+        self.shared: bool = cfg.workers > 1 and not cfg.reuse_port
+        self.next_tick = 0.0
+        self._roomless: List[Channel] = []
+        self._logs_access: bool = gateway.logs_access
+
+    def tick(self, now: float) -> None:
+        """See to what is due at ``now`` (monotonic seconds)."""
+        if self._logs_access:
+            due = self.gateway.log_deadline()
+            if due is not None and due <= now:
+                self.gateway.flush_log()
+        if now < self.next_tick:
+            return
+        self.next_tick = now + TICK
+        epoch = time.time()
+        for opener in self.openers:
+            opener.config.defaults.set_date(epoch)
+        self.beat(now)
+        if self._roomless:
+            self._place_roomless(now)
+
+    def beat(self, now: float) -> None:
+        """The worker is alive."""
+        self.worker.notify()
+
+    def finish_log(self) -> None:
+        """The worker ends: write what waits."""
+        self.gateway.flush_log()
+        self.log.flush()
+
+    # What sessions report ------------------------------------------------------------------------------------------
+
+    def closed(self, channel: Channel, event: StreamClosed, now: float) -> None:
+        """The stream of ``channel`` is over."""
+        self.gateway.closed(channel, event.sent, now)
+
+    def received(self, octets: int) -> None:
+        """Octets of a request body arrived."""
+        self.record.count(RECEIVED, octets)
+
+    def refused(self, channel: Channel, status: int) -> None:
+        """A request was answered without the application."""
+        self.record.count(REFUSED)
+        request = channel.request
+        self.log.warning("Refused %s %s with %d.", request.method, request.target.decode("latin-1"), status)
+
+    def warn(self, session: Any, event: Warned) -> None:
+        """An engine has something for the log."""
+        getattr(self.log, event.level)(event.message)
+
+    def ended(self, session: Any, error: BaseException) -> None:
+        """A connection ended for an error of its peer."""
+        level = error.log_level if isinstance(error, ProtocolError) else "debug"
+        client = session.connection.info.client
+        getattr(self.log, level)("Invalid request from ip=%s: %s", client[0] if client else "unix", error)
+
+    def broke(self, session: Any, error: BaseException) -> None:
+        """A connection broke."""
+        self.log.debug("Connection broke: %s", error)
+
+    def wants_room(self, channel: Channel, now: float) -> None:
+        """The spool files of the worker are full; ``channel`` waits for room."""
+        channel.began = now
+        self._roomless.append(channel)
+
+    def _place_roomless(self, now: float) -> None:
+        waiting, self._roomless = self._roomless, []
+        for channel in waiting:
+            session = channel.session
+            session.enter()
+            try:
+                if channel.lost or channel.finished or session.place(channel):
+                    session.read_more()
+                elif now - channel.began > self.limits.body_timeout > 0:
+                    session.refuse(channel, 503, now)
+                else:
+                    self._roomless.append(channel)
+            finally:
+                session.leave()

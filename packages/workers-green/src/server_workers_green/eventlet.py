@@ -1,0 +1,35 @@
+"""The ``eventlet`` worker.
+
+Owns: patching the standard library for eventlet, in the worker process and before the application is imported.
+Must not know: connections; see ``server_core.drive.blocking``. Nothing of eventlet is imported with this module: it
+is also imported by the arbiter, which must stay as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from server_workers_green.green import GreenWorker, require
+
+
+class EventletWorker(GreenWorker):
+    """Runs each connection in a greenlet of eventlet."""
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:  # noqa: ARG003 - the signature is given
+        """Raises ConfigError when eventlet is not installed."""
+        require("eventlet", "eventlet")
+
+    @classmethod
+    def setup(cls) -> None:
+        """Make the standard library cooperative: sockets, ssl, DNS, threads."""
+        import eventlet  # type: ignore[import-not-found, import-untyped, unused-ignore]  # has no stubs
+
+        eventlet.monkey_patch()
+
+    @staticmethod
+    def spawn(function: Any, *args: Any) -> None:
+        """Start a greenlet."""
+        import eventlet  # type: ignore[import-not-found, import-untyped, unused-ignore]  # has no stubs
+
+        eventlet.spawn_n(function, *args)

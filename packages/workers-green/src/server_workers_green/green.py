@@ -1,0 +1,42 @@
+"""What the green workers share.
+
+Owns: making gateway, openers and server of a green worker process.
+Must not know: gevent and eventlet.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from server_core.drive.blocking import BlockingServer
+from server_core.drive.wsgi import Gateway
+from server_core.errors import ConfigError
+from server_core.worker import Worker
+from server_core.workers.wsgi import make_openers
+
+
+def require(library: str, worker: str) -> None:
+    """Check that ``library`` is installed, without importing it: that is left to the worker process.
+
+    Raises:
+        ConfigError: it is not; the text says how to install it.
+    """
+    if importlib.util.find_spec(library) is None:
+        raise ConfigError(f"worker class {worker!r} needs {library}: pip install server-cli[{library}]")
+
+
+class GreenWorker(Worker):
+    """A worker that runs a WSGI application in greenlets."""
+
+    gateway = "wsgi"  # what applications it takes
+
+    def run(self) -> None:
+        """Serve until told to leave."""
+        gateway = Gateway(self.wsgi, self, multithread=True)
+        BlockingServer(self, gateway, make_openers(self), self.spawn).run()
+
+    @staticmethod
+    def spawn(function: Any, *args: Any) -> None:
+        """Start a greenlet."""
+        raise NotImplementedError
