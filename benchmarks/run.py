@@ -84,7 +84,7 @@ def chosen(patterns: List[str], names: List[str]) -> List[str]:
 
 
 def participants(case: Case, patterns: List[str]) -> List[Server]:
-    """The servers of a case, narrowed to the command line's; a server named in full takes part in any case of its gateway."""
+    """The servers of a case, narrowed to the command line's; one named in full takes part anywhere in its gateway."""
     names = [case.ours, *case.peers, *case.beside]
     if patterns:
         gateway = SERVERS[case.ours].gateway
