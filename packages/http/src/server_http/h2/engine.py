@@ -344,7 +344,8 @@ class Http2Engine:
         """Bring the deadlines in line with what has just happened."""
         if self._ended:
             self._idle_at = self._partial_at = self._drain_at = None
-            self._check_at = None
+            if self._output.waiting:
+                self._watch(now)
             return
         reader = self._reader
         if not reader.partial or reader.awaits_preface:
@@ -376,7 +377,12 @@ class Http2Engine:
         if not output.waiting or output.written != self._written:
             self._written, self._written_since = output.written, now
         elif timeout and now - self._written_since >= timeout:
-            raise TooMuchAbuse(f"output: expected the peer to read within {timeout:g} s, got no progress")
+            self._fail(TooMuchAbuse(f"output: expected the peer to read within {timeout:g} s, got no progress"))
+            for _, stream, size, _ in output.clear():  # it would not read this either
+                stream.unwritten -= size
+                self._report_closed(stream)
+            self._check_at = None
+            return
         for stream in list(self._streams.values()):
             if not stream.stalled(now, timeout):
                 self._check_body(stream, now)

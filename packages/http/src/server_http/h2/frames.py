@@ -40,6 +40,7 @@ END_STREAM = 0x1
 ACK = 0x1
 END_HEADERS = 0x4
 
+_LENGTHS = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}  # of the payload, where the type has one length
 _BLOCK_KINDS = (HEADERS, CONTINUATION)
 STREAM_MASK = 0x7FFFFFFF
 _GOAWAY = Struct(">HBBBLLL")
@@ -159,6 +160,9 @@ class FrameReader:
         """Refuse a frame by its header alone."""
         if length > self._max_frame:
             raise FrameSizeError(f"frame: expected at most {self._max_frame} octets, got {length} (type {kind:#x})")
+        wanted = 0 if kind == SETTINGS and self.flags & ACK else _LENGTHS.get(kind, length)
+        if length != wanted:
+            raise FrameSizeError(f"frame of type {kind:#x}: expected {wanted} octets, got {length}")
         if self._block:
             if kind != CONTINUATION or self.stream != self._block:
                 raise ProtocolError(

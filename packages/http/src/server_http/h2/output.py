@@ -74,12 +74,14 @@ class Output:
             passed.append(marks.popleft())
         return passed
 
-    def clear(self) -> None:
-        """Forget everything: the peer is gone."""
-        self._segments.clear()
+    def clear(self) -> List[Mark]:
+        """Forget everything, because the peer reads nothing; returns the marks that will never pass."""
+        self._segments = []
         self._tail = bytearray()
-        self._marks.clear()
         self.written = self.appended
+        marks = list(self._marks)
+        self._marks.clear()
+        return marks
 
     def _freeze(self) -> None:
         if self._tail:
