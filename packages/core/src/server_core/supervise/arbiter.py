@@ -215,7 +215,7 @@ class Arbiter:
     def _make_generation(self, number: int, before: Optional[Generation]) -> Generation:
         """Check and open everything that children of the present settings need."""
         cfg = self.app.cfg
-        tls = self._make_tls(cfg, before)
+        tls = self._make_tls(cfg)
         slots = self.state.groups[HTTP].target if before is None else cfg.workers
         attempts = 5 if before is None else RELOAD_BIND_ATTEMPTS
         listeners = self.listeners.open(cfg, slots, tls, attempts, self.log.error)
@@ -223,13 +223,12 @@ class Arbiter:
             self._services[name].prepare(self, cfg)
         return Generation(number, cfg, listeners)
 
-    def _make_tls(self, cfg: Any, before: Optional[Generation]) -> Any:
+    def _make_tls(self, cfg: Any) -> Any:
         if not cfg.is_ssl:
             return None
         from server_core.tls import ServerTLS
 
-        old = before.listeners.tls if before is not None else None
-        return ServerTLS.from_settings(cfg) if old is None else old.renew(cfg)
+        return ServerTLS.from_settings(cfg)
 
     # --- the loop ---------------------------------------------------------------------------
 
