@@ -66,6 +66,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one JSON object."""
+        if isinstance(record.args, SafeAtoms):
+            return json.dumps(_from_atoms(record, record.args), default=str)
         entry: Dict[str, Any] = {
             "time": timestamp(record.created),
             "log": record.name.rpartition(".")[2],
@@ -73,8 +75,6 @@ class JsonFormatter(logging.Formatter):
             "pid": record.process,
             "message": record.getMessage(),
         }
-        if isinstance(record.args, SafeAtoms):
-            entry["atoms"] = dict(record.args)
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
@@ -83,3 +83,24 @@ class JsonFormatter(logging.Formatter):
         if request_id:
             entry["request_id"] = request_id
         return json.dumps(entry, default=str)
+
+
+def _from_atoms(record: logging.LogRecord, atoms: SafeAtoms) -> Dict[str, Any]:
+    """Return the keys of an access line, for a record that came through Python's logging."""
+    known = {name: None if atoms[name] == MISSING else atoms[name] for name in "humHfa"}
+    return {
+        "time": timestamp(record.created),
+        "log": "access",
+        "pid": record.process,
+        "client": known["h"],
+        "user": known["u"],
+        "method": known["m"],
+        "target": str(atoms["r"]).split(" ")[1:2][0] if " " in str(atoms["r"]) else None,
+        "protocol": known["H"],
+        "host": atoms["{host}i"] if atoms["{host}i"] != MISSING else "",
+        "status": int(atoms["s"]) if str(atoms["s"]).isdigit() else atoms["s"],
+        "bytes": atoms["B"],
+        "duration": atoms["D"] / 1e6 if isinstance(atoms["D"], int) else None,
+        "referer": known["f"],
+        "user_agent": known["a"],
+    }
