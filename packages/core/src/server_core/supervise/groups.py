@@ -76,9 +76,8 @@ class Group:
 
     def outdated(self, child: Child) -> bool:
         """Whether ``child`` is to be replaced."""
-        return (
-            not self.current(child) or bool(child.retiring) or child.state in (ChildState.SILENT, ChildState.CONDEMNED)
-        )
+        given_up = child.state in (ChildState.SILENT, ChildState.CONDEMNED) and not child.boot_failed
+        return not self.current(child) or bool(child.retiring) or given_up
 
     def settled(self) -> bool:
         """Whether every slot is served by the current generation, and by nobody else."""

@@ -93,10 +93,8 @@ def on_exited(state: State, event: ChildExited, now: float) -> List[Action]:
     line = death_line(child, event.code, name)
     actions: List[Action] = [line] if line is not None else []
     booted = child.ready_at is not None
-    if child.boot_failed:
-        event = ChildExited(event.child, EXIT_WORKER_BOOT)
-    elif child.state not in (ChildState.SPAWNING, ChildState.BOOTING, ChildState.READY):
-        return actions + bury(state, child, now, died_early=False)
+    if child.state not in (ChildState.SPAWNING, ChildState.BOOTING, ChildState.READY):
+        return actions + bury(state, child, now, died_early=child.boot_failed)
     if not booted and event.code in (EXIT_WORKER_BOOT, EXIT_APP_LOAD):
         actions += [ReportBoot(child.number), *_boot_failure(state, child, event.code, now)]
     elif not booted and state.reload is not None and unproven_reload(state, child):
@@ -197,6 +195,8 @@ def _report_silence(state: State, child: Child, now: float) -> List[Action]:
     if child.boot_failed or state.stop is not None:
         child.meet(Happening.DISMISSED, now + ABORT_WAIT)
         actions.append(Kill(child.number, "ABRT"))
+    if child.boot_failed:
+        actions += _boot_failure(state, child, EXIT_WORKER_BOOT, now)
     return actions
 
 
