@@ -223,7 +223,8 @@ PERSISTENCE = [
 EXPECTATIONS = [
     Row("9110-10.1.1", "without a body", head(b"Expect: 100-continue"), ok(expects_continue=False)),
     Row("9110-10.1.1", "on 1.0",
-        head(b"Expect: 100-continue", b"Content-Length: 1", line=b"POST / HTTP/1.0") + b"x", ok(expects_continue=False)),
+        head(b"Expect: 100-continue", b"Content-Length: 1", line=b"POST / HTTP/1.0") + b"x",
+        ok(expects_continue=False)),
     Row("9110-10.1.1", "case",
         head(b"Expect: 100-CONTINUE", b"Content-Length: 1", line=POST) + b"x", ok(expects_continue=True)),
     Row("9110-10.1.1", "another", head(b"Expect: magic", line=POST), 417),

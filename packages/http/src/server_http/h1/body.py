@@ -176,7 +176,7 @@ class ChunkedBody:
         return fields
 
     def _count(self, octets: int) -> None:
-        """Bound what frames the content: one octet in each chunk costs six."""
+        """Bound what frames the content: a chunk of one octet costs five."""
         self._overhead += octets
         if self._overhead > self._limits.chunk_overhead:
             raise BadRequest(
