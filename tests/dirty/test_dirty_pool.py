@@ -1,0 +1,303 @@
+"""Dirty workers as real processes beside real HTTP workers: calls, reload, death, stop, memory."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Dict, List
+
+import pytest
+
+from support import ServerProcess, request, soak_seconds, until
+
+APP = """
+import json, os, time
+from server_dirty import DirtyApp, DirtyError, get_dirty_client, stash
+
+VERSION = 1
+
+
+class Heavy(DirtyApp):
+    stashes = ["hits"]
+    resources = {"gpu": 1}
+
+    def init(self):
+        open("inits", "a").write(f"{os.getpid()}\\n")
+
+    def close(self):
+        open("closes", "a").write(f"{os.getpid()}\\n")
+
+    def pid(self):
+        return os.getpid()
+
+    def version(self):
+        return VERSION
+
+    def device(self):
+        time.sleep(0.05)
+        return self.devices["gpu"][0]
+
+    def echo(self, value, seconds=0):
+        time.sleep(seconds)
+        return value
+
+    def grow(self):
+        self.kept = bytearray(80 << 20)
+        self.kept[::4096] = b"x" * len(self.kept[::4096])
+        return len(self.kept)
+
+    def count(self):
+        try:
+            for number in range(10**9):
+                yield b"data: %d\\n\\n" % number
+        finally:
+            open("closed-streams", "a").write("1\\n")
+
+
+class Single(DirtyApp):
+    workers = 1
+
+    def pid(self):
+        time.sleep(0.02)
+        return os.getpid()
+
+
+def app(environ, start_response):
+    client = get_dirty_client(timeout=10)
+    path = environ["PATH_INFO"].strip("/")
+    if path == "stream":
+        start_response("200 OK", [("Content-Type", "text/event-stream")])
+        return client.stream("app:Heavy", "count")
+    try:
+        if path == "hits":
+            result = stash.increment("hits", "n")
+        elif path == "single":
+            result = client.execute("app:Single", "pid")
+        elif path.startswith("echo/"):
+            result = client.execute("app:Heavy", "echo", path[5:], seconds=0.002)
+        else:
+            result = client.execute("app:Heavy", path)
+        status = "200 OK"
+    except DirtyError as error:
+        result, status = type(error).__name__, "500 Error"
+    body = json.dumps(result).encode()
+    start_response(status, [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+DIRTY = ["app:app", "--dirty-app", "app:Heavy", "--dirty-workers", "2"]
+BOOTED = 4  # one HTTP worker, two dirty ones, the stash
+
+
+def ask(server: ServerProcess, path: str):
+    answer = request((server.host, server.port), "GET", f"/{path}")
+    assert answer.status == 200, answer.text
+    return eval(answer.text, {"true": True, "false": False, "null": None})  # noqa: S307 - our own application's JSON
+
+
+def lines(server: ServerProcess, name: str) -> List[str]:
+    path = Path(server.cwd) / name
+    return path.read_text().split() if path.exists() else []
+
+
+def test_calls_are_answered_by_all_workers_of_the_pool():
+    with ServerProcess(DIRTY, app=APP, workers=BOOTED) as server:
+        assert ask(server, "echo/hello") == "hello"
+        pids = set()
+        until(lambda: pids.add(ask(server, "pid")) or len(lines(server, "inits")) == 2, 10, "both workers are loaded")
+        assert {str(pid) for pid in pids} <= set(lines(server, "inits"))
+    assert sorted(lines(server, "closes")) == []  # the directory is gone with the server
+
+
+def test_every_worker_has_a_device_of_its_own():
+    with ServerProcess([*DIRTY, "-k", "gthread", "--threads", "4"], app=APP, workers=BOOTED) as server:
+        until(lambda: len(lines(server, "inits")) == 2, 10, "both workers are loaded")
+        found = set()
+
+        def collect() -> None:
+            found.add(ask(server, "device"))
+
+        def both() -> bool:
+            threads = [threading.Thread(target=collect) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            return found == {0, 1}
+
+        until(both, 10, "both devices are seen")
+
+
+def test_an_application_can_ask_for_fewer_workers():
+    arguments = [*DIRTY, "--dirty-app", "app:Single"]
+    with ServerProcess(arguments, app=APP, workers=BOOTED) as server:
+        assert len({ask(server, "single") for _ in range(12)}) == 1
+
+
+def test_a_reload_brings_new_code_and_keeps_the_stash():
+    with ServerProcess(DIRTY, app=APP, workers=BOOTED) as server:
+        assert ask(server, "version") == 1
+        assert ask(server, "hits") == 1
+        before = ask(server, "pid")
+        (Path(server.cwd) / "app.py").write_text(APP.replace("VERSION = 1", "VERSION = 22"))
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reload complete")
+        assert ask(server, "version") == 22
+        assert ask(server, "hits") == 2
+        assert ask(server, "pid") != before
+
+
+def test_a_killed_worker_is_replaced_and_the_stash_outlives_it():
+    with ServerProcess(DIRTY, app=APP, workers=BOOTED) as server:
+        assert ask(server, "hits") == 1
+        victim = ask(server, "pid")
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: len(lines(server, "inits")) == 3, 10, "a successor is loaded")
+        assert ask(server, "echo/again") == "again"
+        assert ask(server, "hits") == 2
+
+
+def test_a_generator_is_closed_when_the_http_client_leaves():
+    with ServerProcess(DIRTY, app=APP, workers=BOOTED) as server:
+        import socket
+
+        with socket.create_connection((server.host, server.port)) as client:
+            client.sendall(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        until(lambda: lines(server, "closed-streams") == ["1"], 10, "the generator is closed")
+        assert ask(server, "echo/next") == "next"
+
+
+def test_a_worker_over_its_memory_limit_is_replaced():
+    with ServerProcess([*DIRTY, "--dirty-max-memory", "100m"], app=APP, workers=BOOTED) as server:
+        assert ask(server, "grow") == 80 << 20
+        server.wait_for_log("more than max_memory", timeout=15)
+        until(lambda: len(lines(server, "inits")) >= 3, 15, "a successor is loaded")
+
+
+def test_hooks_are_called_with_what_they_document():
+    config = """
+dirty_apps = ["app:Heavy"]
+dirty_workers = 1
+
+def note(text):
+    open("hooks", "a").write(text + "\\n")
+
+def on_dirty_starting(arbiter):
+    note("starting")
+
+def dirty_post_fork(arbiter, worker):
+    note(f"fork:{worker.pid}")
+
+def dirty_worker_init(worker):
+    note(f"init:{worker.pid}")
+
+def dirty_worker_exit(arbiter, worker):
+    note(f"exit:{worker.pid}")
+"""
+    with ServerProcess(["app:app"], app=APP, config=config, workers=3) as server:
+        pid = ask(server, "pid")
+        until(lambda: {"starting", f"fork:{pid}", f"init:{pid}"} <= set(lines(server, "hooks")), 10, "hooks are called")
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: f"exit:{pid}" in lines(server, "hooks"), 10, "the exit hook is called")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dirty-app", "app:Missing"], "has no class 'Missing'"),
+        (["--dirty-app", "nowhere:App"], "no module 'nowhere'"),
+        (["--dirty-app", "app"], "expected MODULE:CLASS"),
+        (["--dirty-app", "app:Heavy:9"], "at most dirty_workers (2)"),
+        (["--dirty-app", "app:Heavy", "--dirty-app", "app:Heavy"], "each application once"),
+    ],
+)
+def test_a_wrong_application_stops_the_start_with_one_clear_line(arguments, message):
+    with ServerProcess(["app:app", "--dirty-workers", "2", *arguments], app=APP, wait=False, clean=False) as server:
+        assert server.wait() != 0
+        assert message in server.log
+        assert "Traceback" not in server.log
+        server.assert_nothing_left()
+
+
+def test_an_application_that_fails_to_load_shows_its_traceback():
+    broken = APP.replace("    def init(self):", "    def init(self):\n        raise RuntimeError('no model here')")
+    with ServerProcess(DIRTY, app=broken, wait=False, clean=False) as server:
+        assert server.wait() == 3
+        assert "no model here" in server.log
+        server.assert_nothing_left()
+
+
+def test_the_sockets_are_private_and_gone_after_the_stop():
+    with ServerProcess(DIRTY, app=APP, workers=BOOTED) as server:
+        ask(server, "pid")
+        environ = Path(f"/proc/{server.worker_pids()[0]}/environ")
+        assert environ.exists()
+        directories = [path for path in _runtime_directories() if path.stat().st_uid == os.geteuid()]
+        mine = [path for path in directories if _belongs(path, server)]
+        assert [oct(path.stat().st_mode & 0o777) for path in mine] == ["0o700"]
+    assert not mine[0].exists()
+
+
+def _runtime_directories() -> List[Path]:
+    import tempfile
+
+    return list(Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()).glob("server-dirty-*"))
+
+
+def _belongs(directory: Path, server: ServerProcess) -> bool:
+    sockets = Path(f"/proc/{server.pid}/net/unix").read_text()
+    inodes = [line.split()[6] for line in sockets.splitlines() if str(directory) in line]
+    links = [os.readlink(link) for link in Path(f"/proc/{server.pid}/fd").iterdir() if link.is_symlink()]
+    return any(f"socket:[{inode}]" in links for inode in inodes)
+
+
+def test_under_a_kill_storm_every_call_is_answered_or_fails_by_its_own_error():
+    arguments = ["app:app", "--dirty-app", "app:Heavy", "--dirty-workers", "4", "--dirty-threads", "2"]
+    arguments += ["-k", "gthread", "--threads", "16"]
+    with ServerProcess(arguments, app=APP, workers=6) as server:
+        until(lambda: len(lines(server, "inits")) == 4, 10, "all workers are loaded")
+        counts: Dict[str, int] = {}
+        wrong: List[str] = []
+        deadline = time.monotonic() + soak_seconds()
+
+        def call(number: int) -> None:
+            serial = 0
+            while time.monotonic() < deadline:
+                serial += 1
+                text = f"{number}-{serial}"
+                answer = request((server.host, server.port), "GET", f"/echo/{text}")
+                outcome = answer.text.strip('"')
+                counts[outcome if answer.status == 500 else "answered"] = (
+                    counts.get(outcome if answer.status == 500 else "answered", 0) + 1
+                )
+                if answer.status == 200 and outcome != text:
+                    wrong.append(f"{text} -> {outcome}")
+
+        callers = [threading.Thread(target=call, args=(number,)) for number in range(16)]
+        for caller in callers:
+            caller.start()
+        chooser = random.Random(5)  # noqa: S311 - the same victims in every run
+        while time.monotonic() < deadline:
+            pids = [int(pid) for pid in lines(server, "inits") if Path(f"/proc/{pid}").exists()]
+            if pids:
+                try:
+                    os.kill(chooser.choice(pids), signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            threading.Event().wait(0.3)
+        for caller in callers:
+            caller.join(30)
+            assert not caller.is_alive()
+        assert wrong == []
+        assert set(counts) <= {"answered", "DirtyWorkerError"}, counts
+        assert counts["answered"] > 20
+        print(f"kill storm: {counts}", file=sys.stderr)
+        until(lambda: ask(server, "echo/after") == "after", 15, "the pool recovers")
+        descriptors = len(os.listdir(f"/proc/{server.pid}/fd"))
+        assert descriptors < 100
