@@ -27,6 +27,8 @@ HOST = "127.0.0.1"
 WORKERS: Dict[str, List[str]] = {
     "sync": ["app:app", "-k", "sync"],
     "gthread": ["app:app", "-k", "gthread", "--threads", "4"],
+    "gevent": ["app:app", "-k", "gevent"],
+    "eventlet": ["app:app", "-k", "eventlet"],
     "asgi": ["app:asgi", "-k", "asgi"],
 }
 WITH_HTTP2 = tuple(name for name in WORKERS if name != "sync")
@@ -69,12 +71,17 @@ def tls_client(
     return RawClient((server.host, server.port), tls=context, server_hostname=host, timeout=timeout)
 
 
-def ask(port: int, target: str = "/facts", headers: Sequence[Tuple[str, str]] = (), **options: object) -> Answer:
+def ask(
+    port: int,
+    target: str = "/facts",
+    headers: Sequence[Tuple[str, str]] = (),
+    *,
+    method: str = "GET",
+    body: Optional[bytes] = None,
+    tls: Optional[ssl.SSLContext] = None,
+) -> Answer:
     """One request through a proxy."""
-    method = str(options.get("method", "GET"))
-    body = options.get("body")
-    with RawClient((HOST, port)) as client:
-        assert body is None or isinstance(body, bytes)
+    with RawClient((HOST, port), tls=tls, server_hostname="localhost" if tls else None) as client:
         client.send(encode_request(method, target, headers, body, close=True))
         return client.read_answer(head_only=method == "HEAD")
 
