@@ -56,7 +56,7 @@ class HttpChannel:
     """
 
     __slots__ = (
-        "__weakref__", "_chunks", "_credit", "_file", "_head", "_order", "_readers", "_trailers", "_writers", "armed",
+        "_chunks", "_credit", "_file", "_head", "_order", "_readers", "_trailers", "_writers", "armed",
         "began", "body_ended", "doomed_at", "engine", "entry", "finished", "gone", "handed_over", "headers", "lost",
         "open", "request", "responded", "scope", "sent", "service", "session", "status", "stream", "task", "view",
     )  # fmt: skip

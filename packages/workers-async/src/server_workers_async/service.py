@@ -147,6 +147,14 @@ class Service:
         for item in self.wheel.due(now):
             item.on_timer(now)
 
+    def flush_log(self, now: float) -> bool:
+        """Write access lines that have waited long enough; return whether some still wait."""
+        deadline = None if self.access is None else self.access.deadline()
+        if deadline is not None and deadline <= now:
+            self.access.flush()
+            return False
+        return deadline is not None
+
     def look_idle(self) -> None:
         """Say so when the worker drains and nothing is left to wait for."""
         if self.draining and self.on_idle is not None and not self.connections and not self.tasks:

@@ -101,6 +101,12 @@ class Session:
 
     def on_readable(self) -> None:
         """Something arrived, or may have: take it, answer it, write what was answered."""
+        try:
+            self._read()
+        except Exception as error:
+            self._defect(error)
+
+    def _read(self) -> None:
         if self.phase == LINGERING:
             self._discard()
             return
@@ -108,7 +114,7 @@ class Session:
             self._watch(False)
             return
         try:
-            data = receive(self.sock)
+            data = receive(self.sock, self.fd)
         except OSError as error:
             self.break_off(error)
             return
@@ -131,10 +137,19 @@ class Session:
         now = monotonic()
         self._writing = False
         self.service.loop.remove_writer(self.fd)
-        self._turn((), now)
+        try:
+            self._turn((), now)
+        except Exception as error:
+            self._defect(error)
 
     def on_timer(self, now: float) -> None:
         """The wheel says that a deadline may have passed; the layer's is the truth."""
+        try:
+            self._expire(now)
+        except Exception as error:
+            self._defect(error)
+
+    def _expire(self, now: float) -> None:
         self._due = 0.0
         if self.phase == CLOSED:
             return
@@ -153,8 +168,18 @@ class Session:
     def on_scheduled(self) -> None:
         """An application said something in this turn of the loop."""
         self._flushing = False
-        if self.phase != CLOSED:
+        if self.phase == CLOSED:
+            return
+        try:
             self._turn((), monotonic())
+        except Exception as error:
+            self._defect(error)
+
+    def _defect(self, error: Exception) -> None:
+        """The server itself is wrong. One connection is given up, so that the others are served."""
+        self.service.log.error("Error handling the connection of ip=%s", self.peer(), exc_info=error)
+        self._turning = False
+        self.break_off(error)
 
     # What channels call ----------------------------------------------------------------------------------------------
 
@@ -217,7 +242,7 @@ class Session:
         segments = layer.segments()
         while segments:
             try:
-                count = transmit(self.sock, segments, self.service.sendfile)
+                count = transmit(self.sock, self.fd, segments, self.service.sendfile)
             except OSError as error:
                 self.break_off(error)
                 return False
@@ -377,7 +402,7 @@ class Session:
     def _discard(self) -> None:
         """Read what nobody wants, for a while, so that the peer reads its answer before it sees a reset."""
         try:
-            data = receive(self.sock)
+            data = receive(self.sock, self.fd)
         except OSError:
             self.close()
             return

@@ -45,7 +45,7 @@ class WebSocketChannel:
     """
 
     __slots__ = (
-        "__weakref__", "_credit", "_handshake", "_limits", "_messages", "_order", "_over", "_readers", "_writers",
+        "_credit", "_handshake", "_limits", "_messages", "_order", "_over", "_readers", "_writers",
         "_ws", "armed", "began", "doomed_at", "engine", "entry", "finished", "gone", "headers", "lost", "open",
         "request", "scope", "sent", "service", "session", "status", "stream", "task", "view",
     )  # fmt: skip

@@ -117,7 +117,7 @@ class AsgiWorker(Worker):
         armed = False
         if service is not None:
             service.expire(now)
-            armed = service.wheel.deadline() is not None
+            armed = service.wheel.deadline() is not None or service.flush_log(now)
         if now >= self._look_at:
             self._look_at = now + TICK - GRANULARITY / 2
             self._look(now)
@@ -137,8 +137,6 @@ class AsgiWorker(Worker):
             return
         for session, reset in find_hung_up(service.watched):
             session.on_hung_up(reset, now)
-        if service.access is not None:
-            service.access.flush()
         for listener in self.sockets:
             tls = getattr(listener, "tls", None)
             if tls is not None:
@@ -217,6 +215,7 @@ class AsgiWorker(Worker):
         _forget_tasks(loop)
         asyncio.set_event_loop(None)
         loop.close()
+        self.log.flush()
 
 
 async def _close_websockets(service: Service, seconds: float) -> None:
