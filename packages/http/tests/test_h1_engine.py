@@ -52,7 +52,7 @@ def answer(engine: Http1Engine, stream: int = 1, status: int = 200, now: float =
     engine.end(stream, now)
 
 
-# -- exchanges ---------------------------------------------------------------------------------------------------------
+# -- exchanges -------------------------------------------------------------------------------------------------------
 
 
 def test_a_small_response_leaves_as_one_piece() -> None:
@@ -218,7 +218,7 @@ def test_a_file_in_a_chunked_response_is_one_chunk() -> None:
     assert written(engine).endswith(b"\r\n\r\n10\r\n" + b"\0" * 16 + b"\r\n0\r\n\r\n")
 
 
-# -- the application's faults -----------------------------------------------------------------------------------------
+# -- the application's faults ----------------------------------------------------------------------------------------
 
 
 def test_a_response_that_falls_short_closes_and_is_logged_once() -> None:
@@ -289,7 +289,7 @@ def test_commands_for_a_stream_that_never_was_are_a_defect() -> None:
             call()
 
 
-# -- bodies -----------------------------------------------------------------------------------------------------------
+# -- bodies ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_body_is_handed_out_as_it_comes() -> None:
@@ -360,7 +360,7 @@ def test_a_long_body_that_nobody_read_ends_the_connection() -> None:
     engine.receive_data(unread_post(100), 0.0)
     answer(engine)
     assert b"Connection: close" in written(engine)
-    closed, ended = flush(engine)
+    _, ended = flush(engine)
     assert ended.linger
     assert quiet(engine.receive_data(SMUGGLED * 3, 0.0)) == []
 
@@ -422,7 +422,7 @@ def test_an_error_in_a_body_behind_the_response_head_cuts_the_response() -> None
     assert b"400" not in written(engine)
 
 
-# -- 100 (Continue) -----------------------------------------------------------------------------------------------------
+# -- 100 (Continue) --------------------------------------------------------------------------------------------------
 
 
 def test_continue_is_said_when_the_driver_asks_and_once() -> None:
@@ -454,12 +454,12 @@ def test_a_final_status_instead_of_continue_closes() -> None:
     engine.inform(1, 100, [], 0.0)
     assert written(engine).count(b"HTTP/1.1 ") == 1
     assert b"Connection: close" in written(engine)
-    closed, ended = flush(engine)
+    _, ended = flush(engine)
     assert ended.linger
     assert quiet(engine.receive_data(b"hello" + GET, 0.0)) == []
 
 
-# -- tunnels ------------------------------------------------------------------------------------------------------------
+# -- tunnels ---------------------------------------------------------------------------------------------------------
 
 
 def tunnel(data: bytes = UPGRADE) -> Http1Engine:
@@ -539,7 +539,7 @@ def test_h2c_is_handed_over_to_who_takes_it() -> None:
     assert quiet(engine.receive_data(offer, 0.0)) == ["RequestReceived"]
 
 
-# -- the end of the input ---------------------------------------------------------------------------------------------
+# -- the end of the input --------------------------------------------------------------------------------------------
 
 
 def test_the_end_of_an_idle_connection_is_the_end() -> None:
@@ -592,7 +592,7 @@ def test_the_end_while_a_body_is_discarded_is_the_end() -> None:
     assert quiet(engine.receive_eof(0.0)) == ["ConnectionEnded"]
 
 
-# -- deadlines --------------------------------------------------------------------------------------------------------
+# -- deadlines -------------------------------------------------------------------------------------------------------
 
 TIMES: Dict[str, Any] = {
     "head_timeout": 3.0, "body_timeout": 5.0, "send_timeout": 7.0, "keepalive": 11.0, "first_request": 13.0,
@@ -712,7 +712,7 @@ def test_deadlines_of_zero_are_none() -> None:
     assert quiet(engine.handle_timer(1e9)) == []
 
 
-# -- back-pressure ------------------------------------------------------------------------------------------------------
+# -- back-pressure ---------------------------------------------------------------------------------------------------
 
 
 def test_the_application_hears_when_it_may_write_again() -> None:
@@ -739,7 +739,7 @@ def test_many_small_parts_cost_linear_time_and_few_segments() -> None:
     assert written(engine).endswith(b"x" * 20000)
 
 
-# -- draining -----------------------------------------------------------------------------------------------------------
+# -- draining --------------------------------------------------------------------------------------------------------
 
 
 def test_a_draining_connection_answers_what_is_there_and_closes() -> None:
@@ -777,7 +777,7 @@ def test_a_connection_of_a_draining_worker_closes_with_its_first_answer() -> Non
     assert b"Connection: close" in written(engine)
 
 
-# -- errors ---------------------------------------------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_error_behind_a_response_waits_for_it() -> None:

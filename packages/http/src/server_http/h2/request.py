@@ -107,7 +107,7 @@ def check_trailers(fields: Headers, missing: int) -> Headers:
         missing: octets of content that Content-Length promised and that did not come.
 
     Raises:
-        Malformed: content is missing; a pseudo-header or connection-specific field; octets a field may not have.
+        Malformed: content is missing; a pseudo-header, framing or connection-specific field; octets no field may have.
     """
     if missing > 0:
         raise Malformed(f"content: expected {missing} octets more, got trailers")
@@ -117,8 +117,9 @@ def check_trailers(fields: Headers, missing: int) -> Headers:
         _check_name(name)  # a pseudo-header field is no token
         if value and (not is_value(value) or value[0] <= 0x20 or value[-1] <= 0x20):
             raise Malformed(f"trailer {name!r}: expected a value without controls or outer white space, got {value!r}")
-        if _SPECIAL.get(name) == _FORBIDDEN or (name == b"te" and value.lower() != b"trailers"):
-            raise Malformed(f"trailer: expected no connection-specific field, got {name!r}")
+        special = _SPECIAL.get(name)
+        if special in (_FORBIDDEN, _LENGTH) or (special == _TE and value.lower() != b"trailers"):
+            raise Malformed(f"trailer: expected none that frames or is connection-specific, got {name!r}")
         if name not in FORBIDDEN_TRAILERS:
             kept.append(item)
     return kept
