@@ -14,7 +14,7 @@ import pytest
 from server_core.compat.objects import GunicornRequest, GunicornResponse, environ_of
 from server_core.errors import ConfigError
 from server_core.log import atoms
-from server_core.log.access import BATCH, DELAY, AccessLog, TextAccess
+from server_core.log.access import BATCH, DELAY, AccessLog
 from server_core.log.jsonlines import JsonAccess
 from server_core.log.setup import Logger
 from server_core.log.sink import PIPE_BUF, Sink
@@ -40,7 +40,7 @@ def request(target=b"/a%20b?x=1", headers=(), client=("127.0.0.1", 5000), method
 
 
 def line(text, req=None, response=None, environ=None, seconds=0.0125):
-    return TextAccess(text, lambda: 0.0)(req or request(), response or Response(), environ, seconds)
+    return atoms.LineFormat(text, lambda: 0.0)(req or request(), response or Response(), environ, seconds).decode()
 
 
 @pytest.mark.parametrize(
@@ -114,6 +114,12 @@ def test_quotes_controls_and_raw_octets_cannot_break_a_line():
     )  # fmt: skip
 
 
+def test_escaping_depends_on_values_not_on_the_format():
+    assert line('\\ "%(m)s" "', request(method="A")) == '\\ "A" "'
+    assert line('\\ "%(m)s" "', request(method='A"')) == '\\ "A\\"" "'
+    assert line("\u00e9 %(m)s", request(method="A\\")) == "\u00e9 A\\\\"
+
+
 def test_widths_types_and_percent_signs_work_as_in_a_format():
     assert line("%(D)d|%(s)5s|%(m)-6s|%(L).3s|100%%") == "12500|  200|GET   |0.0|100%"
 
@@ -121,7 +127,7 @@ def test_widths_types_and_percent_signs_work_as_in_a_format():
 @pytest.mark.parametrize("text", ["%s", "100%", "%(h)", "%(h)y"])
 def test_a_text_that_is_no_format_is_refused(text):
     with pytest.raises(ValueError, match="expected %%"):
-        atoms.compile_format(text)
+        atoms.LineFormat(text)
 
 
 @pytest.mark.parametrize("value", [b"Basic", b"Basic !!!", b"Bearer YWxpY2U6c2VjcmV0", b"Basic Og=="])
@@ -184,7 +190,7 @@ class Clock:
 
 
 def access_log(sink, logger=None, text="%(m)s %(U)s"):
-    return AccessLog(TextAccess(text), sink, logger or FakeLogger(), monotonic=Clock())
+    return AccessLog(atoms.LineFormat(text), sink, logger or FakeLogger(), monotonic=Clock())
 
 
 def test_lines_wait_for_one_another_and_say_until_when():
@@ -209,7 +215,7 @@ def test_a_full_batch_is_written_at_once():
 
 
 def test_a_disabled_log_does_nothing():
-    log = AccessLog(TextAccess("%(m)s"), None, FakeLogger(), enabled=False)
+    log = AccessLog(atoms.LineFormat("%(m)s"), None, FakeLogger(), enabled=False)
     log.write(request(), Response(), None, 0)
     assert log.deadline() is None
 

@@ -13,25 +13,13 @@ import time
 from typing import Any, Callable, List, Mapping, Optional
 
 from server_core.compat.objects import GunicornRequest, GunicornResponse, environ_of
-from server_core.log.atoms import compile_format
 from server_core.log.sink import Sink
 
 DELAY = 0.05  # seconds a line may wait for others
-BATCH = 64 * 1024  # characters after which a batch is written at once
+BATCH = 64 * 1024  # octets after which a batch is written at once
 SHORTENED = 256  # octets of a value in a line that was too long for its output
 
-Line = Callable[[Any, Any, Optional[Mapping[str, Any]], float], str]
-
-
-class TextAccess:
-    """Makes the text line of one request, from a format that was compiled once."""
-
-    def __init__(self, text: str, clock: Callable[[], float] = time.time) -> None:
-        self._template, self._getters = compile_format(text, clock)
-
-    def __call__(self, request: Any, response: Any, environ: Optional[Mapping[str, Any]], seconds: float) -> str:
-        """Return the line, without its end."""
-        return self._template % tuple([get(request, response, environ, seconds) for get in self._getters])
+Line = Callable[[Any, Any, Optional[Mapping[str, Any]], float], bytes]
 
 
 class AccessLog:
@@ -63,7 +51,7 @@ class AccessLog:
         self._sink = sink
         self._logger = logger
         self._monotonic = monotonic
-        self._lines: List[str] = []
+        self._lines: List[bytes] = []
         self._size = 0
         self._due: Optional[float] = None
         self._direct = True
@@ -114,8 +102,8 @@ class AccessLog:
             return
         self._due = None
         if self._lines:
-            self._lines.append("")
-            data = "\n".join(self._lines).encode("utf-8", "backslashreplace")
+            self._lines.append(b"")
+            data = b"\n".join(self._lines)
             self._lines = []
             self._size = 0
             self._sink.write(data)  # type: ignore[union-attr]  # lines wait only for a sink
@@ -134,7 +122,7 @@ class AccessLog:
             self._reported = self.dropped
             self._logger.warning("Access log: %d lines were dropped, because the output does not take them", lost)
 
-    def _shortened(self, request: Any, response: Any, environ: Optional[Mapping[str, Any]], seconds: float) -> str:
+    def _shortened(self, request: Any, response: Any, environ: Optional[Mapping[str, Any]], seconds: float) -> bytes:
         """Return the line with long values cut, because the output keeps only so much whole."""
         return self._line(GunicornRequest.shortened(request, SHORTENED), response, environ, seconds)
 

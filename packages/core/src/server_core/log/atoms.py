@@ -1,6 +1,6 @@
 """The atoms of access log formats, and formats compiled to functions.
 
-Owns: what each ``%(x)s`` means, escaping, and ``compile_format``.
+Owns: what each ``%(x)s`` means, escaping, and formats compiled to functions.
 Must not know: where lines go.
 """
 
@@ -11,14 +11,16 @@ import binascii
 import os
 import re
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
-# (request, response, environ, seconds) -> value. Requests are server_http.events.Request.
-Getter = Callable[[Any, Any, Optional[Mapping[str, Any]], float], Any]
+# (request, response, environ, seconds, fields) -> value, text not yet escaped. The request is a
+# server_http.events.Request, fields a dict of its header fields.
+Getter = Callable[[Any, Any, Optional[Mapping[str, Any]], float, Dict[bytes, bytes]], Any]
 
 MISSING = "-"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _ATOM = re.compile(r"%\((?P<name>\{[^}]*\}[ioe]|[^)]*)\)(?P<how>[-#0 +]*\d*(?:\.\d+)?)(?P<type>[diouxXeEfFgGcrsa])")
+_PLAIN = bytes(set(range(0x20, 0x7F)) - set(b'"\\'))
 _UNSAFE = re.compile(r'[^\x20-\x7e]|["\\]')
 
 
@@ -55,11 +57,6 @@ def _escaped(match: re.Match[str]) -> str:
     return "".join(f"\\x{octet:02x}" for octet in octets)
 
 
-def text_of(value: bytes) -> str:
-    """Return octets from the wire as escaped text."""
-    return escape(value.decode("latin-1"))
-
-
 class LocalTime:
     """The time of a line, made once a second."""
 
@@ -92,85 +89,100 @@ def format_time(second: int) -> str:
 # --- one getter for each atom -----------------------------------------------------------------------
 
 
-def _nothing(_request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
-    return MISSING
-
-
-def _client(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+def _client(request: Any, _response: Any, _environ: Any, _seconds: float, _fields: Any) -> str:
     client = request.client
     return client[0] if client else MISSING
 
 
-def _user(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
-    value = request.header(b"authorization")
+def _user(_request: Any, _response: Any, _environ: Any, _seconds: float, fields: Any) -> str:
+    value = fields.get(b"authorization")
     return MISSING if value is None else basic_user(value)
 
 
-def _request_line(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
-    return escape(f"{request.method} {request.target.decode('latin-1')} HTTP/{request.version}")
+def _request_line(request: Any, _response: Any, _environ: Any, _seconds: float, _fields: Any) -> str:
+    return f"{request.method} {request.target.decode('latin-1')} HTTP/{request.version}"
 
 
-def _method(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
-    return escape(request.method)
+def _method(request: Any, _response: Any, _environ: Any, _seconds: float, _fields: Any) -> str:
+    return request.method  # type: ignore[no-any-return]
 
 
-def _path(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
-    return text_of(request.path)
+def _path(request: Any, _response: Any, _environ: Any, _seconds: float, _fields: Any) -> str:
+    return request.path.decode("latin-1")  # type: ignore[no-any-return]
 
 
-def _query(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
-    return text_of(request.query)
+def _query(request: Any, _response: Any, _environ: Any, _seconds: float, _fields: Any) -> str:
+    return request.query.decode("latin-1")  # type: ignore[no-any-return]
 
 
-def _protocol(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+def _protocol(request: Any, _response: Any, _environ: Any, _seconds: float, _fields: Any) -> str:
     return "HTTP/" + str(request.version)
 
 
-def _status(_request: Any, response: Any, _environ: Any, _seconds: float) -> int:
+def _status(_request: Any, response: Any, _environ: Any, _seconds: float, _fields: Any) -> int:
     return response.status  # type: ignore[no-any-return]
 
 
-def _length(_request: Any, response: Any, _environ: Any, _seconds: float) -> int:
+def _length(_request: Any, response: Any, _environ: Any, _seconds: float, _fields: Any) -> int:
     return response.sent  # type: ignore[no-any-return]
 
 
-def _length_or_dash(_request: Any, response: Any, _environ: Any, _seconds: float) -> Any:
+def _length_or_dash(_request: Any, response: Any, _environ: Any, _seconds: float, _fields: Any) -> Any:
     return response.sent or MISSING
 
 
-def _referer(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
-    value = request.header(b"referer")
-    return MISSING if value is None else text_of(value)
-
-
-def _agent(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
-    value = request.header(b"user-agent")
-    return MISSING if value is None else text_of(value)
-
-
-def _whole_seconds(_request: Any, _response: Any, _environ: Any, seconds: float) -> int:
+def _whole_seconds(_request: Any, _response: Any, _environ: Any, seconds: float, _fields: Any) -> int:
     return int(seconds)
 
 
-def _milliseconds(_request: Any, _response: Any, _environ: Any, seconds: float) -> int:
+def _milliseconds(_request: Any, _response: Any, _environ: Any, seconds: float, _fields: Any) -> int:
     return int(seconds * 1e3)
 
 
-def _microseconds(_request: Any, _response: Any, _environ: Any, seconds: float) -> int:
+def _microseconds(_request: Any, _response: Any, _environ: Any, seconds: float, _fields: Any) -> int:
     return int(seconds * 1e6)
 
 
-def _decimal_seconds(_request: Any, _response: Any, _environ: Any, seconds: float) -> str:
+def _decimal_seconds(_request: Any, _response: Any, _environ: Any, seconds: float, _fields: Any) -> str:
     return "%.6f" % seconds  # noqa: UP031  # the quickest of the ways
 
 
-def _process(_request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
+def _process(_request: Any, _response: Any, _environ: Any, _seconds: float, _fields: Any) -> str:
     return f"<{os.getpid()}>"
+
+
+def _request_field(name: str) -> Getter:
+    key = name.lower().encode("latin-1", "replace")
+
+    def get(_request: Any, _response: Any, _environ: Any, _seconds: float, fields: Any) -> str:
+        value = fields.get(key)
+        return MISSING if value is None else value.decode("latin-1")
+
+    return get
+
+
+def _response_field(name: str) -> Getter:
+    key = name.lower().encode("latin-1", "replace")
+
+    def get(_request: Any, response: Any, _environ: Any, _seconds: float, _fields: Any) -> str:
+        for field, value in response.headers:
+            if field.lower() == key:
+                return value.decode("latin-1")  # type: ignore[no-any-return]
+        return MISSING
+
+    return get
+
+
+def _environ_variable(name: str) -> Getter:
+    def get(_request: Any, _response: Any, environ: Optional[Mapping[str, Any]], _seconds: float, _fields: Any) -> str:
+        value = _variable(environ, name)
+        return MISSING if value is None else str(value)
+
+    return get
 
 
 ATOMS: Dict[str, Getter] = {
     "h": _client,
-    "l": _nothing,
     "u": _user,
     "r": _request_line,
     "m": _method,
@@ -180,44 +192,14 @@ ATOMS: Dict[str, Getter] = {
     "s": _status,
     "B": _length,
     "b": _length_or_dash,
-    "f": _referer,
-    "a": _agent,
+    "f": _request_field("referer"),
+    "a": _request_field("user-agent"),
     "T": _whole_seconds,
     "M": _milliseconds,
     "D": _microseconds,
     "L": _decimal_seconds,
     "p": _process,
-}  # and "t", which holds a cache of its own
-
-
-def _request_field(name: str) -> Getter:
-    key = name.lower().encode("latin-1", "replace")
-
-    def get(request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
-        value = request.header(key)
-        return MISSING if value is None else text_of(value)
-
-    return get
-
-
-def _response_field(name: str) -> Getter:
-    key = name.lower().encode("latin-1", "replace")
-
-    def get(_request: Any, response: Any, _environ: Any, _seconds: float) -> str:
-        for field, value in response.headers:
-            if field.lower() == key:
-                return text_of(value)
-        return MISSING
-
-    return get
-
-
-def _environ_variable(name: str) -> Getter:
-    def get(_request: Any, _response: Any, environ: Optional[Mapping[str, Any]], _seconds: float) -> str:
-        value = _variable(environ, name)
-        return MISSING if value is None else escape(str(value))
-
-    return get
+}  # and "t", which holds a cache of its own, and "l", which is always "-"
 
 
 def _variable(environ: Optional[Mapping[str, Any]], name: str) -> Any:
@@ -239,25 +221,27 @@ def basic_user(authorization: bytes) -> str:
         user = base64.b64decode(credentials.strip(), validate=True).partition(b":")[0]
     except binascii.Error:
         return MISSING
-    return text_of(user) or MISSING
+    return user.decode("latin-1") or MISSING
 
 
-def getter(name: str, clock: Callable[[], float] = time.time) -> Getter:
-    """Return the function of one atom; an unknown atom is always ``-``."""
+def getter(name: str, clock: Callable[[], float] = time.time) -> Optional[Getter]:
+    """Return the function of one atom; None for one that is always ``-``."""
     if name == "t":
         return LocalTime(clock)
     if name.startswith("{") and "}" in name:
         inner, _, kind = name[1:].rpartition("}")
-        return {"i": _request_field, "o": _response_field, "e": _environ_variable}.get(kind, _unknown)(inner)
-    return ATOMS.get(name, _nothing)
+        return _NAMED[kind](inner)
+    return ATOMS.get(name)
 
 
-def _unknown(_name: str) -> Getter:
-    return _nothing
+_NAMED = {"i": _request_field, "o": _response_field, "e": _environ_variable}
 
 
-def compile_format(text: str, clock: Callable[[], float] = time.time) -> Tuple[str, List[Getter]]:
-    """Return a ``%`` template and the getters of its values, in order.
+class LineFormat:
+    """A format compiled once: a ``%`` template, and a getter for each of its values.
+
+    Values are escaped only when that is needed, which the finished line shows: plain values add nothing
+    to the quotes, backslashes and unprintable characters of the format itself.
 
     Args:
         text: a format such as ``%(h)s "%(r)s" %(s)s``; each conversion may have a width and a type.
@@ -265,16 +249,40 @@ def compile_format(text: str, clock: Callable[[], float] = time.time) -> Tuple[s
     Raises:
         ValueError: the text is no format.
     """
-    getters: List[Getter] = []
-    parts: List[str] = []
-    end = 0
-    for match in _ATOM.finditer(text):
-        parts.append(_literal(text[end : match.start()]))
-        parts.append("%" + match["how"] + match["type"])
-        getters.append(getter(match["name"], clock))
-        end = match.end()
-    parts.append(_literal(text[end:]))
-    return "".join(parts), getters
+
+    def __init__(self, text: str, clock: Callable[[], float] = time.time) -> None:
+        self.getters: List[Getter] = []
+        parts: List[str] = []
+        end = 0
+        for match in _ATOM.finditer(text):
+            parts.append(_literal(text[end : match.start()]))
+            conversion = "%" + match["how"] + match["type"]
+            get = getter(match["name"], clock)
+            if get is None:
+                parts.append((conversion % MISSING).replace("%", "%%"))
+            else:
+                parts.append(conversion)
+                self.getters.append(get)
+            end = match.end()
+        parts.append(_literal(text[end:]))
+        self.template = "".join(parts)
+        self._specials = _specials((_ATOM.sub("", text) % ()).encode("utf-8", "backslashreplace"))
+        self._uses_fields = "{" in text or any(f"%({name})" in text for name in "ufa")
+
+    def __call__(self, request: Any, response: Any, environ: Optional[Mapping[str, Any]], seconds: float) -> bytes:
+        """Return the line, without its end."""
+        fields = dict(request.headers) if self._uses_fields else {}
+        values = tuple([get(request, response, environ, seconds, fields) for get in self.getters])
+        line = (self.template % values).encode("utf-8", "backslashreplace")
+        if _specials(line) == self._specials:
+            return line
+        escaped = tuple([escape(value) if isinstance(value, str) else value for value in values])
+        return (self.template % escaped).encode("utf-8", "backslashreplace")
+
+
+def _specials(octets: bytes) -> bytes:
+    """Return what would have to be escaped in a value."""
+    return octets.translate(None, _PLAIN)
 
 
 def _literal(text: str) -> str:

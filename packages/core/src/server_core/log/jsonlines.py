@@ -42,23 +42,36 @@ class JsonAccess:
     def __init__(self, id_header: Optional[bytes] = None, clock: Callable[[], float] = time.time) -> None:
         self._id_header = id_header
         self._clock = clock
+        self._second = -1
+        self._time = ""
 
-    def __call__(self, request: Any, response: Any, _environ: Optional[Mapping[str, Any]], seconds: float) -> str:
+    def _now(self) -> str:
+        """Return the present time; the part down to seconds is made once a second."""
+        now = self._clock()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._time = timestamp(second)[:-4]
+        return f"{self._time}{int((now - second) * 1000):03d}Z"
+
+    def __call__(self, request: Any, response: Any, _environ: Optional[Mapping[str, Any]], seconds: float) -> bytes:
         """Return the line, without its end."""
         client = request.client
-        authorization = request.header(b"authorization")
+        fields = dict(request.headers)
+        authorization = fields.get(b"authorization")
         user = MISSING if authorization is None else basic_user(authorization)
-        identity = f', "request_id": {_text(request.header(self._id_header))}' if self._id_header else ""
-        return (
-            f'{{"time": "{timestamp(self._clock())}", "log": "access", "pid": {os.getpid()}, '
+        identity = f', "request_id": {_text(fields.get(self._id_header))}' if self._id_header else ""
+        line = (
+            f'{{"time": "{self._now()}", "log": "access", "pid": {os.getpid()}, '
             f'"client": {quote(client[0]) if client else "null"}, '
             f'"user": {"null" if user == MISSING else quote(user)}, '
             f'"method": {quote(request.method)}, "target": {_text(request.target)}, '
             f'"protocol": "HTTP/{request.version}", "host": {_text(request.authority)}, '
             f'"status": {response.status}, "bytes": {response.sent}, "duration": {seconds:.6f}, '
-            f'"referer": {_text(request.header(b"referer"))}, '
-            f'"user_agent": {_text(request.header(b"user-agent"))}{identity}}}'
+            f'"referer": {_text(fields.get(b"referer"))}, '
+            f'"user_agent": {_text(fields.get(b"user-agent"))}{identity}}}'
         )
+        return line.encode("ascii")  # all strings are quoted into ASCII
 
 
 class JsonFormatter(logging.Formatter):

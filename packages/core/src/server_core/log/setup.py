@@ -20,8 +20,8 @@ from typing import Any, Dict, List, Optional
 
 from server_core.errors import ConfigError
 from server_core.log import syslogging
-from server_core.log.access import AccessLog, Line, TextAccess, quiet
-from server_core.log.atoms import MISSING, SafeAtoms, basic_user, format_time
+from server_core.log.access import AccessLog, Line, quiet
+from server_core.log.atoms import MISSING, LineFormat, SafeAtoms, basic_user, format_time
 from server_core.log.jsonlines import JsonAccess, JsonFormatter
 from server_core.log.sink import FileSink, LineStream, Sink, standard_sink
 from server_core.log.wsgierrors import WsgiErrors
@@ -242,7 +242,7 @@ class Logger:
         if cfg.log_format == "json":
             return JsonAccess(cfg.request_id_header.lower().encode() if cfg.request_id != "off" else None)
         try:
-            line = TextAccess(cfg.access_log_format)
+            line = LineFormat(cfg.access_log_format)
         except ValueError as error:
             raise ConfigError(f"access_log_format: {error} (from {cfg.source('access_log_format')})") from None
         return line
@@ -409,5 +409,5 @@ def _text(name: Any) -> str:
     return name.decode("latin-1") if isinstance(name, bytes) else str(name)
 
 
-def _no_line(_request: Any, _response: Any, _environ: Any, _seconds: float) -> str:
-    return ""
+def _no_line(_request: Any, _response: Any, _environ: Any, _seconds: float) -> bytes:
+    return b""
