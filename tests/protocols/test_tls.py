@@ -29,7 +29,16 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def server(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[ServerProcess]:
     material = ["--certfile", certificates.server, "--ca-certs", certificates.ca, "--cert-reqs", "1"]
     other = f"other.example.org={certificates.issue('other', 'other.example.org')}"
-    extra = ["--sni-certificate", other, "--tls-handshake-timeout", "2", "--proxy-protocol", "auto"]
+    extra = [
+        "--sni-certificate",
+        other,
+        "--tls-handshake-timeout",
+        "1",
+        "--proxy-protocol",
+        "auto",
+        "--proxy-protocol-timeout",
+        "1",
+    ]
     with serve(request.param, *material, *extra) as process:
         yield process
 
