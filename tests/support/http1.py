@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Iterable, Iterator, List, Optional, Tuple
 
 from server_http.config import HttpConfig
@@ -21,6 +22,7 @@ from server_http.events import (
 )
 from server_http.h1.engine import Http1Engine
 
+CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus" / "http1"
 CLIENT = ("192.0.2.7", 50000)  # nobody a default policy trusts
 SERVER = ("127.0.0.1", 8000)
 
@@ -153,6 +155,11 @@ def every_cut(data: bytes) -> Iterator[List[bytes]]:
     yield list(octet_by_octet(data))
 
 
+def corpus() -> List[bytes]:
+    """Return the seeds of the fuzz target: messages, good and bad, that are worth trying everywhere."""
+    return [path.read_bytes() for path in sorted(CORPUS.iterdir()) if path.suffix == ".http"]
+
+
 def quiet(events: Iterable[Event]) -> List[str]:
     """Name the events, without log lines."""
     return [type(event).__name__ for event in events if not isinstance(event, Warned)]
@@ -160,11 +167,13 @@ def quiet(events: Iterable[Event]) -> List[str]:
 
 __all__ = [
     "CLIENT",
+    "CORPUS",
     "SERVER",
     "InputEnded",
     "Seen",
     "StreamClosed",
     "Talk",
+    "corpus",
     "every_cut",
     "new_engine",
     "octet_by_octet",

@@ -34,6 +34,10 @@ _EXTENSIONS = re.compile(
 )
 
 
+# What no line may have, wherever it ends: it is refused at once, and not when the peer gives up waiting.
+_BARE = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\0")
+
+
 class ChunkedBody:
     """Decodes one body.
 
@@ -124,6 +128,7 @@ class ChunkedBody:
         if end < 0:
             if len(line) >= limit + 2:
                 raise BadRequest(f"chunk size: expected a line of at most {limit} octets, got more")
+            _refuse_bare(line, held)
             self._line = line
             return at + len(line) - held
         self._line = b""
@@ -159,6 +164,7 @@ class ChunkedBody:
             if end < 0:
                 if len(section) >= limit + 4:
                     raise HeaderFieldsTooLarge(f"trailers: expected at most {limit} octets, got more")
+                _refuse_bare(section, held)
                 self._line = section
                 return at + len(section) - held
             self.trailers = self._read_trailers(section[: end + 4])
@@ -182,3 +188,10 @@ class ChunkedBody:
             raise BadRequest(
                 f"chunked body: expected at most {self._limits.chunk_overhead} octets of framing, got more"
             )
+
+
+def _refuse_bare(octets: bytes, known: int) -> None:
+    """Refuse bare CR, bare LF and NUL in an incomplete line, of which ``known`` octets were looked at before."""
+    found = _BARE.search(octets, max(known - 1, 0))
+    if found is not None:
+        raise BadRequest(f"chunk: expected no control characters, got {found.group()!r}")
