@@ -7,8 +7,9 @@ Must not know: how children are started, watched, replaced.
 from __future__ import annotations
 
 import os
-from typing import Any, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
+from server_core.control.commands import count_argument, scale, workers_of
 from server_core.supervise.events import GroupPlan
 from server_core.supervise.services import Service
 from server_dirty import paths
@@ -97,11 +98,36 @@ class DirtyService(Service):
         """Tell the hook of a worker that is gone, in the arbiter."""
         worker.cfg.dirty_worker_exit(arbiter, worker)
 
+    def commands(self) -> Dict[str, Any]:
+        """The control commands of the pool."""
+        return {"show dirty": self.show, "dirty add": dirty_add, "dirty remove": dirty_remove}
+
+    def show(self, arbiter: Any, _args: List[Any]) -> Dict[str, Any]:
+        """The dirty workers, and the applications with how many workers serve each."""
+        rows = workers_of(arbiter, self.name)
+        serving: Dict[str, int] = {}
+        for row in rows:
+            for path in self.pool.apps_of(row["slot"]) if self.pool is not None else ():
+                serving[path] = serving.get(path, 0) + (row["state"] == "ready")
+        return {"workers": rows, "count": len(rows), "apps": serving}
+
     def close(self) -> None:
         """Close the queues and remove their directory."""
         if self.sockets is not None:
             self.sockets.close()
             self.sockets = None
+
+
+def dirty_add(arbiter: Any, args: List[Any]) -> Dict[str, int]:
+    """Add N dirty workers (default 1)."""
+    count = count_argument(args)
+    return {"added": count, **scale(arbiter, DirtyService.name, count)}
+
+
+def dirty_remove(arbiter: Any, args: List[Any]) -> Dict[str, int]:
+    """Remove N dirty workers (default 1); one always stays."""
+    answer = scale(arbiter, DirtyService.name, -count_argument(args))
+    return {"removed": answer["previous"] - answer["total"], **answer}
 
 
 class StashService(Service):

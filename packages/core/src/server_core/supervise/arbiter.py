@@ -14,6 +14,7 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Type
 
 from server_core import process, systemd
+from server_core.control.server import ControlServer, open_control
 from server_core.errors import EXIT_APP_LOAD, EXIT_WORKER_BOOT, ServerError
 from server_core.pidfile import Pidfile
 from server_core.scoreboard import Scoreboard, slots_for
@@ -31,6 +32,7 @@ from server_core.version import PRODUCT, __version__
 TICK = 1.0  # seconds
 STOP_TICK = 0.05  # while the backlog drains
 EXIT_UNHANDLED = 255
+SECOND = ".2"  # appended to the paths of a second arbiter until the first one is gone
 RELOAD_BIND_ATTEMPTS = 1  # a reload does not wait for an address to become free
 
 
@@ -85,6 +87,10 @@ class Arbiter:
         self._queue: Deque[ev.Event] = deque()
         self._exit_code: Optional[int] = None
         self._environ_before: Dict[str, Optional[str]] = {}
+        self.started_at = time.monotonic()
+        self.spawned = 0
+        self.killed = 0
+        self.control: Optional[ControlServer] = None
 
     # --- what hooks and others read -----------------------------------------------------------
 
@@ -167,6 +173,7 @@ class Arbiter:
         self.cfg.on_starting(self)
         self._open_inputs()
         self._open_listeners()
+        self.control = open_control(self, self.cfg, SECOND if self.master_pid else "")
         self._queue.append(ev.Begun())
         self.cfg.when_ready(self)
 
@@ -177,7 +184,7 @@ class Arbiter:
 
     def _create_pidfile(self) -> None:
         if self.cfg.pidfile:
-            self.pidfile = Pidfile(self.cfg.pidfile + (".2" if self.master_pid else ""))
+            self.pidfile = Pidfile(self.cfg.pidfile + (SECOND if self.master_pid else ""))
             self.pidfile.create(self.pid)
 
     def _set_environment(self, cfg: Any) -> None:
@@ -256,6 +263,8 @@ class Arbiter:
             self.master_pid = 0
             self._queue.append(ev.ParentGone())
         self._serve_watchdog()
+        if self.control is not None:
+            self.control.tick(now)
         for generation in self._generations.values():
             if generation.listeners.tls is not None:
                 for line in generation.listeners.tls.refresh(now):
@@ -302,9 +311,9 @@ class Arbiter:
 
     # --- seams for control, metrics and others --------------------------------------------------
 
-    def watch(self, fileobj: Any, callback: Callable[[], None]) -> None:
-        """Call ``callback`` whenever ``fileobj`` is readable; it must not block."""
-        self.selector.register(fileobj, selectors.EVENT_READ, callback)
+    def watch(self, fileobj: Any, callback: Callable[[], None], events: int = selectors.EVENT_READ) -> None:
+        """Call ``callback`` whenever ``fileobj`` is readable (or as ``events`` says); it must not block."""
+        self.selector.register(fileobj, events, callback)
 
     def unwatch(self, fileobj: Any) -> None:
         """Undo ``watch``."""
@@ -313,6 +322,10 @@ class Arbiter:
     def submit(self, event: ev.Event) -> None:
         """Report an event, for example a command: it is handled before the loop waits again."""
         self._queue.append(event)
+
+    def services(self) -> List[Service]:
+        """Return the services beside the HTTP workers whose groups are running."""
+        return [service for name, service in self._services.items() if name != HTTP and name in self.state.groups]
 
     def listeners_for(self, slot: int) -> List[Any]:
         """Return the listeners of an HTTP worker."""
@@ -323,6 +336,8 @@ class Arbiter:
     def become_child(self, keep: int) -> None:
         """In a process just forked: close what is ours alone. ``keep`` is the child we are."""
         self.inbox.close_in_child()
+        if self.control is not None:
+            self.control.close_in_child()
         self.processes.close_in_child(keep)
         self.selector.close()
         os.close(self.doorbell[0])
@@ -357,9 +372,11 @@ class Arbiter:
     def _spawn(self, action: ev.Spawn) -> None:
         generation = self._generations[action.generation]
         service = self._services[action.group]
+        self.spawned += 1
         self._queue.extend(self.processes.spawn(action, service, generation, time.monotonic()))
 
     def _kill(self, action: ev.Kill) -> None:
+        self.killed += action.name == "KILL"
         self.processes.kill(action.child, action.name)
 
     def _dump_stacks(self, action: ev.DumpStacks) -> None:
@@ -473,6 +490,8 @@ class Arbiter:
     def _promote(self, _action: ev.Promote) -> None:
         if self.pidfile is not None and self.cfg.pidfile:
             self.pidfile.rename(self.cfg.pidfile)
+        if self.control is not None:
+            self.control.move(self.control.path[: -len(SECOND)])
 
     def _resume(self, _action: ev.Resume) -> None:
         if self.pidfile is not None and self.pidfile.owner() != self.pid:
@@ -517,6 +536,9 @@ class Arbiter:
         self._remove_traces()
 
     def _remove_traces(self) -> None:
+        if self.control is not None:
+            self.control.close()
+            self.control = None
         if self.pidfile is not None:
             self.pidfile.unlink()
 

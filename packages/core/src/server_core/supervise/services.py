@@ -47,6 +47,10 @@ class Service:
     def child_gone(self, arbiter: Any, worker: Any) -> None:
         """A child was reaped; called in the arbiter."""
 
+    def commands(self) -> Dict[str, Any]:
+        """Return control commands by name: ``command(arbiter, args) -> plain values`` (``control.commands``)."""
+        return {}
+
     def close(self) -> None:
         """Release what ``prepare`` made; called when the arbiter ends."""
 

@@ -1,0 +1,78 @@
+"""The client's end of the control socket: for ``serverctl`` and for tools.
+
+Owns: ``ControlClient``.
+Must not know: how answers are shown.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from types import TracebackType
+from typing import Any, Dict, Mapping, Optional, Type
+
+from server_core.control.protocol import MAX_ANSWER, ControlError, MessageReader, request
+from server_core.control.server import default_path
+
+TIMEOUT = 10.0  # seconds for an answer
+
+
+class ControlClient:
+    """A connection to a running server.
+
+    Args:
+        path: the control socket; None takes the default one.
+        timeout: seconds to wait for each answer.
+
+    Raises:
+        ControlError: nobody listens there, or we may not connect.
+    """
+
+    def __init__(
+        self, path: Optional[str] = None, timeout: float = TIMEOUT, environ: Optional[Mapping[str, str]] = None
+    ) -> None:
+        self.path = os.path.abspath(path or default_path(os.environ if environ is None else environ))
+        self._number = 0
+        self._reader = MessageReader(MAX_ANSWER)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout)
+        try:
+            self._socket.connect(self.path)
+        except OSError as error:
+            self._socket.close()
+            raise ControlError(
+                f"control socket: expected a running server at {self.path}, got: {error.strerror or error}"
+                " (is it running? --socket PATH names another one)"
+            ) from None
+
+    def call(self, command: str, *args: Any) -> Any:
+        """Run a command and return its data. Raises ControlError with the server's words."""
+        self._number += 1
+        try:
+            self._socket.sendall(request(command, list(args), self._number))
+            message = self._receive()
+        except OSError as error:
+            raise ControlError(f"control socket: no answer from {self.path}: {error}") from None
+        if message.get("status") != "ok":
+            raise ControlError(str(message.get("error", "the server gave no reason")))
+        return message.get("data")
+
+    def _receive(self) -> Dict[str, Any]:
+        while True:
+            data = self._socket.recv(65536)
+            if not data:
+                raise ControlError("control socket: the server closed the connection")
+            for message in self._reader.feed(data):
+                return message
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def __enter__(self) -> ControlClient:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        self.close()

@@ -1,0 +1,89 @@
+"""How a control client and the arbiter talk: JSON messages with a length in front.
+
+Owns: the framing, the version, the shape of requests and answers.
+Must not know: sockets, what a command does.
+
+A message is four octets (its length, big-endian) and that many octets of JSON. A request is
+``{"version": 1, "id": any, "command": "show workers", "args": [...]}``, its answer
+``{"version": 1, "id": the same, "status": "ok", "data": ...}`` or ``{..., "status": "error", "error": "text"}``.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any, Dict, List
+
+VERSION = 1
+MAX_REQUEST = 64 * 1024  # octets of one request
+MAX_ANSWER = 16 * 1024 * 1024  # octets of one answer
+
+_LENGTH = struct.Struct(">I")
+
+
+class ControlError(Exception):
+    """A message is not of this protocol, or a command cannot be carried out; the text is for people."""
+
+
+def pack(message: Dict[str, Any]) -> bytes:
+    """Return a message as octets."""
+    body = json.dumps(message, separators=(",", ":"), default=str).encode()
+    return _LENGTH.pack(len(body)) + body
+
+
+class MessageReader:
+    """Finds messages in what arrives.
+
+    Args:
+        limit: octets of one message.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> List[Dict[str, Any]]:
+        """Take octets and return the messages that are complete now.
+
+        Raises:
+            ControlError: a message over the limit, or one that is no JSON object.
+        """
+        self._data += data
+        messages = []
+        while len(self._data) >= _LENGTH.size:
+            (size,) = _LENGTH.unpack_from(self._data)
+            if size > self._limit:
+                raise ControlError(f"message: expected at most {self._limit} octets, got {size}")
+            if len(self._data) < _LENGTH.size + size:
+                break
+            messages.append(_parse(bytes(self._data[_LENGTH.size : _LENGTH.size + size])))
+            del self._data[: _LENGTH.size + size]
+        return messages
+
+
+def _parse(body: bytes) -> Dict[str, Any]:
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ControlError(f"message: expected JSON, got {body[:40]!r} ({error})") from None
+    if not isinstance(message, dict):
+        raise ControlError(f"message: expected a JSON object, got {type(message).__name__}")
+    return message
+
+
+def request(command: str, args: List[Any], number: int) -> bytes:
+    """Return a request as octets."""
+    return pack({"version": VERSION, "id": number, "command": command, "args": args})
+
+
+def answer(message: Dict[str, Any], data: Any) -> bytes:
+    """Return the answer to a request that was carried out."""
+    packed = pack({"version": VERSION, "id": message.get("id"), "status": "ok", "data": data})
+    if len(packed) > MAX_ANSWER:
+        return refusal(message, f"answer: expected at most {MAX_ANSWER} octets, got {len(packed)}")
+    return packed
+
+
+def refusal(message: Dict[str, Any], text: str) -> bytes:
+    """Return the answer to a request that was not carried out."""
+    return pack({"version": VERSION, "id": message.get("id"), "status": "error", "error": text})
