@@ -8,6 +8,7 @@ import socket
 import threading
 
 import pytest
+
 from lifecycle.apps import PID_APP
 from support import KeepAliveLoad, ServerProcess, free_port, request, until
 
@@ -45,11 +46,10 @@ def is_busy(server: ServerProcess) -> bool:
 
 
 def test_quit_does_not_wait_for_a_running_request() -> None:
-    with ServerProcess(["app:app", "--graceful-timeout", "30"], app=PID_APP) as server:
-        with server.client() as client:
-            client.send(b"GET /?sleep=20 HTTP/1.1\r\nHost: a\r\n\r\n")
-            until(lambda: is_busy(server))
-            assert server.stop(signal.SIGQUIT, timeout=10) == 0
+    with ServerProcess(["app:app", "--graceful-timeout", "30"], app=PID_APP) as server, server.client() as client:
+        client.send(b"GET /?sleep=20 HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: is_busy(server))
+        assert server.stop(signal.SIGQUIT, timeout=10) == 0
 
 
 def test_ttin_and_ttou_change_the_number_of_workers() -> None:

@@ -156,7 +156,8 @@ class ServerProcess:
 
     def _environment(self) -> Dict[str, str]:
         env = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_SETTINGS)}
-        env.update(PYTHONUNBUFFERED="1", PYTHONFAULTHANDLER="1", **{MARK: self.mark})
+        # SPT_NOENV: setproctitle would write titles over the environment, and so over the mark.
+        env.update(PYTHONUNBUFFERED="1", PYTHONFAULTHANDLER="1", SPT_NOENV="1", **{MARK: self.mark})
         env.update(self.extra_env)
         return env
 

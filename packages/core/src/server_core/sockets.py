@@ -312,12 +312,13 @@ def _tcp_socket(address: Address) -> Tuple[socket.socket, Any]:
 
 
 def _open_unix(address: Address, options: SocketOptions, scheme: str) -> Listener:
+    if not address.abstract:
+        _remove_stale(address.path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if address.abstract:
             sock.bind(address.path)
         else:
-            _remove_stale(address.path)
             _bind_file(sock, address.path, options)
         sock.listen(options.backlog)
     except OSError:

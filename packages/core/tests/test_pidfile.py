@@ -1,0 +1,47 @@
+"""The pid file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from server_core.errors import ConfigError
+from server_core.pidfile import Pidfile
+
+
+def test_a_pid_file_is_written_renamed_and_removed(tmp_path: Path) -> None:
+    file = Pidfile(str(tmp_path / "a.pid.2"))
+    file.create(4711)
+    assert (tmp_path / "a.pid.2").read_text() == "4711\n"
+    file.rename(str(tmp_path / "a.pid"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pid"]
+    file.unlink()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pid_file_of_a_living_process_is_respected(tmp_path: Path) -> None:
+    (tmp_path / "a.pid").write_text(f"{os.getppid()}\n")
+    with pytest.raises(ConfigError, match=f"already running as process {os.getppid()}"):
+        Pidfile(str(tmp_path / "a.pid")).create(os.getpid())
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "0", "-1", "4194305"])
+def test_a_stale_pid_file_is_replaced(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.pid").write_text(text)
+    Pidfile(str(tmp_path / "a.pid")).create(os.getpid())
+    assert (tmp_path / "a.pid").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_pid_file_that_is_no_longer_ours_stays(tmp_path: Path) -> None:
+    file = Pidfile(str(tmp_path / "a.pid"))
+    file.create(os.getpid())
+    (tmp_path / "a.pid").write_text("1\n")
+    file.unlink()
+    assert (tmp_path / "a.pid").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot write"):
+        Pidfile(str(tmp_path / "no" / "a.pid")).create(1)

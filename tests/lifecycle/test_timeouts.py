@@ -1,0 +1,58 @@
+"""Workers that are silent: reported, aborted, killed, replaced."""
+
+from __future__ import annotations
+
+import pytest
+
+from lifecycle.apps import PID_APP
+from support import ServerProcess, until
+
+STUBBORN = """
+import signal, threading, time
+def app(environ, start_response):
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGABRT])
+    threading.Thread(target=other_thread, daemon=True).start()
+    stuck_here()
+def stuck_here():
+    time.sleep(60)
+def other_thread():
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("preload", [[], ["--preload"]])
+def test_a_silent_worker_is_reported_with_request_and_stacks_then_aborted_and_replaced(preload: list[str]) -> None:
+    config = "def worker_abort(worker):\n    worker.log.info('the abort hook ran in %s', worker.pid)\n"
+    with ServerProcess(["app:app", "--timeout", "1", *preload], app=PID_APP, config=config) as server:
+        victim = int(server.get().body)
+        with server.client(timeout=20) as client:
+            client.send(b"GET /?sleep=60 HTTP/1.1\r\nHost: a\r\n\r\n")
+            server.wait_for_log(f"WORKER TIMEOUT (pid:{victim})", timeout=15)
+            server.wait_for_log(f"the abort hook ran in {victim}")
+        assert ": GET /?sleep=60" in server.log
+        assert "in app\n" in server.log
+        assert "in _loop" not in server.log, "frames of the arbiter say nothing"
+        until(lambda: int(server.get().body) != victim)
+
+
+def test_a_silent_worker_that_ignores_abort_is_killed_and_all_threads_were_shown() -> None:
+    with ServerProcess(["app:app", "--timeout", "1"], app=STUBBORN) as server:
+        victim = server.booted_pids()[0]
+        with server.client(timeout=20) as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            server.wait_for_log("WORKER TIMEOUT", timeout=15)
+            until(lambda: victim not in server.worker_pids(), timeout=15)
+        assert "in stuck_here" in server.log
+        assert "in other_thread" in server.log
+        server.wait_for_log("was sent SIGKILL!")
+
+
+def test_the_successor_of_a_silent_worker_boots_before_it_is_aborted() -> None:
+    with ServerProcess(["app:app", "--timeout", "1"], app=PID_APP) as server:
+        with server.client(timeout=20) as client:
+            client.send(b"GET /?sleep=60 HTTP/1.1\r\nHost: a\r\n\r\n")
+            server.wait_for_log("Worker exiting", timeout=15)
+        lines = server.lines()
+        booted = max(i for i, line in enumerate(lines) if "Booting worker" in line)
+        exited = next(i for i, line in enumerate(lines) if "Worker exiting" in line)
+        assert booted < exited
