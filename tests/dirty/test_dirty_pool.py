@@ -13,6 +13,7 @@ from typing import Dict, List
 
 import pytest
 
+from server_core.control.client import ControlClient
 from support import ServerProcess, request, soak_seconds, until
 
 APP = """
