@@ -22,7 +22,7 @@ cdef class Http1Engine:
 
     cpdef receive_data(self, data, double now)
     cpdef receive_eof(self, double now)
-    cdef _apply_eof(self, list events)
+    cdef _apply_eof(self, double now, list events)
     cpdef advance(self, double now)
     cpdef bint want_read(self) except -1
     cpdef list segments(self)
@@ -50,7 +50,7 @@ cdef class Http1Engine:
     cdef bint _hand_over(self, Request request, bytes data, Py_ssize_t at, double now, list events) except -1
     cdef bint _reading(self)
     cdef _take_body(self, bytes data, Py_ssize_t at, double now, list events)
-    cdef _fail_body(self, error, list events)
+    cdef _fail_body(self, error, double now, list events)
     cdef Py_ssize_t _take_length(self, bytes data, Py_ssize_t at, list parts) except -1
     cdef _give(self, list parts, list events)
     cdef _complete_body(self, bytes data, Py_ssize_t at, list events)
@@ -63,7 +63,7 @@ cdef class Http1Engine:
     cdef _finish(self, Exchange exchange, double now, list events)
     cdef _next(self, double now, list events)
     cdef _discard(self, list events)
-    cdef _fail(self, error, list events)
-    cdef _answer(self, Exchange exchange, int status)
+    cdef _fail(self, error, double now, list events)
+    cdef _answer(self, Exchange exchange, int status, double now)
     cdef _break(self, error, list events)
     cdef _close(self, list events, error, bint linger)

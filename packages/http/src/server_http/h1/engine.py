@@ -140,18 +140,18 @@ class Http1Engine:
             return _NOTHING
         self._eof = True
         events: List[Event] = []
-        self._apply_eof(events)
+        self._apply_eof(now, events)
         self._settle(now, events)
         return events
 
-    def _apply_eof(self, events: List[Event]) -> None:
+    def _apply_eof(self, now: float, events: List[Event]) -> None:
         """What the end of the input means for the request that is under way."""
         state = self._state
         if state in (IDLE, HEAD):
             self._close(events, None, False)
         elif state in (LENGTH, CHUNKS):
             if self._reading():
-                self._fail(BadRequest("body: expected the rest of it, got the end of the input"), events)
+                self._fail(BadRequest("body: expected the rest of it, got the end of the input"), now, events)
         elif state != CLOSED:
             if state == TUNNEL:
                 events.append(BodyEnded(self._stream, []))
@@ -311,9 +311,9 @@ class Http1Engine:
             self._break(RequestTimeout(f"output: expected the peer to read within {limits.send_timeout} s"), events)
         elif timeout and now >= self._since + timeout:
             if self._state == HEAD and not self._held.empty:
-                self._fail(RequestTimeout(f"request head: expected within {timeout} s, got a part of it"), events)
+                self._fail(RequestTimeout(f"request head: expected within {timeout} s, got a part of it"), now, events)
             elif self._reading():
-                self._fail(RequestTimeout(f"request body: expected more within {timeout} s"), events)
+                self._fail(RequestTimeout(f"request body: expected more within {timeout} s"), now, events)
             else:
                 self._close(events, None, False)
         self._settle(now, events)
@@ -372,7 +372,7 @@ class Http1Engine:
                 examine(data, self._rules)
             request, underscored = read_head(self._stream + 1, data, 0, end, self._rules)
         except ProtocolError as error:
-            self._fail(_exact(error, data, self._rules), events)
+            self._fail(_exact(error, data, self._rules), now, events)
             return
         self._accept(request, underscored, data, end + 4, now, events)
 
@@ -392,7 +392,7 @@ class Http1Engine:
             octets = bytes(partial.octets)
             request, underscored = read_head(self._stream + 1, octets, partial.start, end, self._rules)
         except ProtocolError as error:
-            self._fail(error, events)
+            self._fail(error, now, events)
             return
         self._held = _NO_OCTETS
         self._accept(request, underscored, octets, end + 4, now, events)
@@ -411,7 +411,7 @@ class Http1Engine:
             if length and 0 < rules.body < length:
                 raise ContentTooLarge(f"body: expected at most {rules.body} octets, got {length}")
         except ProtocolError as error:
-            self._fail(error, events)
+            self._fail(error, now, events)
             return
         self._stream += 1
         self._last = not request.keep_alive
@@ -483,12 +483,12 @@ class Http1Engine:
         if complete:
             self._complete_body(data, at, events)
         elif error is not None:
-            self._fail_body(error, events)
+            self._fail_body(error, now, events)
 
-    def _fail_body(self, error: ProtocolError, events: List[Event]) -> None:
+    def _fail_body(self, error: ProtocolError, now: float, events: List[Event]) -> None:
         """A body is malformed. Where nobody reads it the request was answered before, and once is enough."""
         if self._reading():
-            self._fail(error, events)
+            self._fail(error, now, events)
         elif self._exchange is None:
             self._close(events, error, True)
         else:
@@ -595,7 +595,7 @@ class Http1Engine:
         if data:
             self._take_head(data, now, events)
         if self._eof:
-            self._apply_eof(events)
+            self._apply_eof(now, events)
 
     def _discard(self, events: List[Event]) -> None:
         """A body that nobody read is passed over while it is short; else the connection ends (RFC 9112 section 9.3)."""
@@ -605,14 +605,14 @@ class Http1Engine:
         elif self._eof:
             self._close(events, None, False)
 
-    def _fail(self, error: ProtocolError, events: List[Event]) -> None:
+    def _fail(self, error: ProtocolError, now: float, events: List[Event]) -> None:
         """Answer an error of the peer if that is still possible, and end the connection."""
         exchange = self._exchange
         if exchange is None:
-            self._answer(Exchange("GET", "1.1", False), error.status)
+            self._answer(Exchange("GET", "1.1", False), error.status, now)
         else:
             if exchange.state == AWAITING:
-                self._answer(exchange, error.status)
+                self._answer(exchange, error.status, now)
             else:
                 exchange.abandon()
             events.append(StreamReset(self._stream, error))
@@ -620,16 +620,14 @@ class Http1Engine:
             self._exchange = None
         self._close(events, error, True)
 
-    def _answer(self, exchange: Exchange, status: int) -> None:
+    def _answer(self, exchange: Exchange, status: int, now: float) -> None:
         exchange.keep_alive = False
         headers, page = error_page(status)
         fields = exchange.respond(status, headers)
         size = exchange.send(len(page))
         exchange.end()
-        if self._out.pending == 0:
-            self._out_since = self._since
-        self._out.add(response_head(exchange, fields, self._config.defaults))
-        self._out.add(page[:size])
+        self._write(response_head(exchange, fields, self._config.defaults), now)
+        self._write(page[:size], now)
 
     def _break(self, error: ProtocolError, events: List[Event]) -> None:
         """The peer does not read: nothing can be answered."""
