@@ -148,6 +148,8 @@ def test_a_reload_brings_new_code_and_keeps_the_stash():
         (Path(server.cwd) / "app.py").write_text(APP.replace("VERSION = 1", "VERSION = 22"))
         server.send_signal(signal.SIGHUP)
         server.wait_for_log("Reload complete")
+        # A worker that was just told to leave may still answer the call it had accepted.
+        until(lambda: len(lines(server, "closes")) == 2, 10, "the old workers are gone")
         assert ask(server, "version") == 22
         assert ask(server, "hits") == 2
         assert ask(server, "pid") != before
