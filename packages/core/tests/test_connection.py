@@ -10,6 +10,8 @@ import struct
 
 import pytest
 import trustme
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from server_core.drive.connection import CIPHERTEXT_HIGH_WATER, FILE_PIECE, Opener
 from server_core.settings import Settings
@@ -433,3 +435,22 @@ class TestTLS:
         connection.drain(0.0)
         Client(connection, material).shake()
         assert connection.engine.drained
+
+
+@given(
+    mode=st.sampled_from(["off", "v1", "v2", "auto"]),
+    start=st.sampled_from([b"", b"\x16\x03\x01", b"PROXY UNKNOWN\r\n\x16\x03\x01", V2_START + b"\x20\x00\x00\x00"]),
+    pieces=st.lists(st.binary(max_size=300), max_size=8),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_arbitrary_octets_never_raise_and_end_or_wait(tls, mode, start, pieces):
+    connection = opened(tls, mode)
+    events = []
+    for piece in [start, *pieces]:
+        if not connection.want_read():
+            break
+        events.extend(connection.receive_data(piece, 0.0))
+    drained(connection)
+    events.extend(connection.receive_eof(1.0))
+    events.extend(connection.handle_timer(1e9))
+    assert kinds(events).count(ConnectionEnded) == 1

@@ -99,6 +99,7 @@ class ServerTLS:
         self._users_callback = self._default.context.sni_callback
         self._base = self._default.context
         self._base.sslobject_class = _SSLObject
+        self._base.options |= ssl.OP_NO_RENEGOTIATION  # a hook may have made the context
         self._base.sni_callback = self._choose
         self._cipher_numbers = {entry["name"]: entry["id"] & 0xFFFF for entry in self._base.get_ciphers()}
 
@@ -199,7 +200,6 @@ class ServerTLS:
             raise ConfigError(_unreadable("ca_certs", settings.ca_certs, error)) from None
         context.minimum_version = _MINIMUM[settings.tls_minimum_version]
         context.verify_mode = ssl.VerifyMode(settings.cert_reqs)
-        context.options |= ssl.OP_NO_RENEGOTIATION
         if settings.ciphers:
             try:
                 context.set_ciphers(settings.ciphers)
