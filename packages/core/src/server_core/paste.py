@@ -10,22 +10,23 @@ import importlib
 import os
 from typing import Any, Dict
 
-from server_core.errors import ConfigError
+from server_core.apploader import user_traceback
+from server_core.errors import AppImportError
 
 
 def load_paste(cfg: Any) -> Any:
-    """Return the application of the settings ``paste`` and ``raw_paste_global_conf``."""
+    """Return the application of the settings ``paste`` and ``raw_paste_global_conf``; raises AppImportError."""
     location, _, section = cfg.paste.partition("#")
     path = os.path.abspath(os.path.expanduser(location))
-    if not os.path.isfile(path):
-        raise ConfigError(f"paste: expected a file, got {location!r}, which is not there (from {cfg.source('paste')})")
     try:
         deploy = importlib.import_module("paste.deploy")
+        return deploy.loadapp(f"config:{path}", name=section or None, global_conf=cfg.paste_global_conf)
     except ImportError as error:
-        if error.name not in ("paste", "paste.deploy"):
-            raise
-        raise ConfigError("paste: PasteDeploy is not installed: pip install PasteDeploy") from None
-    return deploy.loadapp(f"config:{path}", name=section or None, global_conf=cfg.paste_global_conf)
+        if error.name in ("paste", "paste.deploy"):
+            raise AppImportError("paste: PasteDeploy is not installed: pip install PasteDeploy") from None
+        raise AppImportError(f"paste: loading {location} failed: {error}", user_traceback(error)) from error
+    except Exception as error:  # whatever the application's factory raises is reported with its traceback
+        raise AppImportError(f"paste: loading {location} failed: {error}", user_traceback(error)) from error
 
 
 def serve(app: Any, global_conf: Dict[str, str], **local_conf: Any) -> None:

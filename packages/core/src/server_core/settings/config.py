@@ -134,13 +134,14 @@ class Settings(Values):
             if self._values[name] and not self._values[needed]:
                 raise ConfigError(f"{needed}: expected a file, because {name} is set ({why}), got None")
         for name in ("certfile", "keyfile", "ca_certs", "logconfig", "logconfig_json"):
-            self._check_readable(name)
+            self._check_readable(name, self._values[name])
+        if self.paste:
+            self._check_readable("paste", os.path.expanduser(self.paste.partition("#")[0]))
         self._check_http2()
         if self.workers_max and self.workers_max < self.workers:
             raise ConfigError(f"workers_max: expected at least workers ({self.workers}), got {self.workers_max}")
 
-    def _check_readable(self, name: str) -> None:
-        path = self._values[name]
+    def _check_readable(self, name: str, path: Any) -> None:
         if not path:
             return
         try:
