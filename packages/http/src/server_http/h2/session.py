@@ -161,7 +161,7 @@ class Session:
         except H2ProtocolError as error:
             self._connection.clear_outbound_data_buffer()  # its GOAWAY does not know of one sent before
             code = int(error.error_code)
-            if code == PROTOCOL_ERROR and isinstance(error.__cause__, HPACKError):
+            if code == PROTOCOL_ERROR and isinstance(error.__context__, HPACKError):
                 code = COMPRESSION_ERROR
             raise FrameError(f"frame: {error}", code) from error
 
