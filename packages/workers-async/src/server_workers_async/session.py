@@ -189,9 +189,11 @@ class Session:
             self._flushing = True
             self.service.loop.call_soon(self.on_scheduled, context=self.service.context)
 
-    settle_soon = flush_soon  # credit was given back: reading may go on
+    def settle_soon(self) -> None:
+        """Credit was given back: reading may go on at the end of this turn."""
+        self.flush_soon()
 
-    def application_ended(self, _channel: Any) -> None:
+    def application_ended(self, channel: Any) -> None:
         """An application returned; what it started in the background no longer counts."""
         self.running -= 1
         if self.running - len(self.channels) == BACKGROUND_MAX - 1:
@@ -312,7 +314,7 @@ class Session:
                 self.connection.engine = event.engine
                 self._choose_layer()
             elif kind is ConnectionEnded:
-                self._ended(event, now)
+                self._ended(event)
             elif kind is Warned:
                 self._warn(event.message, event.level)
             else:
@@ -366,7 +368,7 @@ class Session:
             channel.on_closed()
             self.service.ended(channel, event, now)
 
-    def _ended(self, event: ConnectionEnded, _now: float) -> None:
+    def _ended(self, event: ConnectionEnded) -> None:
         self._linger = event.linger
         if self.phase == OPEN:
             self.phase = CLOSING
@@ -412,10 +414,12 @@ class Session:
         if not data or self._lingered > LINGER_OCTETS:
             self.close()
 
-    def break_off(self, _error: Optional[BaseException]) -> None:
+    def break_off(self, error: Optional[BaseException]) -> None:
         """The connection broke: nothing can be said or heard any more."""
         if self.phase == CLOSED:
             return
+        if error is not None:
+            self.service.log.debug("Connection of ip=%s broke: %s", self.peer(), error)
         now = monotonic()
         for channel in list(self.channels.values()):
             channel.on_lost(now)

@@ -1,0 +1,33 @@
+cdef class HttpChannel:
+    cdef public object session, service, engine, request, stream, scope, task, entry, status, headers, sent, view
+    cdef public object _order, _head, _trailers, _readers, _writers, armed
+    cdef public list _chunks
+    cdef public double began, doomed_at
+    cdef public bint body_ended, responded, finished, lost, gone, open, handed_over
+    cdef public long long _credit
+    cdef public int _file
+
+    cdef _send_head(self, double now)
+    cdef _send_body(self, message, bint last, double now)
+    cdef _send_file(self, message, double now)
+    cdef _send_trailers(self, message, bint last, double now)
+    cdef _end(self, double now, trailers)
+    cdef _discard(self)
+    cpdef on_body(self, data, credit)
+    cpdef on_body_end(self)
+    cpdef on_disconnect(self, double now)
+    cpdef on_lost(self, double now)
+    cpdef on_writable(self)
+    cpdef on_closed(self)
+    cpdef doom(self, double now)
+    cpdef on_timer(self, double now)
+    cpdef cancel(self)
+    cpdef on_returned(self)
+    cpdef fail(self, complaint)
+    cdef dict _body_message(self)
+    cdef _give_credit(self)
+    cdef _invite(self)
+    cdef _wake_readers(self)
+    cdef _wake_writers(self)
+
+cpdef wake(waiters)

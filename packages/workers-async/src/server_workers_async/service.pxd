@@ -1,0 +1,11 @@
+cdef class Service:
+    cdef public object worker, app, loop, log, state, root_path, grace_period, wheel, notice, starter, record, access
+    cdef public object context, pre_request, post_request, on_idle
+    cdef public dict extensions
+    cdef public set connections, watched, tasks
+    cdef public bint half_close_disconnects, sendfile, draining, ending, hooked
+
+    cpdef count(self, channel)
+    cpdef start(self, channel)
+    cpdef application_ended(self, channel)
+    cpdef ended(self, channel, event, double now)

@@ -1,0 +1,29 @@
+cdef class Session:
+    cdef public object service, sock, fd, connection, layer, engine, limits, armed, _template
+    cdef public dict channels
+    cdef public long long running, high_water, _lingered
+    cdef public int phase
+    cdef public double _due, _linger_until
+    cdef public bint _reading, _writing, _turning, _flushing, _eof, _linger
+
+    cdef _read(self)
+    cdef _expire(self, double now)
+    cpdef flush_soon(self)
+    cpdef settle_soon(self)
+    cpdef application_ended(self, channel)
+    cdef _turn(self, events, double now)
+    cdef bint _write(self) except -1
+    cdef _settle(self, double now)
+    cdef _arm(self, double deadline)
+    cdef _watch(self, bint wanted)
+    cdef _dispatch(self, events, double now)
+    cdef _stream_event(self, event, kind, double now)
+    cdef _choose_layer(self)
+    cdef _request(self, event, double now)
+    cdef _stream_closed(self, event, double now)
+    cdef _ended(self, event)
+    cdef _warn(self, message, level)
+    cdef _finish(self, double now)
+    cdef _discard(self)
+    cpdef break_off(self, error)
+    cpdef close(self)
