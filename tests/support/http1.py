@@ -107,7 +107,8 @@ class Talk:
 
     def _answer(self, stream: int) -> None:
         headers = [(b"Content-Length", b"%d" % len(self.body))]
-        self.engine.respond(stream, self.status, headers, self.now)
+        tunnel = self.seen[stream - 1].request.method == "CONNECT"  # what follows it has no form: it is refused
+        self.engine.respond(stream, 405 if tunnel else self.status, headers, self.now)
         self.engine.send(stream, self.body, self.now)
         self.engine.end(stream, self.now)
 

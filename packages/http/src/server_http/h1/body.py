@@ -161,10 +161,10 @@ class ChunkedBody:
             end = 0
         else:
             end = section.find(b"\r\n\r\n", max(held - 3, 0))
+            _refuse_bare(section if end < 0 else section[: end + 4], held)
             if end < 0:
                 if len(section) >= limit + 4:
                     raise HeaderFieldsTooLarge(f"trailers: expected at most {limit} octets, got more")
-                _refuse_bare(section, held)
                 self._line = section
                 return at + len(section) - held
             self.trailers = self._read_trailers(section[: end + 4])
