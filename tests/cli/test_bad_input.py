@@ -10,7 +10,12 @@ import pytest
 
 from support import ServerProcess
 
-HELLO = "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'hello']\napp = application\n"
+HELLO = """
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [b'hello']
+app = application
+"""
 
 CONFIG, USAGE, BOOT, LOAD = 1, 2, 3, 4
 
@@ -47,7 +52,7 @@ def ends(args, code, text, *, app=HELLO, config=None, files=None, env=None, bind
         (["app:app", "-k", "no.such.Worker"], CONFIG, "worker class 'no.such.Worker': no module named 'no'"),
         (["app:app", "-c", "missing.py"], CONFIG, "config: expected a file, got 'missing.py', which is not there"),
         (["app:app", "--certfile", "missing.pem"], CONFIG,
-         "certfile: expected a file that can be read, got 'missing.pem': No such file or directory (from command line)"),
+         "certfile: expected a file that can be read, got 'missing.pem': No such file or directory (from command"),
         (["app:app", "--keyfile", "app.py"], CONFIG, "certfile: expected a file, because keyfile is set"),
         (["app:app", "--certfile", "app.py"], CONFIG, "certfile"),
         (["app:app", "--chdir", "missing"], CONFIG, "chdir: expected a directory that exists, got 'missing'"),

@@ -123,3 +123,39 @@ def test_a_fault_inside_a_factory_or_a_lazy_attribute_comes_with_its_traceback(m
 def test_every_form_of_application_is_taken(module, form):
     module(form)
     assert callable(apploader.load("demo:f"))
+
+
+class Flaskish:
+    def __call__(self, environ, start_response):
+        pass
+
+
+class Starlettish:
+    async def __call__(self, scope, receive, send):
+        pass
+
+
+class Either:
+    def __call__(self, *arguments):
+        pass
+
+
+async def asgi(scope, receive, send):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("application", "kind"),
+    [
+        (asgi, "asgi"),
+        (Starlettish(), "asgi"),
+        (Flaskish(), "wsgi"),
+        (lambda environ, start_response: [], "wsgi"),
+        (Flaskish().__call__, "wsgi"),
+        (Either(), ""),
+        (Flaskish, ""),
+        (print, ""),
+    ],
+)
+def test_the_interface_is_named_only_when_it_is_certain(application, kind):
+    assert apploader.interface(application) == kind

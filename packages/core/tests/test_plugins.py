@@ -162,11 +162,12 @@ def test_settings_groups_are_added_and_broken_ones_left_out(site):
         ("uvicorn_worker.UvicornWorker", "asgi"),
     ],
 )
-def test_workers_of_others_are_served_by_ours_with_one_line(foreign, ours, monkeypatch):
-    monkeypatch.setattr(plugins, "load", lambda group, name: type(name, (), {}))
-    said = []
-    assert plugins.worker_class(foreign, said.append).__name__ == ours
-    assert said == [f"worker_class: {foreign} is served by the {ours!r} worker"]
+def test_workers_of_others_are_served_by_ours_with_one_line(foreign, ours):
+    cfg = Settings.make(worker_class=foreign)
+    cfg.validate()
+    assert cfg.worker_class_str == ours
+    assert plugins.worker_class(foreign) is plugins.worker_class(ours)
+    assert cfg.warnings == [f"worker_class: {foreign} is served by the {ours!r} worker"]
 
 
 def test_a_subclass_of_a_foreign_worker_is_told_the_settings():

@@ -54,3 +54,7 @@ def _help(plugin: plugins.Plugin) -> str:
     except ImportError as error:
         return f"(cannot be imported: {error})"
     return text.strip().splitlines()[0] if text.strip() else f"of {plugin.distribution}"
+
+
+if __name__ == "__main__":
+    main()

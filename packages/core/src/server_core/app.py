@@ -91,10 +91,22 @@ class Application:
         """
         if self.callable is None:
             try:
-                self.callable = self.load()
+                self.callable = self._fitting(self.load())
             except AppImportError as error:
                 self.callable = self._stand_in(error)
         return self.callable
+
+    def _fitting(self, loaded: Any) -> Any:
+        """Return the application; raises AppImportError when the worker certainly cannot serve its kind."""
+        wanted = getattr(self.cfg.worker_class, "gateway", "")
+        found = apploader.interface(loaded)
+        if wanted and found and wanted != found:
+            advice = "-k asgi" if found == "asgi" else "-k gthread, or another that serves WSGI"
+            raise AppImportError(
+                f"application: expected one for {wanted.upper()}, because the worker is {self.cfg.worker_class_str!r}, "
+                f"got one for {found.upper()}; to serve it write {advice}"
+            )
+        return loaded
 
     def _stand_in(self, error: AppImportError) -> Any:
         """Return what shows ``error`` in the browser, when that is wanted and a save can mend it."""

@@ -160,13 +160,27 @@ def _checked(found: Any, target: str, was_called: bool) -> Any:
 def _takes_a_request(function: Any) -> bool:
     """Whether a function could be called as WSGI (2), ASGI (3) or the old ASGI 2 (1)."""
     signature = inspect.signature(function)
-    for count in (2, 3, 1):
-        try:
-            signature.bind(*[None] * count)
-        except TypeError:
-            continue
-        return True
-    return False
+    return any(_binds(signature, count) for count in (2, 3, 1))
+
+
+def _binds(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
+
+
+def interface(application: Any) -> str:
+    """Return ``"asgi"`` or ``"wsgi"`` when the application is certainly of that kind, else ``""``."""
+    called = application if inspect.isroutine(application) else getattr(application, "__call__", None)  # noqa: B004
+    if inspect.iscoroutinefunction(application) or inspect.iscoroutinefunction(called):
+        return "asgi"
+    try:
+        signature = inspect.signature(application)
+    except (TypeError, ValueError):
+        return ""
+    return "wsgi" if _binds(signature, 2) and not _binds(signature, 3) and not inspect.isclass(application) else ""
 
 
 def _user_error(message: str, error: BaseException) -> NoReturn:

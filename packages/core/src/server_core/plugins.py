@@ -13,7 +13,7 @@ import importlib
 import importlib.metadata
 import re
 import traceback
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type
 
 from server_core.compat import gunicorn_imports
 from server_core.errors import PluginError
@@ -105,12 +105,6 @@ _UVICORN_OPTIONS = {
     "date_header": "",
     "headers": "",
 }
-
-Warn = Callable[[str], None]
-
-
-def _unheard(_message: str) -> None:
-    """Take a warning nobody asked for."""
 
 
 class Plugin(NamedTuple):
@@ -325,12 +319,14 @@ class _MissingSettings(Dict[str, str]):
 # --- worker and logger classes ------------------------------------------------------------------
 
 
-def worker_class(wanted: Any, warn: Warn = _unheard) -> Type[Any]:
+def own_name(wanted: str) -> str:
+    """Return the name of our worker that serves what another server's worker class is for, else ``wanted``."""
+    return "asgi" if wanted in _ASGI_WORKERS else _GUNICORN_WORKERS.get(wanted, wanted)
+
+
+def worker_class(wanted: Any) -> Type[Any]:
     """Return the worker class of a name, dotted path, ``egg:`` URI or class. Its ``setup()`` is called
     in the worker, not here: it may patch the process.
-
-    Args:
-        warn: told once when a foreign worker is served by one of ours.
 
     Raises:
         PluginError: it is not installed, or cannot work here; the text says what to write instead.
@@ -338,10 +334,7 @@ def worker_class(wanted: Any, warn: Warn = _unheard) -> Type[Any]:
     if isinstance(wanted, type):
         _refuse_foreign_base(wanted)
         return wanted
-    ours = _GUNICORN_WORKERS.get(wanted) or ("asgi" if wanted in _ASGI_WORKERS else None)
-    if ours:
-        warn(f"worker_class: {wanted} is served by the {ours!r} worker")
-    loaded = load(WORKERS, ours or wanted)
+    loaded = load(WORKERS, own_name(wanted))
     if not isinstance(loaded, type):
         raise PluginError(f"worker_class: expected a class, got {loaded!r} (from {wanted})")
     _refuse_foreign_base(loaded)

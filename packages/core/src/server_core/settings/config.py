@@ -40,11 +40,14 @@ class Settings(Values):
 
     @property
     def worker_class_name(self) -> str:
-        """The worker's name: ``threads`` above 1 makes ``sync`` a ``gthread``."""
+        """The worker's name: other servers' names are ours, and ``threads`` above 1 makes ``sync`` a ``gthread``."""
+        from server_core import plugins
+
         wanted = self._values["worker_class"]
         if isinstance(wanted, type):
             return wanted.__name__
-        return "gthread" if wanted == "sync" and self.threads > 1 else str(wanted)
+        name = plugins.own_name(wanted)
+        return "gthread" if name == "sync" and self.threads > 1 else name
 
     worker_class_str = worker_class_name  # gunicorn's name
 
@@ -54,7 +57,7 @@ class Settings(Values):
         from server_core import plugins
 
         wanted = self._values["worker_class"]
-        return plugins.worker_class(wanted if isinstance(wanted, type) else self.worker_class_name, self.warn)
+        return plugins.worker_class(wanted if isinstance(wanted, type) else self.worker_class_name)
 
     @property
     def logger_class(self) -> Type[Any]:
@@ -138,6 +141,7 @@ class Settings(Values):
         if self.paste:
             self._check_readable("paste", os.path.expanduser(self.paste.partition("#")[0]))
         self._check_http2()
+        self._say_whose_worker_serves()
         if self.workers_max and self.workers_max < self.workers:
             raise ConfigError(f"workers_max: expected at least workers ({self.workers}), got {self.workers_max}")
 
@@ -151,6 +155,13 @@ class Settings(Values):
             raise ConfigError(
                 f"{name}: expected a file that can be read, got {path!r}: {error.strerror} (from {self.source(name)})"
             ) from None
+
+    def _say_whose_worker_serves(self) -> None:
+        from server_core.plugins import own_name
+
+        wanted = self._values["worker_class"]
+        if isinstance(wanted, str) and own_name(wanted) != wanted:
+            self.warn(f"worker_class: {wanted} is served by the {own_name(wanted)!r} worker")
 
     def _check_http2(self) -> None:
         if "h2" not in self.http_protocols:
