@@ -19,7 +19,7 @@ from server_core.tls import PlainHTTP, ServerTLS, TLSError
 from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, FileRegion
 from server_http.errors import BadRequest, Forbidden, RequestTimeout
-from server_http.events import BodyReceived, ConnectionEnded, Handover, InputEnded
+from server_http.events import BodyReceived, ConnectionEnded, Handover, InputEnded, Warned
 from server_http.headers import AddressSet
 from server_http.limits import Limits
 from server_http.proxy import V2_START
@@ -129,6 +129,7 @@ class Client:
 
     def __init__(self, connection, material):
         self.connection = connection
+        self.events = []
         context = ssl.create_default_context(cafile=str(material / "ca.pem"))
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.wrapped = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
@@ -140,7 +141,7 @@ class Client:
                 self.wrapped.do_handshake()
             octets += self.outgoing.read()
             for start in range(0, len(octets), size):
-                self.connection.receive_data(octets[start : start + size], 1.0)
+                self.events.extend(self.connection.receive_data(octets[start : start + size], 1.0))
             octets = b""
             self.incoming.write(drained(self.connection))
         return self
@@ -276,6 +277,18 @@ class TestTLS:
         assert connection.info.scheme == "https"
         assert connection.info.tls.version == "TLSv1.3"
         assert body(client.say(b"hello")) == b"hello"
+
+    def test_certificates_that_changed_are_read_when_a_connection_comes(self, material, tmp_path):
+        path = tmp_path / "server.pem"
+        path.write_bytes((material / "server.pem").read_bytes())
+        tls = ServerTLS.from_settings(Settings.make(certfile=str(path), certificate_reload=5))
+        assert kinds(Client(opened(tls, now=0.0), material).shake().say(b"x")) == [BodyReceived]
+        os.utime(path, (1, 1))
+        connection = opened(tls, now=6.0)
+        client = Client(connection, material)
+        client.shake()
+        assert kinds(client.events) == [Warned]
+        assert client.events[0].message == "Certificates changed and were read again"
 
     def test_proxy_prefix_comes_before_it(self, tls, material):
         block = socket.inet_aton("192.0.2.1") + socket.inet_aton("192.0.2.2") + struct.pack("!HH", 1, 2)

@@ -115,12 +115,15 @@ class ServerTLS:
         return TLSSession(self)
 
     def set_protocols(self, protocols: Sequence[str]) -> None:
-        """Offer only these of ``"h1"`` and ``"h2"`` by ALPN: a worker that speaks less than the settings
-        name calls it before its first connection (RFC 7301)."""
-        self._alpn = tuple(ALPN_NAMES[name] for name in protocols)
+        """Of what the settings name, offer by ALPN only ``protocols``, ``"h1"`` and ``"h2"`` (RFC 7301): a worker
+        may speak less. To be called before its first connection."""
+        kept = tuple(name for name in self._alpn if name in [ALPN_NAMES[protocol] for protocol in protocols])
+        if kept == self._alpn:
+            return
+        self._alpn = kept
         for certificate in (self._default, *self._named.values()):
-            certificate.context.set_alpn_protocols(list(self._alpn))
-        self._base.set_alpn_protocols(list(self._alpn))
+            certificate.context.set_alpn_protocols(list(kept))
+        self._base.set_alpn_protocols(list(kept))
 
     def refresh(self, now: float) -> List[str]:
         """Read the certificates again when ``certificate_reload`` seconds have passed and a file changed.

@@ -22,7 +22,7 @@ from server_core.tls import PlainHTTP, ServerTLS, TLSError, TLSSession
 from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, Engine, FileRegion, Segment
 from server_http.errors import ProtocolError, RequestTimeout
-from server_http.events import ConnectionEnded, Event, Handover
+from server_http.events import ConnectionEnded, Event, Handover, Warned
 from server_http.negotiate import refusal
 from server_http.proxy import ProxyReader
 
@@ -52,6 +52,8 @@ class Opener:
         self.config = config
         self.open_engine = open_engine
         self.tls = tls
+        if tls is not None:
+            tls.set_protocols(config.protocols)
 
     def open(self, info: ConnectionInfo, now: float) -> Connection:
         """Return the connection of a socket that was just accepted."""
@@ -144,7 +146,18 @@ class LayeredConnection(Connection):
     Once ``_failure`` is set nothing more is encrypted.
     """
 
-    __slots__ = ("_covered", "_deadline", "_ended", "_failure", "_opener", "_prefix", "_queue", "_queued", "_tls")
+    __slots__ = (
+        "_covered",
+        "_deadline",
+        "_ended",
+        "_failure",
+        "_notices",
+        "_opener",
+        "_prefix",
+        "_queue",
+        "_queued",
+        "_tls",
+    )
 
     def __init__(self, opener: Opener, info: ConnectionInfo, now: float) -> None:
         self.info = info
@@ -156,6 +169,7 @@ class LayeredConnection(Connection):
         self._queued = 0
         self._covered = 0
         self._failure: Optional[Exception] = None
+        self._notices: List[Event] = []
         self._deadline: Optional[float] = None
         self._prefix: Optional[ProxyReader] = None
         self._tls: Optional[TLSSession] = None
@@ -169,7 +183,8 @@ class LayeredConnection(Connection):
     # -- octets from the peer ------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes, now: float) -> Sequence[Event]:
-        """See ``Connection.receive_data``. Before there is an engine only ``ConnectionEnded`` is reported."""
+        """See ``Connection.receive_data``. Before there is an engine only ``Warned`` and ``ConnectionEnded``
+        are reported."""
         if self._ended:
             return NOTHING
         try:
@@ -217,24 +232,32 @@ class LayeredConnection(Connection):
         tls = self._opener.tls
         self._deadline = None
         if tls is not None:
+            self._notices = [Warned(line, "info") for line in tls.refresh(now)]
             self._tls = tls.session()
             self._deadline = now + tls.handshake_timeout
 
     def _receive_encrypted(self, tls: TLSSession, data: bytes, now: float) -> Sequence[Event]:
         plaintext = tls.receive(data)
+        events: Sequence[Event] = NOTHING
         if self.engine is None:
             if not tls.established:
                 return NOTHING
-            self._deadline = None
-            self.info.tls = tls.info()
-            self.info.alpn = tls.info().alpn
-            self._open(now)
-        events: Sequence[Event] = NOTHING
+            events = self._establish(tls, now)
         if plaintext:
-            events = self._observe(self.engine.receive_data(plaintext, now))
+            received = self._observe(self.engine.receive_data(plaintext, now))
+            events = [*events, *received] if events else received
         if tls.input_ended and not self._ended:
             events = [*events, *self._observe(self.engine.receive_eof(now))]
         return events
+
+    def _establish(self, tls: TLSSession, now: float) -> Sequence[Event]:
+        """The handshake is complete: note its facts, open the engine, report what there is to log."""
+        self._deadline = None
+        self.info.tls = tls.info()
+        self.info.alpn = tls.info().alpn
+        self._open(now)
+        notices, self._notices = self._notices, []
+        return notices
 
     def _open(self, now: float) -> None:
         opener = self._opener

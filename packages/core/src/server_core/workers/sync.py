@@ -14,3 +14,4 @@ class SyncWorker(WSGIWorker):
     """Runs requests one after another, in the thread that owns the connections."""
 
     reactor_class = InlineReactor
+    http2 = False

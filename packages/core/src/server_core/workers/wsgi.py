@@ -6,6 +6,7 @@ Must not know: how a reactor runs requests.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, List, Type
 
 from server_core import plugins
@@ -19,6 +20,9 @@ from server_core.worker import Worker
 def make_openers(worker: Worker) -> List[Opener]:
     """Return what makes the connections of each of the worker's listeners."""
     config = http_config(worker.cfg)
+    if not getattr(worker, "http2", True) and "h2" in config.protocols:
+        worker.log.warning("http_protocols: the worker class %r serves HTTP/1 only", worker.cfg.worker_class_str)
+        config = replace(config, protocols=("h1",), http2_cleartext="off")
     open_engine = plugins.load("server.protocols", worker.cfg.protocol)
     return [Opener(config, open_engine, getattr(listener, "tls", None)) for listener in worker.sockets]
 
@@ -29,6 +33,7 @@ class WSGIWorker(Worker):
     gateway = "wsgi"  # what applications it takes
     reactor_class: Type[Reactor]
     multithread = False
+    http2 = True  # whether it can run the streams of one connection side by side
 
     reactor: Any = None
 
