@@ -119,7 +119,7 @@ class BlockingSession(Session):
             if not segments:
                 break
             try:
-                count = transmit(self.sock, segments, self.driver.use_sendfile)
+                count = transmit(self.sock, self.fd, segments, self.use_sendfile)
                 if count == WOULD_BLOCK:
                     select.select([], [self.sock], [])
                     continue

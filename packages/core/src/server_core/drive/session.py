@@ -69,7 +69,7 @@ class Session:
     __slots__ = (
         "armed", "channels", "connection", "driver", "engine", "environ", "fd", "gone", "high_water", "layer", "linger",
         "linger_until", "lingered", "low_water", "missed", "phase", "queued", "readable", "served", "sock", "turn",
-        "writable",
+        "use_sendfile", "writable",
     )  # fmt: skip
 
     def __init__(self, driver: Any, sock: Any, connection: Any, turn: Any) -> None:
@@ -95,6 +95,7 @@ class Session:
         self.served = 0
         self.high_water = driver.limits.send_high_water
         self.low_water = driver.limits.send_low_water
+        self.use_sendfile = driver.use_sendfile
         self._choose_layer()
 
     # The turn --------------------------------------------------------------------------------------------------
@@ -177,7 +178,7 @@ class Session:
                 return
             reads += 1
             try:
-                data = receive(self.sock)
+                data = receive(self.sock, self.fd)
             except OSError as error:
                 self.break_off(error)
                 return
@@ -221,7 +222,7 @@ class Session:
             if not segments:
                 break
             try:
-                count = transmit(self.sock, segments, self.driver.use_sendfile)
+                count = transmit(self.sock, self.fd, segments, self.use_sendfile)
             except OSError as error:
                 self.break_off(error)
                 return
@@ -438,7 +439,7 @@ class Session:
         """Discard input during a lingering close."""
         while True:
             try:
-                data = receive(self.sock)
+                data = receive(self.sock, self.fd)
             except OSError:
                 data = b""
             if data is None:

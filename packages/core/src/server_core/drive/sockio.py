@@ -4,6 +4,9 @@ Owns: the calls of the system, and how several segments go out in one of them.
 Must not know: connections, protocols, who waits.
 """
 
+# ruff: noqa: F821 - the names of the C library come from the .pxd
+# mypy: disable-error-code="name-defined, no-any-return, attr-defined"
+
 from __future__ import annotations
 
 import os
@@ -11,6 +14,11 @@ import socket
 from typing import Any, List, Optional
 
 from server_http.engine import FileRegion
+
+try:
+    import cython
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]
 
 #: Octets asked of a socket at a time.
 RECEIVE_OCTETS = 65536
@@ -21,21 +29,34 @@ FILE_OCTETS = 1024 * 1024
 #: Octets read of a file at a time where ``sendfile`` is not to be used.
 FILE_READ_OCTETS = 65536
 
+#: Octets sent in one call without giving up the interpreter lock.
+LOCKED_OCTETS = 65536
+
 WOULD_BLOCK = -1
 
 # The sockets keep Python's blocking mode, which saves a call for each; the flag makes each operation return.
 _DONTWAIT = socket.MSG_DONTWAIT
+# A peer that is gone is an error of the call, as Python sees to by ignoring SIGPIPE; here it is said again.
+_SEND_FLAGS = _DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
 
 
 class FileTooShortError(OSError):
     """A file ended before the octets that were promised of it; the connection cannot go on."""
 
 
-def receive(sock: Any) -> Optional[bytes]:
+def receive(sock: Any, fd: int) -> Optional[bytes]:
     """Return what has arrived, ``b""`` at the end of the peer's stream, None when nothing is there.
 
     Raises OSError when the connection broke.
     """
+    if cython.compiled:
+        # One buffer for all: the interpreter lock is not given up for a call that never waits.
+        size = c_recv(fd, BUFFER, cython.sizeof(BUFFER), _DONTWAIT)
+        if size >= 0:
+            return BUFFER[:size]
+        if errno in (EAGAIN, EINTR):
+            return None
+        raise OSError(errno, os.strerror(errno))
     try:
         data: bytes = sock.recv(RECEIVE_OCTETS, _DONTWAIT)
     except BlockingIOError:
@@ -43,11 +64,12 @@ def receive(sock: Any) -> Optional[bytes]:
     return data
 
 
-def transmit(sock: Any, segments: List[Any], use_sendfile: bool) -> int:
+def transmit(sock: Any, fd: int, segments: List[Any], use_sendfile: bool) -> int:
     """Write as much of ``segments`` as one call takes.
 
     Args:
         sock: the socket.
+        fd: its descriptor.
         segments: what ``Engine.segments`` returned, not empty.
         use_sendfile: whether file regions go the short way.
 
@@ -58,21 +80,31 @@ def transmit(sock: Any, segments: List[Any], use_sendfile: bool) -> int:
         OSError: the connection broke.
         FileTooShortError: a file region has fewer octets than it promised.
     """
+    segment = segments[0]
     try:
-        if len(segments) == 1:
-            segment = segments[0]
-            if type(segment) is FileRegion:
-                return _transmit_file(sock, segment, use_sendfile)
-            count: int = sock.send(segment, _DONTWAIT)
-            return count
-        return _transmit_many(sock, segments, use_sendfile)
+        if type(segment) is FileRegion:
+            return _transmit_file(sock, segment, use_sendfile)
+        if len(segments) > 1:
+            return _transmit_many(sock, segments)
+        if cython.compiled and type(segment) is bytes and len(segment) <= LOCKED_OCTETS:
+            return _send_locked(fd, segment)
+        count: int = sock.send(segment, _DONTWAIT)
     except BlockingIOError:
         return WOULD_BLOCK
+    return count
 
 
-def _transmit_many(sock: Any, segments: List[Any], use_sendfile: bool) -> int:
-    if type(segments[0]) is FileRegion:
-        return _transmit_file(sock, segments[0], use_sendfile)
+def _send_locked(fd: int, data: bytes) -> int:
+    """Send without giving up the interpreter lock, which costs more than a short call that never waits."""
+    count = c_send(fd, cython.cast("const char *", data), len(data), _SEND_FLAGS)
+    if count >= 0:
+        return count
+    if errno in (EAGAIN, EINTR):
+        return WOULD_BLOCK
+    raise OSError(errno, os.strerror(errno))
+
+
+def _transmit_many(sock: Any, segments: List[Any]) -> int:
     gathered = []
     for segment in segments[:GATHER_SEGMENTS]:
         if type(segment) is FileRegion:

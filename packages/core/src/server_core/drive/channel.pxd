@@ -1,0 +1,23 @@
+from server_core.drive.session cimport Session
+
+cdef class Channel:
+    cdef public Session session
+    cdef public long long stream, sent, owed
+    cdef public object request, body, waiter, reason, headers, environ, unplaced
+    cdef public bint collecting, lost, finished
+    cdef public int status
+    cdef public double began
+    cdef list _files
+    cdef object _spool
+    cdef long long _spooled
+
+    cpdef respond(self, int status, headers, reason=*)
+    cpdef send(self, data)
+    cpdef end(self, trailers=*)
+    cpdef answer(self, int status, headers, reason, parts)
+    cpdef done(self)
+    cpdef lose(self)
+    cpdef release(self)
+    cdef int _check(self) except -1
+    cdef bint _send(self, data, double now) except -1
+    cdef _finish(self, double now, trailers)

@@ -1,0 +1,27 @@
+import cython
+from server_core.drive.duties cimport Duties
+from server_core.drive.session cimport Session
+from server_core.drive.channel cimport Channel
+
+cdef class Reactor(Duties):
+    cdef public object poller
+    cdef public dict sessions
+    cdef public list acceptors
+    cdef dict _openers, _listening
+    cdef object _posted
+    cdef bint _asleep
+    cdef list _alarms
+
+    @cython.locals(session=Session, now=cython.double, mask=cython.int)
+    cpdef turn(self)
+    @cython.locals(until=cython.double)
+    cdef double _timeout(self, double now) except? -1
+    cpdef post(self, Session session)
+    cpdef rouse(self)
+
+cdef class InlineReactor(Reactor):
+    cdef object _ready
+
+    cpdef submit(self, Channel channel)
+    @cython.locals(channel=Channel, until=cython.double)
+    cpdef run_ready(self)

@@ -1,0 +1,26 @@
+import cython
+from server_core.drive.channel cimport Channel
+from server_core.drive.sockio cimport receive, transmit
+
+cdef class Session:
+    cdef public object driver, sock, connection, layer, engine, turn, environ
+    cdef public dict channels
+    cdef public int fd, phase, missed, lingered
+    cdef public long long armed, served, high_water, low_water
+    cdef public bint readable, writable, gone, queued, linger, use_sendfile
+    cdef public double linger_until
+
+    cpdef enter(self)
+    cpdef leave(self)
+    cpdef on_ready(self, int mask, double now)
+    cpdef on_timer(self, double now)
+    cpdef read(self, double now)
+    cpdef feed(self, data, double now)
+    @cython.locals(count=cython.longlong, wrote=cython.bint)
+    cpdef flush(self, double now, bint facts=*)
+    cpdef dispatch(self, events, double now)
+    cpdef settle(self, double now)
+    cpdef bint needs_loop(self) except -1
+    cdef _act(self, int mask, double now)
+    cdef _request(self, event, double now)
+    cdef _closed(self, event, double now)
