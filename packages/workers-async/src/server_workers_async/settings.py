@@ -6,14 +6,34 @@ is imported to parse the command line.
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from server_core.settings.declare import Group, Setting
-from server_core.settings.values import Choice, Seconds, Size
+from server_core.settings.values import Choice, Kind, Seconds, Size, Unacceptable
+
+LOOPS = ("auto", "asyncio", "uvloop")
+_FACTORY = re.compile(r"[^\s:]+:[^\s:]+")
+
+
+class LoopName(Kind):
+    """``auto``, ``asyncio``, ``uvloop``, or ``module:factory``, which is imported in the worker only."""
+
+    expects = "auto, asyncio, uvloop or module:factory"
+    metavar = "LOOP"
+
+    def parse(self, value: Any) -> str:
+        """Return ``value``; raises Unacceptable."""
+        if not isinstance(value, str) or (value not in LOOPS and not _FACTORY.fullmatch(value)):
+            raise Unacceptable
+        return value
+
 
 ASGI = Group(
     "ASGI",
     [
-        Setting("asgi_loop", Choice("auto", "asyncio", "uvloop"), "auto",
-                "The event loop; auto takes uvloop when it is installed."),
+        Setting("asgi_loop", LoopName(), "auto",
+                "The event loop: auto (uvloop when it is installed), asyncio, uvloop, or module:factory."),
         Setting("asgi_lifespan", Choice("auto", "on", "off", also={True: "on", False: "off"}), "auto",
                 "Whether the application has a lifespan; auto tries."),
         Setting("asgi_lifespan_startup_timeout", Seconds(), 0,

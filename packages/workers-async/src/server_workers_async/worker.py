@@ -117,7 +117,7 @@ class AsgiWorker(Worker):
         armed = False
         if service is not None:
             service.expire(now)
-            armed = service.wheel.deadline() is not None or service.flush_log(now)
+            armed = service.flush_log(now) or service.wheel.deadline() is not None
         if now >= self._look_at:
             self._look_at = now + TICK - GRANULARITY / 2
             self._look(now)
@@ -191,16 +191,17 @@ class AsgiWorker(Worker):
         await _within(idle.wait(), time_left)
         closing.cancel()
         if service.connections or service.tasks:
-            await self._end(service, idle)
+            await self._end(service, (limit - time_left) / 2)
 
-    async def _end(self, service: Service, idle: asyncio.Event) -> None:
+    async def _end(self, service: Service, patience: float) -> None:
         """The drain time is over: cancel what runs, end its streams, close."""
+        service.ending = True
         if service.tasks:
             self.log.info("Ending %d requests that did not finish within the graceful timeout", len(service.tasks))
-        service.ending = True
-        for task in list(service.tasks):
-            task.cancel()
-        await _within(idle.wait(), CANCEL_WAIT)
+            for task in list(service.tasks):
+                task.cancel()
+            await asyncio.wait(list(service.tasks), timeout=patience)
+            await asyncio.sleep(0)  # what they said at last is written in this turn
         for session in list(service.connections):
             session.close()
 
