@@ -30,13 +30,13 @@ def test_a_killed_worker_is_replaced_and_the_others_lose_no_request() -> None:
 
 @pytest.mark.parametrize("preload", [[], ["--preload"]])
 def test_killing_the_arbiter_leaves_no_worker_behind_not_even_one_stuck_in_the_application(preload: list[str]) -> None:
-    with ServerProcess(["app:app", "-w", "2", *preload], app=PID_APP, workers=2, clean=False) as server:
-        with server.client() as client:
-            client.send(b"GET /?spin=1 HTTP/1.1\r\nHost: a\r\n\r\n")
-            until(lambda: any(cpu_ticks(pid) > 20 for pid in server.worker_pids()), what="a worker spins")
-            server.send_signal(signal.SIGKILL)
-            server.wait()
-            server.assert_nothing_left()
+    server = ServerProcess(["app:app", "-w", "2", *preload], app=PID_APP, workers=2, clean=False)
+    with server, server.client() as client:
+        client.send(b"GET /?spin=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: any(cpu_ticks(pid) > 20 for pid in server.worker_pids()), what="a worker spins")
+        server.send_signal(signal.SIGKILL)
+        server.wait()
+        server.assert_nothing_left()
 
 
 def cpu_ticks(pid: int) -> int:

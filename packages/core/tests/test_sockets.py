@@ -84,7 +84,7 @@ def test_an_address_in_use_is_tried_again_and_then_named() -> None:
 
 
 def test_a_host_that_does_not_resolve_is_named() -> None:
-    with pytest.raises(BindError, match="no.such.host.invalid:80"):
+    with pytest.raises(BindError, match=r"no\.such\.host\.invalid:80"):
         open_listener(parse_address("no.such.host.invalid:80"), SocketOptions())
 
 

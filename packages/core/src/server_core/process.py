@@ -152,6 +152,12 @@ def release_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
+def ignore_stop_signals() -> None:
+    """A process that is ending is not interrupted by being told to end; KILL remains."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def await_reparenting(intermediate: int) -> None:
     """Return when ``intermediate``, which forked this process and ends, is no longer its parent."""
     while os.getppid() == intermediate:

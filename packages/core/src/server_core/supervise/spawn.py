@@ -60,6 +60,8 @@ def fork(child_main: Callable[[], NoReturn]) -> int:
 def _run_and_exit(child_main: Callable[[], NoReturn]) -> NoReturn:
     try:
         child_main()
+    except SystemExit as error:  # a signal to leave that came while the child was leaving
+        os._exit(_exit_code(error))
     except BaseException:  # nothing of the parent's frames may run in the child
         traceback.print_exc()
     os._exit(EXIT_CRASH)
@@ -116,6 +118,7 @@ def run_worker(worker: Worker, arbiter: Any, board: Scoreboard, index: int, from
         code = error.exit_status
     except BaseException as error:  # the outermost frame: whatever it is ends the process
         code = _failed(worker, error)
+    process.ignore_stop_signals()
     _bid_farewell(worker, arbiter)
     leave(code, worker.log)
 
