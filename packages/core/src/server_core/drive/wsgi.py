@@ -109,6 +109,9 @@ class Gateway:
 
     def _send(self, channel: Channel, start: StartResponse, result: Any) -> None:
         """Pass the application's iterable on; ``start`` sees to the order of things."""
+        if not self.worker.alive:
+            # The stop came while the application ran in the loop's own thread: this answer closes already.
+            channel.session.drain(monotonic())
         if isinstance(result, (list, tuple)):
             if not start.head_sent:
                 self._send_whole(channel, start, result)

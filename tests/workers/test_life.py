@@ -1,0 +1,170 @@
+"""How WSGI workers share connections, stop, retire and bound themselves; real processes."""
+
+from __future__ import annotations
+
+import collections
+import resource
+import signal
+import threading
+import time
+from typing import Dict, Iterator, List
+
+import pytest
+
+from support import KeepAliveLoad, RawClient, ServerProcess, until
+from workers.wsgi_apps import APPS
+
+ALL = ("sync", "gthread", "gevent", "eventlet")
+IDLE_CONNECTIONS = 2000  # per worker family; enough to see a cost that grows
+
+
+@pytest.fixture(scope="module", autouse=True)
+def many_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16384), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def arguments(worker: str, *more: str) -> List[str]:
+    return ["app:app", "-k", worker, "--threads", "4" if worker == "gthread" else "1", *more]
+
+
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
+def test_connections_that_open_at_once_are_shared_evenly(worker: str) -> None:
+    options = arguments(worker, "--workers", "4", "--keep-alive", "60")
+    with ServerProcess(options, app=APPS, workers=4) as server:
+        until(lambda: len({server.get("/pid").body for _ in range(20)}) == 4, what="all workers serve")
+        clients = [server.client() for _ in range(200)]
+        owners: Dict[bytes, int] = collections.Counter()
+        try:
+            for client in clients:
+                client.send(b"GET /pid HTTP/1.1\r\nHost: a\r\n\r\n")
+            for client in clients:
+                owners[client.read_answer().body] += 1
+        finally:
+            for client in clients:
+                client.close()
+        assert len(owners) == 4
+        assert all(40 <= count <= 60 for count in owners.values()), owners
+
+
+@pytest.mark.parametrize("worker", ALL)
+def test_a_stop_answers_what_runs_and_what_comes_on_idle_connections(worker: str) -> None:
+    with ServerProcess(arguments(worker, "--keep-alive", "3"), app=APPS) as server:
+        with server.client() as running, server.client() as idle:
+            assert idle.request("GET", "/hello").body == b"hello"
+            running.send(b"GET /slow?0.8 HTTP/1.1\r\nHost: a\r\n\r\n")
+            time.sleep(0.2)  # the request is to be running when the signal comes; nothing tells from outside
+            server.send_signal(signal.SIGTERM)
+            answer = running.read_answer()
+            assert (answer.body, answer.header("connection")) == (b"slow", "close")
+            idle.send(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+            answer = idle.read_answer()
+            assert (answer.body, answer.header("connection")) == (b"hello", "close")
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
+def test_a_stream_that_asks_learns_of_the_stop(worker: str) -> None:
+    with ServerProcess(arguments(worker), app=APPS) as server, server.client() as client:
+        client.send(b"GET /draining HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.read_until(b"begun")
+        server.send_signal(signal.SIGTERM)
+        assert b", ended" in client.read_until(b", ended")
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("worker", ALL)
+def test_workers_are_replaced_after_max_requests_without_losing_any(worker: str) -> None:
+    with ServerProcess(arguments(worker, "--max-requests", "50"), app=APPS) as server:
+        with KeepAliveLoad((server.host, server.port), connections=4) as load:
+            until(lambda: len(server.booted_pids()) >= 3, 20)
+        load.result.assert_no_error()
+
+
+@pytest.mark.parametrize("worker", ALL)
+def test_connections_above_worker_connections_wait_in_the_backlog(worker: str) -> None:
+    with ServerProcess(arguments(worker, "--worker-connections", "3", "--keep-alive", "30"), app=APPS) as server:
+        clients = [server.client() for _ in range(3)]
+        try:
+            for client in clients:
+                assert client.request("GET", "/hello").status == 200
+            with server.client() as waiting:
+                waiting.send(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+                waiting.sock.settimeout(0.5)
+                assert not waiting.closed_by_peer()
+                assert not waiting.buffer
+                clients.pop().close()
+                waiting.sock.settimeout(10)
+                assert waiting.read_answer().body == b"hello"
+        finally:
+            for client in clients:
+                client.close()
+
+
+def test_threads_run_requests_at_the_same_time() -> None:
+    with ServerProcess(arguments("gthread"), app=APPS) as server:
+        answers: List[bytes] = []
+        asking = [threading.Thread(target=lambda: answers.append(server.get("/meet").body)) for _ in range(2)]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+        assert answers == [b"met", b"met"]
+
+
+@pytest.mark.parametrize("worker", ["gthread", "gevent", "eventlet"])
+def test_an_application_that_exits_ends_its_request_only(worker: str) -> None:
+    with ServerProcess(arguments(worker), app=APPS) as server:
+        assert server.get("/exits").status == 500
+        assert server.get("/hello").body == b"hello"
+        assert len(server.booted_pids()) == 1
+
+
+@pytest.mark.parametrize("worker", ["gevent", "eventlet"])
+def test_greenlets_serve_beside_sleeping_ones(worker: str) -> None:
+    with ServerProcess(arguments(worker), app=APPS) as server:
+        slow = [server.client() for _ in range(50)]
+        try:
+            for client in slow:
+                client.send(b"GET /slow?1 HTTP/1.1\r\nHost: a\r\n\r\n")
+            began = time.monotonic()
+            assert [client.read_answer().body for client in slow] == [b"slow"] * 50
+            # One after another they would take 50 seconds.
+            assert time.monotonic() - began < 25
+        finally:
+            for client in slow:
+                client.close()
+
+
+@pytest.mark.parametrize("worker", ALL)
+def test_thousands_of_idle_connections_are_kept_and_served(worker: str) -> None:
+    options = arguments(worker, "--worker-connections", "20000", "--keep-alive", "120")
+    with ServerProcess(options, app=APPS) as server:
+        clients: List[RawClient] = []
+        try:
+            for _ in range(IDLE_CONNECTIONS):
+                clients.append(server.client())
+                clients[-1].send(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert {client.read_answer().body for client in clients} == {b"hello"}
+            assert {client.request("GET", "/hello").body for client in clients[::100]} == {b"hello"}
+        finally:
+            for client in clients:
+                client.close()
+
+
+def test_the_arbiter_is_not_patched_and_the_worker_is() -> None:
+    app = "\n".join(
+        (
+            "import socket",
+            "def app(environ, start_response):",
+            "    start_response('200 OK', [])",
+            "    return [socket.socket.__module__.encode()]",
+        )
+    )
+    config = "import socket\ndef on_exit(server):\n    print('arbiter uses', socket.socket.__module__)\n"
+    with ServerProcess(["app:app", "-k", "gevent"], app=app, config=config) as server:
+        assert b"gevent" in server.get("/").body
+        server.stop()
+        server.wait_for_log("arbiter uses socket")
