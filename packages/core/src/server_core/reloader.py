@@ -45,7 +45,7 @@ def expanded(patterns: Iterable[str]) -> Set[str]:
 
 
 class Poller:
-    """Sees changes by comparing modification times.
+    """Sees changes by comparing modification times with those of the look before; the first look is now.
 
     Args:
         patterns: extra files and globs; they are expanded at every look, so new files are seen.
@@ -55,8 +55,9 @@ class Poller:
     def __init__(self, patterns: Iterable[str], files: Callable[[], Set[str]] = module_files) -> None:
         self._patterns = list(patterns)
         self._files = files
-        self._extra: Optional[Set[str]] = None
         self._times: Dict[str, float] = {}
+        self._extra = expanded(self._patterns)
+        self.changed()
 
     def changed(self) -> Optional[str]:
         """Return a file that changed, appeared or went since the last look, or None.
@@ -64,19 +65,25 @@ class Poller:
         A module that was imported since then is not a change; an extra file that appeared is.
         """
         extra = expanded(self._patterns)
-        appeared = set() if self._extra is None else (extra ^ self._extra)
+        appeared = extra ^ self._extra
         self._extra = extra
+        changed = None
         for path in sorted(extra | self._files() | set(self._times)):
             time = _modified(path)
             before = self._times.get(path)
             self._times[path] = time
             if (before is not None and time != before) or path in appeared:
-                return path
-        return None
+                changed = changed or path
+        return changed
+
+    def directories(self) -> List[str]:
+        """Return the directories in which changes can happen."""
+        roots = {os.path.dirname(path) for path in self._files() | self._extra}
+        roots |= {root for pattern in self._patterns for root in _roots(pattern)}
+        return sorted(root for root in roots if os.path.isdir(root))
 
     def watch(self, stop: threading.Event) -> Iterator[str]:
         """Yield files as they change, until ``stop`` is set."""
-        self.changed()
         while not stop.wait(INTERVAL):
             path = self.changed()
             if path is not None:
@@ -90,42 +97,6 @@ def _modified(path: str) -> float:
         return -1.0  # a file that is away; many editors replace files
 
 
-class Watcher:
-    """Sees changes by asking the operating system, through ``watchfiles``.
-
-    Arguments as for ``Poller``. Directories are watched, and looked through again when they change.
-    """
-
-    def __init__(self, patterns: Iterable[str], files: Callable[[], Set[str]] = module_files) -> None:
-        self._patterns = list(patterns)
-        self._files = files
-
-    def watch(self, stop: threading.Event) -> Iterator[str]:
-        """Yield files as they change, until ``stop`` is set."""
-        watch = importlib.import_module("watchfiles").watch  # an extra; its own imports are not typed for 3.9
-        directories = self._directories()
-        while directories and not stop.is_set():
-            for changes in watch(*directories, stop_event=stop, recursive=False, rust_timeout=1000,
-                                 yield_on_timeout=True, raise_interrupt=False):  # fmt: skip
-                yield from (path for _, path in changes if self._counts(path))
-                if self._directories() != directories:
-                    break  # modules were imported from elsewhere
-            directories = self._directories()
-
-    def _counts(self, path: str) -> bool:
-        return path in self._files() or path in expanded(self._patterns) or self._matches(path)
-
-    def _matches(self, path: str) -> bool:
-        """Whether a file that is gone matched a pattern."""
-        return any(glob.has_magic(pattern) and _glob_regex(pattern).fullmatch(path) for pattern in self._patterns)
-
-    def _directories(self) -> List[str]:
-        files = self._files() | expanded(self._patterns)
-        roots = {os.path.dirname(path) for path in files}
-        roots |= {root for pattern in self._patterns for root in _roots(pattern)}
-        return sorted(root for root in roots if os.path.isdir(root))
-
-
 def _roots(pattern: str) -> Set[str]:
     """Return the directories in which files matching ``pattern`` may appear."""
     directory = os.path.dirname(pattern)
@@ -134,11 +105,30 @@ def _roots(pattern: str) -> Set[str]:
     return {path for path in glob.iglob(directory, recursive=True) if os.path.isdir(path)}
 
 
-def _glob_regex(pattern: str) -> re.Pattern[str]:
-    """Return the expression of a glob, whose ``**`` crosses directories and whose ``*`` does not."""
-    parts = re.split(r"(\*\*/|\*|\?|\[[^]]*\])", pattern)
-    table = {"**/": r"(?:.*/)?", "*": r"[^/]*", "?": r"[^/]"}
-    return re.compile("".join(table.get(part, part if part.startswith("[") else re.escape(part)) for part in parts))
+class Watcher(Poller):
+    """Looks when the operating system says that something happened, through ``watchfiles``."""
+
+    def watch(self, stop: threading.Event) -> Iterator[str]:
+        """Yield files as they change, until ``stop`` is set."""
+        watch = importlib.import_module("watchfiles").watch  # an extra; its own imports are not typed for 3.9
+        while not stop.is_set():
+            directories = self.directories()
+            waking = watch(*directories, stop_event=stop, recursive=False, watch_filter=None, yield_on_timeout=True,
+                           rust_timeout=int(INTERVAL * 1000), raise_interrupt=False)  # fmt: skip
+            yield from self._look_at(waking, directories)
+
+    def _look_at(self, waking: Iterable[Any], directories: List[str]) -> Iterator[str]:
+        """Look at each waking, until modules were imported from other directories. The first waking comes
+        without a reason: it finds what happened before the watch had begun."""
+        begun = False
+        for reasons in waking:
+            if reasons or not begun:
+                begun = True
+                path = self.changed()
+                if path is not None:
+                    yield path
+            if self.directories() != directories:
+                return
 
 
 class Reloader(threading.Thread):

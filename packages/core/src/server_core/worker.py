@@ -161,8 +161,8 @@ class Worker:
         self.init_signals()
         self.log.close_on_exec()
         self.notify()
-        self._start_reloader()
         self.load_wsgi()
+        self._start_reloader()
         self.cfg.post_worker_init(self)
         if self.ready_before_run:
             self.ready()
