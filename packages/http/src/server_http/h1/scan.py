@@ -114,7 +114,7 @@ def walk_fields(
             slot = slot * 31 + octets[at]
             at += 1
         if octets[at] != _COLON or at == line:
-            raise _malformed(head, line, end)
+            raise _malformed(head, line)
         entry = _recall(octets, line, at, slot % _SLOTS)
         at += 1
         while octets[at] == _SPACE or octets[at] == _TAB:
@@ -123,7 +123,7 @@ def walk_fields(
         while is_value_octet[octets[at]]:
             at += 1
         if octets[at] != _CR or octets[at + 1] != _LF:
-            raise _malformed(head, line, end)
+            raise _malformed(head, line)
         last = at
         while last > first and (octets[last - 1] == _SPACE or octets[last - 1] == _TAB):
             last -= 1
@@ -179,15 +179,15 @@ def split_fields(
             raise _too_large(size, count, longest, field_limit)
     # What is left without the octets of values must be the CR and LF that the lines were split at.
     if len(section.translate(None, VALUE)) != 2 * size - 2:
-        raise _malformed(head, start, end)
+        raise _malformed(next(line for line in lines if line.translate(None, VALUE)), 0)
     names = _NAMES
     for line in lines:
         name, colon, value = line.partition(b":")
         entry = names.get(name)
+        if not colon or not name:
+            raise _malformed(line, 0)
         if entry is None:
             entry = _learn(name)
-        if not colon:
-            raise BadRequest(f"field line: expected a colon, got {line[:64]!r}")
         value = value.strip(b" \t")
         kind = entry[1]
         fields.append((entry[0], value))
@@ -255,8 +255,14 @@ def _learn(name: bytes) -> Tuple[bytes, int]:
     return entry
 
 
-def _malformed(head: bytes, line: int, end: int) -> BadRequest:
-    return BadRequest(f"field line: expected a name, a colon and a value, got {head[line : min(end, line + 64)]!r}")
+def _malformed(head: bytes, start: int) -> BadRequest:
+    """Say what is wrong with the line at ``start``: the same from both scanners."""
+    name, colon, _ = head[start:].partition(b"\r\n")[0].partition(b":")
+    if not is_token(name):
+        return BadRequest(f"field name: expected a token, got {name[:64]!r}")
+    if not colon:
+        return BadRequest(f"field line: expected a colon behind the name, got {name[:64]!r}")
+    return BadRequest(f"field {name[:64]!r}: expected a value without control characters")
 
 
 def _too_large(lines: int, count: int, octets: int, field_limit: int) -> HeaderFieldsTooLarge:
