@@ -179,7 +179,7 @@ def split_fields(
             raise _too_large(size, count, longest, field_limit)
     # What is left without the octets of values must be the CR and LF that the lines were split at.
     if len(section.translate(None, VALUE)) != 2 * size - 2:
-        raise _malformed(next(line for line in lines if line.translate(None, VALUE)), 0)
+        raise _malformed(_first_with_control(lines), 0)
     names = _NAMES
     for line in lines:
         name, colon, value = line.partition(b":")
@@ -253,6 +253,10 @@ def _learn(name: bytes) -> Tuple[bytes, int]:
     if len(_NAMES) < _NAMES_MAX and len(name) <= _NAME_OCTETS_MAX:
         _NAMES[name] = entry
     return entry
+
+
+def _first_with_control(lines: List[bytes]) -> bytes:
+    return next(line for line in lines if line.translate(None, VALUE))
 
 
 def _malformed(head: bytes, start: int) -> BadRequest:
