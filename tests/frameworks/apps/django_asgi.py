@@ -1,0 +1,1 @@
+from django_common import asgi as app  # noqa: F401

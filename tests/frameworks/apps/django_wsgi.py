@@ -1,0 +1,1 @@
+from django_common import wsgi as app  # noqa: F401
