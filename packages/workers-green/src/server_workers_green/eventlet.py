@@ -7,6 +7,7 @@ is also imported by the arbiter, which must stay as it is.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from server_workers_green.green import GreenWorker, require
@@ -25,7 +26,13 @@ class EventletWorker(GreenWorker):
         """Make the standard library cooperative: sockets, ssl, DNS, threads."""
         import eventlet  # type: ignore[import-not-found, import-untyped, unused-ignore]  # has no stubs
 
-        eventlet.monkey_patch()
+        # It looks into every object there is, reports with a traceback each one that has no variables after all (a
+        # ``super`` object of its own among them), and goes on.
+        last_resort, logging.lastResort = logging.lastResort, logging.NullHandler()  # type: ignore[assignment]
+        try:
+            eventlet.monkey_patch()
+        finally:
+            logging.lastResort = last_resort
 
     @staticmethod
     def spawn(function: Any, *args: Any) -> None:

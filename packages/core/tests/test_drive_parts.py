@@ -1,0 +1,250 @@
+"""The small parts of the drivers: timers, bodies, spools, pollers, accepting."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+from typing import Any, Iterator, Tuple
+
+import pytest
+
+from server_core.drive.accept import UNEVENNESS, Acceptor
+from server_core.drive.body import NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, Spool, SpoolBudget, StreamedBody
+from server_core.drive.poller import GONE, READ, WRITE, PollPoller, make_poller
+from server_core.drive.timers import GRANULARITY, TimerWheel
+from server_core.drive.wsgi import file_region
+
+
+class Armed:
+    """What a wheel holds."""
+
+    def __init__(self) -> None:
+        self.armed = 0
+
+
+class Silent:
+    """A log and a poller that take everything."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: None
+
+
+# Timers
+
+
+def test_nothing_fires_early_and_everything_within_a_tick() -> None:
+    wheel, item = TimerWheel(), Armed()
+    wheel.arm(item, 10.0)
+    assert wheel.due(10.0 - 0.001) == []
+    assert wheel.due(10.0 + GRANULARITY) == [item]
+    assert item.armed == 0
+
+
+def test_a_later_deadline_changes_nothing_and_an_earlier_one_fires_once() -> None:
+    wheel, item = TimerWheel(), Armed()
+    wheel.arm(item, 10.0)
+    assert not wheel.earlier(item, 20.0)
+    wheel.arm(item, 20.0)
+    assert wheel.earlier(item, 5.0)
+    wheel.arm(item, 5.0)
+    assert wheel.due(6.0) == [item]
+    assert wheel.due(30.0) == []
+
+
+def test_the_wheel_tells_when_it_is_due_next() -> None:
+    wheel, item = TimerWheel(), Armed()
+    assert wheel.deadline() is None
+    wheel.arm(item, 3.0)
+    assert 3.0 <= wheel.deadline() <= 3.0 + GRANULARITY
+
+
+# Bodies
+
+
+def test_a_small_body_stays_in_memory() -> None:
+    budget = SpoolBudget(10)
+    body = CollectedBody(8, 0, budget)
+    assert [body.write(b"abcd"), body.write(b"efgh")] == [TAKEN, TAKEN]
+    assert body.input().read() == b"abcdefgh"
+    assert budget.used == 0
+
+
+def test_a_large_body_is_spooled_and_gives_its_room_back(tmp_path: Any) -> None:
+    budget = SpoolBudget(100, str(tmp_path))
+    body = CollectedBody(4, 0, budget)
+    for part in (b"abc", b"def", b"g" * 10):
+        assert body.write(part) == TAKEN
+    assert budget.used == 16
+    assert body.input().read() == b"abcdef" + b"g" * 10
+    body.close()
+    body.close()
+    assert budget.used == 0
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_body_above_its_limit_or_the_budget_is_not_taken() -> None:
+    assert CollectedBody(4, 10, SpoolBudget(0)).write(b"x" * 11) == TOO_LARGE
+    budget = SpoolBudget(10)
+    body = CollectedBody(4, 0, budget)
+    assert body.write(b"x" * 8) == TAKEN
+    assert body.write(b"x" * 8) == NO_ROOM
+    body.close()
+    assert budget.used == 0
+
+
+def test_a_body_that_finds_no_room_at_its_turn_to_a_file_keeps_what_it_had() -> None:
+    budget = SpoolBudget(5)
+    body = CollectedBody(4, 0, budget)
+    assert body.write(b"abcd") == TAKEN
+    assert body.write(b"efgh") == NO_ROOM
+    budget.total = 100
+    assert body.write(b"efgh") == TAKEN
+    assert body.input().read() == b"abcdefgh"
+    body.close()
+
+
+def test_a_full_file_system_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    budget = SpoolBudget(0)
+    spool = Spool(budget)
+    monkeypatch.setattr(os, "pwrite", full)
+    assert not spool.write(b"abc")
+    assert budget.used == 0
+    spool.close()
+
+
+def test_credit_of_a_streamed_part_comes_back_when_it_is_used_up() -> None:
+    body = StreamedBody()
+    body.write(b"abcd", 4)
+    body.write(b"ef", 2)
+    assert body.take(3) == (b"abc", 0)
+    assert body.take(3) == (b"d", 4)
+    assert body.abandon() == 2
+    assert body.take(3) == (b"", 0)
+
+
+# Pollers
+
+
+@pytest.fixture(params=[make_poller, PollPoller])
+def poller(request: pytest.FixtureRequest) -> Iterator[Any]:
+    made = request.param()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[Tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_a_stream_is_reported_once_per_change(poller: Any, pair: Tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    poller.add_stream(ours.fileno())
+    assert poller.wait(1) == [(ours.fileno(), WRITE)]
+    assert poller.wait(0) == []
+    theirs.send(b"x")
+    ((fd, mask),) = poller.wait(1)
+    assert fd == ours.fileno()
+    assert mask & READ
+    assert poller.wait(0) == []
+    assert ours.recv(10) == b"x"
+    poller.rearm(fd, READ)
+    theirs.send(b"y")
+    ((_fd, mask),) = poller.wait(1)
+    assert mask & READ
+
+
+def test_a_peer_that_goes_is_reported(poller: Any, pair: Tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    poller.add_stream(ours.fileno())
+    poller.wait(0)
+    theirs.close()
+    ((_fd, mask),) = poller.wait(1)
+    assert mask & READ
+    assert mask & GONE
+    poller.closing(ours.fileno())
+
+
+def test_a_muted_listener_is_quiet(poller: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        poller.add_listener(listener.fileno())
+        with socket.create_connection(listener.getsockname()):
+            assert poller.wait(1) == [(listener.fileno(), READ)]
+            assert poller.wait(1) == [(listener.fileno(), READ)]
+            poller.mute(listener.fileno(), True)
+            assert poller.wait(0) == []
+            poller.mute(listener.fileno(), False)
+            assert poller.wait(1) == [(listener.fileno(), READ)]
+        poller.remove(listener.fileno())
+
+
+# Accepting
+
+
+class FakeListener:
+    """A listening socket under the name that ``sockets.Listener`` gives it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield sock
+
+
+def test_a_worker_with_more_connections_declines_once_and_then_takes(listening: socket.socket) -> None:
+    acceptor = Acceptor(FakeListener(listening), Silent(), True, Silent())
+    with socket.create_connection(listening.getsockname()):
+        assert acceptor.accept(0.0, 10, False, UNEVENNESS + 1, 0) == []
+        assert not acceptor.unmute(0.0)
+        assert acceptor.unmute(1.0)
+        ((sock, info),) = acceptor.accept(1.0, 10, False, UNEVENNESS + 1, 0)
+        assert info.server == listening.getsockname()
+        assert info.client == sock.getpeername()
+        sock.close()
+
+
+def test_a_worker_alone_takes_whatever_its_number(listening: socket.socket) -> None:
+    acceptor = Acceptor(FakeListener(listening), Silent(), False, Silent())
+    clients = [socket.create_connection(listening.getsockname()) for _ in range(3)]
+    accepted = acceptor.accept(0.0, 2, True, 100, 0)
+    assert len(accepted) == 2
+    assert acceptor.accept(0.0, 0, True, 100, 0) == []
+    assert acceptor.muted_until > 0
+    for sock in [*clients, *(sock for sock, _info in accepted)]:
+        sock.close()
+
+
+# Files
+
+
+def test_only_real_files_have_a_region(tmp_path: Any) -> None:
+    import gzip
+
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    with open(path, "rb") as file:
+        file.seek(4)
+        assert file_region(file) == (file.fileno(), 4, 6)
+    assert file_region(file) is None
+    assert file_region(io.BytesIO(b"x")) is None
+    with gzip.open(tmp_path / "z", "wb") as packed:
+        packed.write(b"x")
+    with gzip.open(tmp_path / "z", "rb") as packed:
+        assert file_region(packed) is None
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as pipe, os.fdopen(write, "wb"):
+        assert file_region(pipe) is None
