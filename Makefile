@@ -48,7 +48,7 @@ compiled: ## compiled wheels of all six in .venv-compiled
 	@$(ENVIRONMENT) compiled
 
 build: ## sdists and wheels of all six in dist
-	@$(ENVIRONMENT) wheels
+	@$(ENVIRONMENT) dist
 
 docs: ## the documentation site, in build/site
 	@$(ENVIRONMENT) dev >/dev/null

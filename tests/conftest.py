@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from support.distributions import Environment, hatch_build, make_environment
+from support.distributions import ROOT, Environment, hatch_build, make_environment, run
 
 
 @pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Wheels and sdists of all six, compiled where there is a C compiler."""
-    target = tmp_path_factory.mktemp("wheels")
-    hatch_build(target)
-    return target
+def wheels() -> Path:
+    """A folder with the wheels of all six, compiled where there is a C compiler; as the Makefile builds them."""
+    return Path(run([sys.executable, ROOT / "tools" / "environment.py", "wheels"]).splitlines()[-1])
 
 
 @pytest.fixture(scope="session")
 def pure_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Wheels of all six without compiled modules."""
+    """A folder with wheels and sdists of all six, built by hatch without compiled modules."""
     target = tmp_path_factory.mktemp("pure-wheels")
-    hatch_build(target, "-t", "wheel", SERVER_ACCEL="0")
+    hatch_build(target, SERVER_ACCEL="0")
     return target
 
 

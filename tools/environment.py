@@ -10,7 +10,8 @@ packages come from whatever index pip is configured for.
     python3 tools/environment.py run        .venv            wheels, compiled where there is a C compiler
     python3 tools/environment.py dev        .venv-dev        editable, interpreted; test, lint and docs tools
     python3 tools/environment.py compiled   .venv-compiled   wheels, compiled or an error; test tools
-    python3 tools/environment.py wheels     dist/            wheels and sdists of all six
+    python3 tools/environment.py wheels     build/           wheels of all six, in one folder
+    python3 tools/environment.py dist       dist/            wheels and sdists of all six
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ import shutil
 import subprocess
 import sys
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 BUILD_TOOLS = ["hatchling>=1.26", "Cython>=3.1", "setuptools>=69"]
+SOURCES = (".py", ".pxd", ".toml", ".md")
 PIP = "pip>=25.1"  # the first that reads dependency groups
 
 # In the order of their layers. Values: the extras that a full environment has.
@@ -48,7 +51,7 @@ class Environment(NamedTuple):
     editable: bool
     full: bool  # with the extras above
     groups: Tuple[str, ...]  # dependency groups of the root pyproject.toml
-    accel: str  # SERVER_ACCEL of its wheels
+    accel: str  # what is asked of its wheels, as SERVER_ACCEL
 
 
 ENVIRONMENTS = {
@@ -60,15 +63,14 @@ ENVIRONMENTS = {
 
 def main(arguments: List[str]) -> int:
     """Make what is named on the command line, and say where it is."""
-    names = [*ENVIRONMENTS, "wheels"]
+    folders = {"wheels": gather_wheels, "dist": build_distributions}
+    names = [*ENVIRONMENTS, *folders]
     if len(arguments) != 1 or arguments[0] not in names:
         print(f"environment: expected one of {names}, got {arguments}", file=sys.stderr)
         return 2
     try:
-        if arguments[0] == "wheels":
-            print(build_distributions())
-        else:
-            print(make(ENVIRONMENTS[arguments[0]]))
+        name = arguments[0]
+        print(folders[name]() if name in folders else make(ENVIRONMENTS[name]))
     except subprocess.CalledProcessError as error:
         print(f"environment: {' '.join(map(str, error.cmd))} ended with {error.returncode}", file=sys.stderr)
         return 1
@@ -126,33 +128,49 @@ def stamp_of(path: Path) -> str:
 
 
 def build_wheels(accel: str) -> Dict[str, Path]:
-    """Build the wheel of each package whose files have changed since its last build."""
+    """Build the wheel of each package whose files have changed since its last build, side by side.
+
+    Args:
+        accel: ``require`` raises where hot modules cannot be compiled; otherwise pure Python will do.
+    """
     tools = build_environment()
-    wheels = {}
-    for name in PACKAGES:
-        source = ROOT / "packages" / name
-        target = BUILD / f"wheels{sys.version_info[0]}{sys.version_info[1]}-{accel or 'default'}" / name
-        files = [path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-        wanted = fingerprint([*files, ROOT / "tools" / "hatch_build.py"], [])
-        found = sorted(target.glob("*.whl"))
-        if not found or state_of(target).get("recipe") != wanted:
-            shutil.rmtree(target, ignore_errors=True)
-            hatchling(tools, source, "wheel", target, accel)
-            remember(target, recipe=wanted)
-            found = sorted(target.glob("*.whl"))
-        wheels[name] = found[0]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        wheels = dict(zip(PACKAGES, pool.map(lambda name: build_wheel(tools, name), PACKAGES)))
+    if accel == "require" and wheels["http"].name.endswith("none-any.whl"):
+        raise SystemExit("environment: expected a C compiler, got none; build/http-wheel.log has more")
     return wheels
 
 
+def build_wheel(tools: Path, name: str) -> Path:
+    """The wheel of one package, from the cache where nothing has changed."""
+    source = ROOT / "packages" / name
+    target = BUILD / f"wheels{sys.version_info[0]}{sys.version_info[1]}" / name
+    files = [path for path in source.rglob("*") if path.suffix in SOURCES and "tests" not in path.parts]
+    wanted = fingerprint([*files, ROOT / "tools" / "hatch_build.py"], [os.environ.get("CC", "")])
+    if state_of(target).get("recipe") != wanted or not list(target.glob("*.whl")):
+        shutil.rmtree(target, ignore_errors=True)
+        hatchling(tools, source, "wheel", target, "")
+        remember(target, recipe=wanted)
+    return next(target.glob("*.whl"))
+
+
+def gather_wheels() -> Path:
+    """All six wheels in one folder, for ``pip --find-links``."""
+    target = BUILD / f"wheels{sys.version_info[0]}{sys.version_info[1]}" / "all"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for wheel in build_wheels("").values():
+        shutil.copy(wheel, target)
+    return target
+
+
 def build_distributions() -> Path:
-    """Build the sdist of each package, and its wheel from the sdist's own files, into ``dist``."""
-    tools = build_environment()
+    """The wheel and the sdist of each package, in ``dist``."""
     target = ROOT / "dist"
     shutil.rmtree(target, ignore_errors=True)
-    accel = os.environ.get("SERVER_ACCEL", "")
+    shutil.copytree(gather_wheels(), target)
     for name in PACKAGES:
-        for kind in ("sdist", "wheel"):
-            hatchling(tools, ROOT / "packages" / name, kind, target, accel)
+        hatchling(build_environment(), ROOT / "packages" / name, "sdist", target, "")
     return target
 
 
