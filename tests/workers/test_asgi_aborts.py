@@ -51,12 +51,12 @@ async def app(scope, receive, send):
 
 
 def leave_again_and_again(port: int, ends: float, seed: int) -> None:
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - spreads the moments of leaving, no secret
     while time.monotonic() < ends:
         sock = socket.create_connection(("127.0.0.1", port), 10)
         with sock:
             sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-            time.sleep(chance.random() / 30)
+            time.sleep(chance.random() / 15)
             if chance.random() < 0.5:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
@@ -67,9 +67,9 @@ def test_aborted_requests_leak_no_database_connection(loop: str) -> None:
     pytest.importorskip("aiosqlite")
     with ServerProcess(["app:app", "-k", "asgi", "--asgi-loop", loop], app=APP) as server:
         server.get("/")
-        ends = time.monotonic() + soak_seconds(3)
+        ends = time.monotonic() + soak_seconds()
         threads: List[threading.Thread] = [
-            threading.Thread(target=leave_again_and_again, args=(server.port, ends, seed)) for seed in range(8)
+            threading.Thread(target=leave_again_and_again, args=(server.port, ends, seed)) for seed in range(4)
         ]
         for thread in threads:
             thread.start()
@@ -79,7 +79,7 @@ def test_aborted_requests_leak_no_database_connection(loop: str) -> None:
         assert counts
         # Within the grace period nothing is cancelled inside a database call.
         assert counts[1] == "0"
-        assert int(counts[2]) > 50
+        assert int(counts[2]) > 20
         assert server.stop() == 0
         for word in ("Traceback", "destroyed", "non-checked-in", "CancelledError"):
             assert word not in server.log
