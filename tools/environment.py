@@ -57,7 +57,7 @@ class Environment(NamedTuple):
 ENVIRONMENTS = {
     "run": Environment(".venv", False, False, (), ""),
     "dev": Environment(".venv-dev", True, True, ("test", "lint", "docs"), ""),
-    "compiled": Environment(".venv-compiled", False, True, ("test",), "require"),
+    "compiled": Environment(".venv-compiled", False, True, ("test", "cython"), "require"),
 }
 
 
