@@ -123,6 +123,14 @@ def test_ttou_stops_at_one_worker() -> None:
     assert world.kills("TERM") == []
 
 
+def test_a_child_of_its_own_socket_serves_on_for_connections_on_their_way() -> None:
+    world = World(ev.GroupPlan("http", 2, settle=1.0)).begin()
+    world.signal("TTOU")
+    assert world.kills("TERM") == []
+    world.pass_time(2)
+    assert world.kills("TERM") == [2]
+
+
 def test_ttin_stops_at_the_upper_bound() -> None:
     world = World(ev.GroupPlan("http", 2, most=2)).begin()
     assert not only(ev.Spawn, world.signal("TTIN"))

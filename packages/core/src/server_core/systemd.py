@@ -49,7 +49,7 @@ class Notifier:
             return None
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)  # the arbiter waits for nobody
                 sock.connect(address)
                 sock.send(message.encode())

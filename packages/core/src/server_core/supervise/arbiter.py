@@ -11,14 +11,16 @@ import selectors
 import sys
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Type
+from typing import Any, Callable, Deque, Dict, List, Optional, Tuple, Type
 
 from server_core import process, systemd
 from server_core.control.server import ControlServer, open_control
 from server_core.errors import EXIT_APP_LOAD, EXIT_WORKER_BOOT, ServerError
+from server_core.observe.endpoint import MetricsEndpoint, open_endpoint
 from server_core.pidfile import Pidfile
 from server_core.scoreboard import Scoreboard, slots_for
 from server_core.supervise import events as ev
+from server_core.supervise.causes import exit_cause
 from server_core.supervise.children import ChildState
 from server_core.supervise.listeners import ListenerBook, ListenerSet
 from server_core.supervise.model import State
@@ -87,10 +89,13 @@ class Arbiter:
         self._queue: Deque[ev.Event] = deque()
         self._exit_code: Optional[int] = None
         self._environ_before: Dict[str, Optional[str]] = {}
+        self._shown_listeners = ""
         self.started_at = time.monotonic()
         self.spawned = 0
         self.killed = 0
         self.control: Optional[ControlServer] = None
+        self.metrics: Optional[MetricsEndpoint] = None
+        self.exits: Dict[Tuple[str, str], int] = {}
 
     # --- what hooks and others read -----------------------------------------------------------
 
@@ -151,6 +156,8 @@ class Arbiter:
             self._abandon()
             raise
         except Exception:
+            if self.log is None:
+                raise
             self.log.exception("Unhandled exception in main loop")
             self._abandon()
             self._exit_code = EXIT_UNHANDLED
@@ -168,12 +175,14 @@ class Arbiter:
         self.log.info("Starting %s %s", PRODUCT, __version__)
         self._log_warnings()
         process.set_title(f"master [{self.cfg.proc_name}]")
+        self._open_inputs()
         self._create_pidfile()
         self._set_environment(self.cfg)
         self.cfg.on_starting(self)
-        self._open_inputs()
         self._open_listeners()
         self.control = open_control(self, self.cfg, SECOND if self.master_pid else "")
+        if not self.master_pid:
+            self._open_metrics()
         self._queue.append(ev.Begun())
         self.cfg.when_ready(self)
 
@@ -181,6 +190,11 @@ class Arbiter:
         add_services(self._services, cfg)
         plans = [service.plan(cfg) for service in self._services.values()]
         return ev.Plan(tuple(plan for plan in plans if plan is not None), cfg.daemon)
+
+    def _open_metrics(self) -> None:
+        self.metrics = open_endpoint(self, self.cfg)
+        if self.metrics is not None:
+            self.log.info("Metrics at: %s", self.metrics)
 
     def _create_pidfile(self) -> None:
         if self.cfg.pidfile:
@@ -215,9 +229,14 @@ class Arbiter:
         self.listeners.take_over(os.environ)
         generation = self._make_generation(self.state.generation, None)
         self._generations[generation.number] = generation
-        shown = ", ".join(str(listener) for listener in self.listeners.shown(generation.listeners))
-        self.log.info("Listening at: %s (%s)", shown, self.pid)
+        self._log_listeners(generation)
         self.log.info("Using worker: %s", self.cfg.worker_class_str)
+
+    def _log_listeners(self, generation: Generation) -> None:
+        shown = ", ".join(str(listener) for listener in self.listeners.shown(generation.listeners))
+        if shown != self._shown_listeners:
+            self._shown_listeners = shown
+            self.log.info("Listening at: %s (%s)", shown, self.pid)
 
     def _make_generation(self, number: int, before: Optional[Generation]) -> Generation:
         """Check and open everything that children of the present settings need."""
@@ -263,8 +282,9 @@ class Arbiter:
             self.master_pid = 0
             self._queue.append(ev.ParentGone())
         self._serve_watchdog()
-        if self.control is not None:
-            self.control.tick(now)
+        for endpoint in (self.control, self.metrics):
+            if endpoint is not None:
+                endpoint.tick(now)
         for generation in self._generations.values():
             if generation.listeners.tls is not None:
                 for line in generation.listeners.tls.refresh(now):
@@ -272,7 +292,9 @@ class Arbiter:
         http = self.state.groups[HTTP]
         busy = [child.slot for child in http.workers]
         self.listeners.close_slots(self._current().listeners, http.target, busy)
-        return STOP_TICK if stopping else TICK
+        if stopping:
+            return STOP_TICK
+        return min(TICK, self.notifier.watchdog_interval or TICK)
 
     def _serve_watchdog(self) -> None:
         if self.notifier.watchdog_interval is not None:
@@ -296,7 +318,15 @@ class Arbiter:
     def _reap(self) -> None:
         exited = self.processes.reap()
         self._look()  # a child may have been ready before it ended
+        for event in exited:
+            self._count_exit(event)
         self._queue.extend(exited)
+
+    def _count_exit(self, event: ev.Event) -> None:
+        child = self.state.child(event.child) if isinstance(event, ev.ChildExited) else None
+        if isinstance(event, ev.ChildExited) and child is not None:
+            key = (child.group, exit_cause(child, event.code, event.signal))
+            self.exits[key] = self.exits.get(key, 0) + 1
 
     def _answer_doorbell(self) -> None:
         os.read(self.doorbell[0], 4096)
@@ -323,6 +353,10 @@ class Arbiter:
         """Report an event, for example a command: it is handled before the loop waits again."""
         self._queue.append(event)
 
+    def group_names(self) -> List[str]:
+        """Return the groups, in the order of their numbers on the scoreboard, HTTP first."""
+        return [name for name in self._services if name in self.state.groups]
+
     def services(self) -> List[Service]:
         """Return the services beside the HTTP workers whose groups are running."""
         return [service for name, service in self._services.items() if name != HTTP and name in self.state.groups]
@@ -336,8 +370,9 @@ class Arbiter:
     def become_child(self, keep: int) -> None:
         """In a process just forked: close what is ours alone. ``keep`` is the child we are."""
         self.inbox.close_in_child()
-        if self.control is not None:
-            self.control.close_in_child()
+        for endpoint in (self.control, self.metrics):
+            if endpoint is not None:
+                endpoint.close_in_child()
         self.processes.close_in_child(keep)
         self.selector.close()
         os.close(self.doorbell[0])
@@ -418,6 +453,7 @@ class Arbiter:
             self._pending = self._make_generation(0, self._current())
         except Exception as error:
             self._use_settings(before)
+            self.listeners.close_dropped(self._current().listeners)  # what was opened for the rejected settings
             if not isinstance(error, ServerError):
                 self.log.exception("Exception while loading the settings")
             self._queue.append(ev.ConfigRejected(str(error) or type(error).__name__))
@@ -436,8 +472,7 @@ class Arbiter:
             self._log_warnings()
             self.call_hook("on_reload")
             self._renew_pidfile()
-            shown = ", ".join(str(listener) for listener in self.listeners.shown(generation.listeners))
-            self.log.info("Listening at: %s (%s)", shown, self.pid)
+            self._log_listeners(generation)
 
     def _use_settings(self, cfg: Any) -> None:
         """Make ``cfg`` the settings of this process."""
@@ -492,6 +527,7 @@ class Arbiter:
             self.pidfile.rename(self.cfg.pidfile)
         if self.control is not None:
             self.control.move(self.control.path[: -len(SECOND)])
+        self._open_metrics()  # the first arbiter served them until now
 
     def _resume(self, _action: ev.Resume) -> None:
         if self.pidfile is not None and self.pidfile.owner() != self.pid:
@@ -531,14 +567,15 @@ class Arbiter:
         if hasattr(self, "processes"):
             for number in list(self.processes.living):
                 self.processes.kill(number, "KILL")
-        if hasattr(self, "listeners") and not self.master_pid:
-            self.listeners.shut()
+        if hasattr(self, "listeners"):
+            self._close_listeners(ev.CloseListeners(self.state.shares_listeners))
         self._remove_traces()
 
     def _remove_traces(self) -> None:
-        if self.control is not None:
-            self.control.close()
-            self.control = None
+        for endpoint in (self.control, self.metrics):
+            if endpoint is not None:
+                endpoint.close()
+        self.control = self.metrics = None
         if self.pidfile is not None:
             self.pidfile.unlink()
 

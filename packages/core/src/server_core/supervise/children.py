@@ -79,11 +79,12 @@ class Child:
         deadline: when its state is overdue, None for never.
         retiring: why it asked for a successor, ``""`` when it did not.
         boot_failed: it was given up before it was ready.
+        surplus_since: when its slot was given up, None while the slot is wanted.
     """
 
     __slots__ = (
         "boot_failed", "deadline", "generation", "group", "number", "pid", "ready_at", "retiring", "slot",
-        "started", "state", "template",
+        "started", "state", "surplus_since", "template",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +102,7 @@ class Child:
         self.deadline: Optional[float] = None
         self.retiring = ""
         self.boot_failed = False
+        self.surplus_since: Optional[float] = None
 
     def __repr__(self) -> str:
         return f"<Child {self.number} {self.group}/{self.slot} gen {self.generation} {self.state.value}>"

@@ -28,6 +28,7 @@ class GroupPlan:
         halts: a child that cannot boot at the first start stops the server.
         rank: order of stopping; a rank is told to leave when the lower ones are gone.
         most: upper bound for the number of children, 0 for none.
+        settle: seconds a child serves on after its slot was given up, for connections on their way to it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class GroupPlan:
     halts: bool = True
     rank: int = 0
     most: int = 0
+    settle: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -153,12 +153,17 @@ class Reconciler:
     def _empty(self, children: List[Child]) -> None:
         """A slot above the target: its children leave, but never the last that serves."""
         for child in children:
+            if child.surplus_since is None:
+                child.surplus_since = self.now
             others = self.group.ready_count - child.ready
-            if not child.ready or others > 0 or self.group.target == 0:
+            settled = self.now - child.surplus_since >= self.group.plan.settle
+            if not child.ready or (settled and (others > 0 or self.group.target == 0)):
                 self._dismiss(child)
 
     def _hand_over(self, children: List[Child]) -> None:
         """When the newest child of a slot is ready, the older ones leave."""
+        for child in children:
+            child.surplus_since = None
         if len(children) > 1 and children[-1].ready:
             for child in children[:-1]:
                 self._dismiss(child)

@@ -13,6 +13,7 @@ from server_core.scoreboard.layout import GROUPS
 from server_core.supervise.events import GroupPlan
 
 HTTP = "http"
+SETTLE = 1.0  # seconds: handshakes that had begun when new connections were led to other sockets
 
 
 class Service:
@@ -71,6 +72,7 @@ class HttpService(Service):
             strategy=cfg.reload_strategy,
             template=cfg.preload_app,
             most=cfg.workers_max,
+            settle=SETTLE if cfg.reuse_port else 0.0,
         )
 
     def prepare(self, arbiter: Any, cfg: Any) -> None:
