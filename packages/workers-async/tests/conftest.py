@@ -51,7 +51,7 @@ class Log:
         self.access_log_writer = AccessLog()
 
     def __getattr__(self, level: str) -> Any:
-        def record(message: str, *args: Any, exc_info: Any = None) -> None:
+        def record(message: str, *args: Any, exc_info: Any = None, extra: Any = None) -> None:
             text = message % args if args else message
             if exc_info is not None and exc_info is not False:
                 text += f": {exc_info!r}"

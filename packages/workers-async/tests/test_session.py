@@ -461,3 +461,22 @@ def test_max_requests_asks_for_a_successor_and_serves_on(run):
         assert served.worker.retired >= 1
 
     run(test)
+
+
+def test_request_ids_reach_application_client_and_log(run):
+    async def app(scope, receive, send):
+        found = dict(scope["headers"])[b"x-request-id"]
+        if scope["path"] == "/fails":
+            raise ValueError("secret")
+        await answer(send, found)
+
+    async def test(serve):
+        served = serve(app, request_id="response")
+        client = await served.connect()
+        await client.say(GET)
+        _status, fields, body = await client.response()
+        assert fields["x-request-id"].encode() == body != b""
+        await client.say(GET.replace(b"/ ", b"/fails "))
+        assert (await client.response())[0] == 500
+
+    run(test)

@@ -247,9 +247,13 @@ def message_headers(message: Message) -> Headers:
     fields: List[Tuple[bytes, bytes]] = []
     for field in message.get("headers") or ():
         name, value = _pair(field, message)
-        if not isinstance(name, bytes) or not isinstance(value, bytes):
+        if type(name) is bytes and type(value) is bytes:
+            # What an application gives as a tuple is kept, which most do.
+            fields.append(field if type(field) is tuple else (name, value))
+        elif isinstance(name, bytes) and isinstance(value, bytes):
+            fields.append((bytes(name), bytes(value)))
+        else:
             raise ApplicationFault(f"header: expected bytes, got {name!r}: {value!r} (from {message['type']})")
-        fields.append((name, value))
     return fields
 
 
@@ -264,9 +268,9 @@ def _pair(field: Any, message: Message) -> Tuple[Any, Any]:
 def message_body(message: Message) -> bytes:
     """Return the message's ``body``; raises ApplicationFault when it is no bytes-like object."""
     body = message.get("body", b"")
-    if isinstance(body, bytes):
+    if type(body) is bytes:
         return body
-    if isinstance(body, (bytearray, memoryview)):
+    if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body)
     raise ApplicationFault(f"body: expected bytes, got {type(body).__name__} (from {message['type']})")
 

@@ -157,6 +157,8 @@ class HttpChannel:
         assert message is not None  # noqa: S101 - for the type checker: the order saw to it
         status = asgi.message_status(message)
         headers = asgi.message_headers(message)
+        if self.service.ids is not None:
+            headers = self.service.ids.answer(self.request, headers)
         self.engine.respond(self.stream, status, headers, now)
         self._head = None
         self.responded = True
@@ -297,21 +299,21 @@ class HttpChannel:
         if self.finished or self.lost:
             return
         if self._order.state == asgi.EXPECTING:
-            self.fail(f"ASGI application: expected a response to {self.request.method}, got none before it returned")
+            self.fail("ASGI application: expected a response, got none before it returned:")
         else:
-            self.fail("ASGI application: expected the rest of its response, but it returned")
+            self.fail("ASGI application: expected the rest of its response, but it returned:")
 
     def on_raised(self, error: BaseException) -> None:
         """The application raised: logged once, told to nobody else."""
         if self.lost and stems_from_disconnect(error):
             return
-        self.service.log.error("Error handling request %s", self._target(), exc_info=error)
+        self.service.report("Error handling request", self, error)
         self.fail("")
 
     def on_cancelled(self) -> None:
         """The application's task was cancelled, by its grace period, the end of the worker, or itself."""
         if not self.gone and not self.service.ending:
-            self.fail("ASGI application: expected an answer, but its task was cancelled")
+            self.fail("ASGI application: expected an answer, but its task was cancelled:")
         else:
             self.fail("")
 
@@ -321,7 +323,7 @@ class HttpChannel:
         A stream of unknown length that was cut by the end of the worker is ended cleanly.
         """
         if complaint:
-            self.service.log.error("%s (%s)", complaint, self._target())
+            self.service.report(complaint, self)
         if self.finished or self.lost:
             return
         now = monotonic()
@@ -340,9 +342,6 @@ class HttpChannel:
             self._discard()
             self.engine.reset(self.stream, INTERNAL_ERROR, now)
         self.session.flush_soon()
-
-    def _target(self) -> str:
-        return self.request.target.decode("latin-1")
 
     # Waiting --------------------------------------------------------------------------------------------------------
 

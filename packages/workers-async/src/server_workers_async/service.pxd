@@ -1,5 +1,5 @@
 cdef class Service:
-    cdef public object worker, app, loop, log, state, root_path, grace_period, wheel, notice, starter, record, access
+    cdef public object worker, app, loop, log, state, root_path, grace_period, wheel, notice, starter, record, access, ids
     cdef public object context, pre_request, post_request, on_idle
     cdef public dict extensions
     cdef public set connections, watched, tasks

@@ -13,6 +13,7 @@ from typing import Any, Dict, Optional, Set
 
 from server_core.compat.objects import GunicornRequest, GunicornResponse
 from server_core.drive.timers import TimerWheel
+from server_core.request_id import RequestIds
 from server_http.events import StreamClosed
 from server_workers_async.application import run_application
 from server_workers_async.notice import EXTENSION, ShutdownNotice
@@ -63,6 +64,7 @@ class Service:
         self.access: Any = access if access.enabled else None
         self.pre_request: Any = cfg.hook("pre_request")
         self.post_request: Any = cfg.hook("post_request")
+        self.ids: Any = RequestIds.from_settings(cfg)
         self.hooked = self.pre_request is not None or self.post_request is not None
         self.on_idle: Any = None  # called when the last connection or task is gone, while the worker drains
 
@@ -91,6 +93,12 @@ class Service:
         if worker.nr >= worker.max_requests:
             worker.retire_for_requests()
         channel.entry = self.record.begin(request.method, request.target, channel.began)
+
+    def report(self, message: str, channel: Any, error: Optional[BaseException] = None) -> None:
+        """Log what went wrong with a request, once, with its id where it has one."""
+        target = channel.request.target.decode("latin-1")
+        extra = None if self.ids is None else self.ids.extra(channel.request)  # noqa: S610 - no Django
+        self.log.error("%s %s", message, target, exc_info=error, extra=extra)
 
     def start(self, channel: Any) -> None:
         """Start the application for a channel whose scope is set. Called from callbacks of the loop only."""

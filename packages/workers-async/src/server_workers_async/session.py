@@ -342,6 +342,8 @@ class Session:
     def _request(self, event: RequestReceived, now: float) -> None:
         request = event.request
         service = self.service
+        if service.ids is not None:
+            service.ids.give(request)
         template = self._template
         if template is None:
             template = self._template = ScopeTemplate(self.connection.info, service.root_path, service.extensions)

@@ -154,6 +154,8 @@ class WebSocketChannel:
     def _accept(self, message: asgi.Message, now: float) -> None:
         headers = asgi.message_headers(message)
         chosen = asgi.accepted_subprotocol(message, self._handshake.subprotocols)
+        if self.service.ids is not None:
+            headers = self.service.ids.answer(self.request, headers)
         status, fields, deflate = self._handshake.accept(chosen, headers)
         self.engine.respond(self.stream, status, fields, now)
         self.status = status
@@ -336,8 +338,7 @@ class WebSocketChannel:
     def on_raised(self, error: BaseException) -> None:
         """The application raised: logged once, told to nobody else."""
         if not (self.gone and stems_from_disconnect(error)):
-            target = self.request.target.decode("latin-1")
-            self.service.log.error("Error handling WebSocket %s", target, exc_info=error)
+            self.service.report("Error handling WebSocket", self, error)
         self._give_up(500)
 
     def on_cancelled(self) -> None:
