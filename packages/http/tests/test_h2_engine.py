@@ -546,7 +546,9 @@ def test_a_body_that_is_wanted_and_does_not_come_is_answered_408() -> None:
     client.tick(10.0)
     assert not client.named(StreamReset)  # nobody took what came, so more is not wanted
     client.engine.consumed(1, 3)
-    client.tick(6.0)
+    client.tick(3.5)
+    assert not client.named(StreamReset)
+    client.tick(2.5)
     client.run()
     assert isinstance(client.named(StreamReset)[0].error, RequestTimeout)
     assert client.head(1)[b":status"] == b"408"
@@ -571,6 +573,8 @@ def test_a_peer_that_reads_nothing_is_cut_off() -> None:
     assert not client.ended
     client.tick(2.0)
     assert isinstance(client.named(ConnectionEnded)[0].error, TooMuchAbuse)
+    assert len(client.named(StreamClosed)) == 1
+    assert client.engine.segments() == []  # or a driver would wait for it to be read
 
 
 def test_a_stream_whose_window_stays_closed_is_reset_and_the_others_go_on() -> None:

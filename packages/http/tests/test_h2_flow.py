@@ -112,6 +112,21 @@ def test_the_rest_of_an_answered_upload_is_credited() -> None:
     assert upload(client, 301, 65535) == 65535
 
 
+def test_the_rest_of_a_refused_upload_is_credited_also_while_its_page_waits() -> None:
+    client = Client(Limits(body=100000, h2_control_frames=10**6, h2_max_streams=1000))
+    for stream in range(1, 81, 2):
+        client.request(stream, [*POST, (b"content-length", b"100001")], b"d" * 16000)
+        client.h2.send_data(stream, b"d" * 16000)
+        client.h2.send_data(stream, b"d" * 16000)
+        client.give(client.h2.data_to_send())
+        client.h2.increment_flow_control_window(1)  # keeps the client's own book out of the test
+        client.h2.outbound_flow_control_window = 1 << 20
+    client.run()
+    client.request(301, POST, b"")
+    client.run()
+    assert upload(client, 301, 65535) == 65535
+
+
 def test_a_response_the_peer_does_not_take_stays_with_the_application() -> None:
     client = Client()
     client.request(1)

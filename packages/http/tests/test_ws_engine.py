@@ -286,6 +286,13 @@ def test_a_message_of_exactly_the_limit_passes_and_one_octet_more_does_not() -> 
     assert feed(socket, masked(0xC2, deflated(b"x" * 1001))) == [(1009, "")]
 
 
+def test_a_final_block_ends_a_message_and_not_the_compression() -> None:
+    """The example of RFC 7692 section 7.2.3.4, twice."""
+    socket = WebSocket(LIMITS, 0.0, agreed(client_fresh=False))
+    final = bytes.fromhex("f348cdc9c9070000")
+    assert feed(socket, masked(0xC1, final) * 2 + masked(0xC1, deflated(b"more"))) == ["Hello", "Hello", "more"]
+
+
 def test_octets_that_are_not_deflated_fail_the_connection() -> None:
     socket = WebSocket(LIMITS, 0.0, agreed())
     assert feed(socket, masked(0xC2, b"\xff\xff\xff\xff")) == [(1002, "")]
