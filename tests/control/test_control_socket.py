@@ -155,24 +155,20 @@ def test_garbage_is_answered_and_the_server_goes_on(garbage, running):
 
 
 def test_clients_that_do_not_read_or_finish_delay_nobody(running):
-    with connect(running) as good:
-        stuck = []
+    with connect(running) as good, contextlib.ExitStack() as stack:
         for _ in range(20):
-            raw = socket.socket(socket.AF_UNIX)
-            raw.setblocking(False)
+            raw = stack.enter_context(socket.socket(socket.AF_UNIX))
+            raw.settimeout(5)
             raw.connect(good.path)
-            raw.send(struct.pack(">I", 100) + b"{")
-            stuck.append(raw)
-        flood = socket.socket(socket.AF_UNIX)
-        flood.connect(good.path)
+            raw.sendall(struct.pack(">I", 100) + b"{")
+        flood = stack.enter_context(socket.socket(socket.AF_UNIX))
         flood.settimeout(1)
+        flood.connect(good.path)
         body = b'{"command":"show config","id":1}'
         with contextlib.suppress(OSError):  # timed out, or cut off: either way it was bounded
             while True:
                 flood.sendall(struct.pack(">I", len(body)) + body)
         assert good.call("show stats")["workers_current"] == 2
-        for raw in [*stuck, flood]:
-            raw.close()
 
 
 def test_no_control_socket_when_it_is_turned_off():

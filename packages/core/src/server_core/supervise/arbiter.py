@@ -176,13 +176,12 @@ class Arbiter:
         self._log_warnings()
         process.set_title(f"master [{self.cfg.proc_name}]")
         self._open_inputs()
-        self._create_pidfile()
+        self.presence = Presence(self, second=bool(self.master_pid))
+        self.presence.claim(self.cfg)
         self._set_environment(self.cfg)
         self.cfg.on_starting(self)
         self._open_listeners()
-        self.control = open_control(self, self.cfg, SECOND if self.master_pid else "")
-        if not self.master_pid:
-            self._open_metrics()
+        self.presence.open(self.cfg)
         self._queue.append(ev.Begun())
         self.cfg.when_ready(self)
 
@@ -190,16 +189,6 @@ class Arbiter:
         add_services(self._services, cfg)
         plans = [service.plan(cfg) for service in self._services.values()]
         return ev.Plan(tuple(plan for plan in plans if plan is not None), cfg.daemon)
-
-    def _open_metrics(self) -> None:
-        self.metrics = open_endpoint(self, self.cfg)
-        if self.metrics is not None:
-            self.log.info("Metrics at: %s", self.metrics)
-
-    def _create_pidfile(self) -> None:
-        if self.cfg.pidfile:
-            self.pidfile = Pidfile(self.cfg.pidfile + (SECOND if self.master_pid else ""))
-            self.pidfile.create(self.pid)
 
     def _set_environment(self, cfg: Any) -> None:
         """Set ``raw_env`` here, after undoing what earlier settings set."""
@@ -282,9 +271,7 @@ class Arbiter:
             self.master_pid = 0
             self._queue.append(ev.ParentGone())
         self._serve_watchdog()
-        for endpoint in (self.control, self.metrics):
-            if endpoint is not None:
-                endpoint.tick(now)
+        self.presence.tick(now)
         for generation in self._generations.values():
             if generation.listeners.tls is not None:
                 for line in generation.listeners.tls.refresh(now):
@@ -370,9 +357,7 @@ class Arbiter:
     def become_child(self, keep: int) -> None:
         """In a process just forked: close what is ours alone. ``keep`` is the child we are."""
         self.inbox.close_in_child()
-        for endpoint in (self.control, self.metrics):
-            if endpoint is not None:
-                endpoint.close_in_child()
+        self.presence.close_in_child()
         self.processes.close_in_child(keep)
         self.selector.close()
         os.close(self.doorbell[0])
@@ -471,7 +456,7 @@ class Arbiter:
         if new:
             self._log_warnings()
             self.call_hook("on_reload")
-            self._renew_pidfile()
+            self.presence.renew(self.cfg)
             self._log_listeners(generation)
 
     def _use_settings(self, cfg: Any) -> None:
@@ -487,15 +472,6 @@ class Arbiter:
     def _log_warnings(self) -> None:
         for warning in self.cfg.warnings:
             self.log.warning("%s", warning)
-
-    def _renew_pidfile(self) -> None:
-        path = self.cfg.pidfile
-        if self.pidfile is not None and self.pidfile.path != path:
-            self.pidfile.unlink()
-            self.pidfile = None
-        if path and self.pidfile is None:
-            self.pidfile = Pidfile(path)
-            self.pidfile.create(self.pid)
 
     def _refuse_dropped(self, _action: ev.RefuseDropped) -> None:
         self.listeners.refuse_dropped(self._current().listeners)
@@ -523,15 +499,10 @@ class Arbiter:
         self._queue.append(ev.Upgraded(self.reexec_pid))
 
     def _promote(self, _action: ev.Promote) -> None:
-        if self.pidfile is not None and self.cfg.pidfile:
-            self.pidfile.rename(self.cfg.pidfile)
-        if self.control is not None:
-            self.control.move(self.control.path[: -len(SECOND)])
-        self._open_metrics()  # the first arbiter served them until now
+        self.presence.promote()
 
     def _resume(self, _action: ev.Resume) -> None:
-        if self.pidfile is not None and self.pidfile.owner() != self.pid:
-            self.pidfile.create(self.pid)
+        self.presence.resume()
 
     def _reopen_logs(self, _action: ev.ReopenLogs) -> None:
         self.log.reopen_files()
@@ -556,7 +527,7 @@ class Arbiter:
         self.log.info("Shutting down: Master")
         if self._exit_code:
             self.log.info("Exit code: %s", self._exit_code)
-        self._remove_traces()
+        self.presence.close()
         for service in self._services.values():
             service.close()
         self.call_hook("on_exit")
@@ -569,15 +540,8 @@ class Arbiter:
                 self.processes.kill(number, "KILL")
         if hasattr(self, "listeners"):
             self._close_listeners(ev.CloseListeners(self.state.shares_listeners))
-        self._remove_traces()
-
-    def _remove_traces(self) -> None:
-        for endpoint in (self.control, self.metrics):
-            if endpoint is not None:
-                endpoint.close()
-        self.control = self.metrics = None
-        if self.pidfile is not None:
-            self.pidfile.unlink()
+        if hasattr(self, "presence"):
+            self.presence.close()
 
 
 _PERFORM: Dict[Type[ev.Action], Callable[[Arbiter, Any], None]] = {

@@ -62,6 +62,8 @@ GROUP = Group(
 METRICS = Group(
     "Metrics",
     [
+        Setting("metrics_bind", Text("ADDRESS"), None,
+                "Where the arbiter serves /metrics, /livez and /readyz, for example 127.0.0.1:9100."),
         Setting("statsd_host", HostPort(8125), None,
                 "The statsd server to send metrics to: HOST:PORT or unix://PATH."),
         Setting("statsd_prefix", Text("PREFIX"), "", "What the names of statsd metrics begin with."),

@@ -1,0 +1,1 @@
+"""What a running server says of itself: metrics, health, and the listener that serves them."""

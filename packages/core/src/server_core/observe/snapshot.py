@@ -1,0 +1,94 @@
+"""The numbers of a server at one moment.
+
+Owns: ``Snapshot`` and how it is read from the arbiter and the scoreboard.
+Must not know: how numbers are shown or sent.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Tuple
+
+from server_core.scoreboard.reader import Counters
+from server_core.supervise.services import HTTP
+
+
+@dataclass(frozen=True)
+class GroupNumbers:
+    """One group of children; ``states`` counts them by state, ``memory`` is resident octets by slot."""
+
+    name: str
+    target: int
+    ready: int
+    states: Mapping[str, int]
+    capacity: int
+    connections: int
+    memory: Mapping[int, int]
+    counters: Counters
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All numbers of one moment. ``queues`` holds what waits in the backlog of each listener."""
+
+    uptime: float
+    draining: bool
+    reloads: int
+    groups: Tuple[GroupNumbers, ...]
+    queues: Mapping[str, int]
+    exits: Mapping[Tuple[str, str], int] = field(default_factory=dict)  # (group, cause) -> count
+
+    @property
+    def http(self) -> GroupNumbers:
+        """The HTTP workers."""
+        return self.groups[0]
+
+    def is_ready(self) -> bool:
+        """Whether requests should be sent here: workers serve, every group has what it needs, nothing stops."""
+        return not self.draining and all(group.ready > 0 for group in self.groups if group.target > 0)
+
+
+def take(arbiter: Any) -> Snapshot:
+    """Read everything once."""
+    state = arbiter.state
+    return Snapshot(
+        uptime=time.monotonic() - arbiter.started_at,
+        draining=state.stop is not None,
+        reloads=state.generation - 1,
+        groups=tuple(_group(arbiter, index, name) for index, name in enumerate(arbiter.group_names())),
+        queues={str(listener): listener.queued() for listener in arbiter.LISTENERS},
+        exits=dict(arbiter.exits),
+    )
+
+
+def _group(arbiter: Any, index: int, name: str) -> GroupNumbers:
+    group = arbiter.state.groups[name]
+    reader = arbiter.board.reader()
+    states: Dict[str, int] = {}
+    slots = []
+    for child in group.workers:
+        states[child.state.value] = states.get(child.state.value, 0) + 1
+        process = arbiter.processes.living.get(child.number)
+        if process is not None:
+            slots.append((child.slot, reader.slot(process.index)))
+    return GroupNumbers(
+        name=name,
+        target=group.target,
+        ready=group.ready_count,
+        states=states,
+        capacity=group.ready_count * (arbiter.cfg.threads if name == HTTP else 1),
+        connections=sum(slot.connections for _, slot in slots),
+        memory={number: slot.memory for number, slot in slots},
+        counters=reader.totals(index),
+    )
+
+
+def latency_pairs(counters: Counters, bounds: Tuple[float, ...]) -> List[Tuple[float, int]]:
+    """Return ``(upper bound in seconds, answers not slower)``, cumulative, without the infinite one."""
+    total = 0
+    pairs = []
+    for bound, count in zip(bounds, counters.latency):
+        total += count
+        pairs.append((bound, total))
+    return pairs

@@ -1,0 +1,162 @@
+"""Metrics and health of a running server, read by the parsers that will read them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+from typing import Dict, Tuple
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
+
+from support import KeepAliveLoad, ServerProcess, request, until
+
+APP = """
+import time
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/fail":
+        raise RuntimeError("wanted")
+    if path == "/slow":
+        time.sleep(0.3)
+    status = "404 Not Found" if path == "/missing" else "200 OK"
+    start_response(status, [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+def serve(*arguments: str, workers: int = 2) -> ServerProcess:
+    return ServerProcess(
+        ["app:app", "-w", str(workers), "--no-control-socket", "--metrics-bind", "127.0.0.1:0", *arguments],
+        app=APP,
+        workers=workers,
+    )
+
+
+def metrics_address(server: ServerProcess) -> Tuple[str, int]:
+    server.wait_for_log("Metrics at: ")
+    found = re.search(r"Metrics at: http://127\.0\.0\.1:(\d+)", server.log)
+    assert found, server.log
+    return "127.0.0.1", int(found.group(1))
+
+
+def scrape(server: ServerProcess) -> Dict[Tuple[str, str], float]:
+    """Samples of the HTTP workers by name and last label."""
+    answer = request(metrics_address(server), "GET", "/metrics")
+    assert answer.status == 200
+    found = {}
+    for family in parse_prometheus(answer.text):
+        for sample in family.samples:
+            if sample.labels.get("group", "http") == "http":
+                rest = [value for name, value in sample.labels.items() if name != "group"]
+                found[sample.name, ",".join(rest)] = sample.value
+    return found
+
+
+def test_requests_are_counted_by_class_with_their_durations():
+    with serve() as server:
+        for path in ("/", "/", "/missing", "/fail", "/slow"):
+            request((server.host, server.port), "GET", path)
+        until(lambda: scrape(server)["server_requests_total", "2xx"] == 3, 5, "the requests are counted")
+        found = scrape(server)
+        assert found["server_requests_total", "4xx"] == 1
+        assert found["server_requests_total", "5xx"] == 1
+        assert found["server_request_errors_total", ""] == 1
+        assert found["server_request_duration_seconds_count", ""] == 5
+        assert found["server_request_duration_seconds_bucket", "+Inf"] == 5
+        assert found["server_request_duration_seconds_bucket", "0.25"] == 4
+        assert found["server_request_duration_seconds_sum", ""] >= 0.3
+        assert found["server_workers", "ready"] == found["server_workers_target", ""] == 2
+        assert found["server_ready", ""] == 1
+        assert found["server_worker_memory_bytes", "0"] > 1_000_000
+
+
+def test_the_openmetrics_format_is_served_when_it_is_asked_for():
+    with serve() as server:
+        answer = request(
+            metrics_address(server), "GET", "/metrics", headers=[("Accept", "application/openmetrics-text")]
+        )
+        assert answer.header("content-type").startswith("application/openmetrics-text")
+        names = {family.name for family in parse_openmetrics(answer.text)}
+        assert {"server", "server_requests", "server_request_duration_seconds", "server_workers"} <= names
+
+
+def test_counters_never_go_back_when_workers_are_replaced():
+    with serve() as server:
+        highest = 0.0
+        with KeepAliveLoad((server.host, server.port), connections=4) as load:
+            load.wait_for_answers(50)
+            for _ in range(3):
+                until(lambda: scrape(server)["server_workers", "ready"] == 2, 10, "both workers are ready")
+                os.kill(server.worker_pids()[-1], signal.SIGKILL)
+                load.wait_for_answers(50)
+                count = scrape(server)["server_requests_total", "2xx"]
+                assert count >= highest
+                highest = count
+        until(lambda: scrape(server)["server_worker_exits_total", "killed"] >= 1, 5, "the kills are counted")
+
+
+def test_health_follows_the_workers():
+    with serve() as server:
+        address = metrics_address(server)
+        assert request(address, "GET", "/livez").status == 200
+        until(lambda: request(address, "GET", "/readyz").status == 200, 5, "the server is ready")
+        assert request(address, "GET", "/").status == 404
+        assert request(address, "POST", "/metrics").status == 405
+
+
+def test_a_stopping_server_is_alive_and_not_ready():
+    with serve("--graceful-timeout", "5", workers=1) as server:
+        address = metrics_address(server)
+        until(lambda: request(address, "GET", "/readyz").status == 200, 10, "the server is ready")
+        with socket.create_connection((server.host, server.port)) as client:
+            client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+            server.send_signal(signal.SIGTERM)
+            until(lambda: request(address, "GET", "/readyz").status == 503, 2, "it is not ready any more")
+            assert client.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_hostile_scrapers_delay_nobody():
+    with serve() as server:
+        address = metrics_address(server)
+        stuck = [socket.create_connection(address) for _ in range(40)]
+        for client in stuck[:20]:
+            client.sendall(b"GET /metrics HTT")
+        for client in stuck[20:]:
+            client.close()
+        until(lambda: _scrapes(server), 15, "scrapes are answered again")
+        for client in stuck[:20]:
+            client.close()
+
+
+def _scrapes(server: ServerProcess) -> bool:
+    try:
+        return ("server_ready", "") in scrape(server)
+    except (OSError, AssertionError, EOFError):
+        return False
+
+
+def test_a_metrics_address_in_use_stops_the_start():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with ServerProcess(["app:app", "--metrics-bind", address], app=APP, wait=False, clean=False) as server:
+            assert server.wait() == 1
+            assert f"metrics_bind: {address}" in server.log or "metrics_bind" in server.log
+            server.assert_nothing_left()
+
+
+@pytest.mark.parametrize("part", [1, 7])
+def test_a_request_in_small_pieces_is_answered(part):
+    with serve() as server, socket.create_connection(metrics_address(server)) as client:
+        text = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        for start in range(0, len(text), part):
+            client.sendall(text[start : start + part])
+        data = b""
+        while chunk := client.recv(4096):
+            data += chunk
+        assert data.startswith(b"HTTP/1.1 200")
+        assert data.endswith(b"ok\n")
