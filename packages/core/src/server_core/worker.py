@@ -290,14 +290,23 @@ class Worker:
     def handle_exit(self, sig: int, frame: Any) -> None:
         """TERM: finish and leave; before the worker is ready, leave at once."""
         self.alive = False
-        if not self.booted:
-            sys.exit(0)
+        self._leave_if_booting()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """INT and QUIT: leave at once."""
         self.alive = False
         self.cfg.worker_int(self)
+        self._leave_if_booting()
         sys.exit(0)
+
+    def _leave_if_booting(self) -> None:
+        """End at once while the application loads.
+
+        Nothing is served yet, and an exception would be raised inside an import, whose error handling
+        would take it for the application's.
+        """
+        if not self.booted:
+            os._exit(0)
 
     def handle_abort(self, sig: int, frame: Any) -> None:
         """ABRT: the arbiter gave the worker up."""

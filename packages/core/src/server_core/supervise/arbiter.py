@@ -14,16 +14,14 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple, Type
 
 from server_core import process, systemd
-from server_core.control.server import ControlServer, open_control
 from server_core.errors import EXIT_APP_LOAD, EXIT_WORKER_BOOT, ServerError
-from server_core.observe.endpoint import MetricsEndpoint, open_endpoint
-from server_core.pidfile import Pidfile
 from server_core.scoreboard import Scoreboard, slots_for
 from server_core.supervise import events as ev
 from server_core.supervise.causes import exit_cause
 from server_core.supervise.children import ChildState
 from server_core.supervise.listeners import ListenerBook, ListenerSet
 from server_core.supervise.model import State
+from server_core.supervise.presence import Presence
 from server_core.supervise.processes import Process, Processes
 from server_core.supervise.reexec import StartContext, start_successor, started_by
 from server_core.supervise.services import HTTP, Service, add_services
@@ -34,7 +32,6 @@ from server_core.version import PRODUCT, __version__
 TICK = 1.0  # seconds
 STOP_TICK = 0.05  # while the backlog drains
 EXIT_UNHANDLED = 255
-SECOND = ".2"  # appended to the paths of a second arbiter until the first one is gone
 RELOAD_BIND_ATTEMPTS = 1  # a reload does not wait for an address to become free
 
 
@@ -79,7 +76,8 @@ class Arbiter:
         self.num_workers = 0
         self.reexec_pid = 0
         self.master_pid = 0
-        self.pidfile: Optional[Pidfile] = None
+        self.presence = Presence(self)
+        self.listeners = ListenerBook()
         self.given_listeners: Optional[List[Any]] = None
         self._start_context = StartContext()
         self.START_CTX = self._start_context.as_dict()
@@ -93,8 +91,6 @@ class Arbiter:
         self.started_at = time.monotonic()
         self.spawned = 0
         self.killed = 0
-        self.control: Optional[ControlServer] = None
-        self.metrics: Optional[MetricsEndpoint] = None
         self.exits: Dict[Tuple[str, str], int] = {}
 
     # --- what hooks and others read -----------------------------------------------------------
@@ -176,8 +172,7 @@ class Arbiter:
         self._log_warnings()
         process.set_title(f"master [{self.cfg.proc_name}]")
         self._open_inputs()
-        self.presence = Presence(self, second=bool(self.master_pid))
-        self.presence.claim(self.cfg)
+        self.presence.claim(self.cfg, second=bool(self.master_pid))
         self._set_environment(self.cfg)
         self.cfg.on_starting(self)
         self._open_listeners()
@@ -214,7 +209,7 @@ class Arbiter:
         self.inbox.install()
 
     def _open_listeners(self) -> None:
-        self.listeners = ListenerBook(systemd.take_passed_sockets(os.environ, self.pid))
+        self.listeners.take_passed(systemd.take_passed_sockets(os.environ, self.pid))
         self.listeners.take_over(os.environ)
         generation = self._make_generation(self.state.generation, None)
         self._generations[generation.number] = generation
@@ -538,10 +533,8 @@ class Arbiter:
         if hasattr(self, "processes"):
             for number in list(self.processes.living):
                 self.processes.kill(number, "KILL")
-        if hasattr(self, "listeners"):
-            self._close_listeners(ev.CloseListeners(self.state.shares_listeners))
-        if hasattr(self, "presence"):
-            self.presence.close()
+        self._close_listeners(ev.CloseListeners(bool(self.master_pid or self.reexec_pid)))
+        self.presence.close()
 
 
 _PERFORM: Dict[Type[ev.Action], Callable[[Arbiter, Any], None]] = {

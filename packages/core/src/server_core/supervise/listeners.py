@@ -66,14 +66,14 @@ class ListenerSet:
 
 
 class ListenerBook:
-    """All open listeners, by key.
+    """All open listeners, by key."""
 
-    Args:
-        passed: sockets from systemd as ``(descriptor, name)``; they take the place of ``bind``.
-    """
-
-    def __init__(self, passed: Sequence[Tuple[int, str]] = ()) -> None:
+    def __init__(self) -> None:
         self._open: Dict[Key, Listener] = {}
+        self._passed: List[Listener] = []
+
+    def take_passed(self, passed: Sequence[Tuple[int, str]]) -> None:
+        """Adopt sockets from systemd, ``(descriptor, name)``; they take the place of ``bind``."""
         self._passed = [adopt(fd, Address(SYSTEMD, fd=fd, name=name)) for fd, name in passed]
 
     # --- opening ----------------------------------------------------------------------------

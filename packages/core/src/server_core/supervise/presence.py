@@ -1,0 +1,118 @@
+"""How an arbiter is known to others: pid file, control socket, metrics endpoint, statsd.
+
+Owns: their opening, their change at a reload, and their passing from one arbiter to the next.
+Must not know: what is asked there.
+
+A second arbiter waits beside the first: its pid file and control socket carry a suffix until it is
+promoted, and the first one serves metrics until then. A rollback therefore needs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, List, Optional
+
+from server_core.control.server import ControlServer, open_control
+from server_core.observe.endpoint import MetricsEndpoint, open_endpoint
+from server_core.observe.statsd import Statsd, open_statsd
+from server_core.pidfile import Pidfile
+
+SECOND = ".2"  # appended to the paths of a second arbiter
+
+_STATSD_SETTINGS = ("statsd_host", "statsd_prefix", "dogstatsd_tags", "enable_backlog_metric")
+_CONTROL_SETTINGS = ("control_socket", "control_socket_mode", "control_socket_disable")
+
+
+class Presence:
+    """What one arbiter shows of itself.
+
+    Args:
+        arbiter: whose presence it is.
+    """
+
+    def __init__(self, arbiter: Any) -> None:
+        self._arbiter = arbiter
+        self._suffix = ""
+        self._cfg: Any = None
+        self.pidfile: Optional[Pidfile] = None
+        self.control: Optional[ControlServer] = None
+        self.metrics: Optional[MetricsEndpoint] = None
+        self.statsd: Optional[Statsd] = None
+
+    def claim(self, cfg: Any, second: bool) -> None:
+        """Write the pid file; ``second`` when the arbiter that started us still lives.
+
+        Raises ConfigError when another server has the file.
+        """
+        self._suffix = SECOND if second else ""
+        if cfg.pidfile:
+            self.pidfile = Pidfile(cfg.pidfile + self._suffix)
+            self.pidfile.create(self._arbiter.pid)
+
+    def open(self, cfg: Any) -> None:
+        """Open the endpoints. Raises BindError or ConfigError when metrics cannot be served or sent."""
+        self._cfg = cfg
+        self.statsd = open_statsd(self._arbiter, cfg)
+        self.control = open_control(self._arbiter, cfg, self._suffix)
+        if not self._suffix:
+            self._open_metrics()
+
+    def _open_metrics(self) -> None:
+        self.metrics = open_endpoint(self._arbiter, self._cfg)
+        if self.metrics is not None:
+            self._arbiter.log.info("Metrics at: %s", self.metrics)
+
+    def renew(self, cfg: Any) -> None:
+        """Follow changed settings."""
+        before, self._cfg = self._cfg, cfg
+        if cfg.pidfile != before.pidfile:
+            if self.pidfile is not None:
+                self.pidfile.unlink()
+                self.pidfile = None
+            self.claim(cfg, bool(self._suffix))
+        if any(getattr(cfg, name) != getattr(before, name) for name in _CONTROL_SETTINGS):
+            if self.control is not None:
+                self.control.close()
+            self.control = open_control(self._arbiter, cfg, self._suffix)
+        if cfg.metrics_bind != before.metrics_bind and not self._suffix:
+            if self.metrics is not None:
+                self.metrics.close()
+            self._open_metrics()
+        if any(getattr(cfg, name) != getattr(before, name) for name in _STATSD_SETTINGS):
+            if self.statsd is not None:
+                self.statsd.close()
+            self.statsd = open_statsd(self._arbiter, cfg)
+
+    def promote(self) -> None:
+        """The first arbiter is gone: take its place."""
+        self._suffix = ""
+        if self.pidfile is not None:
+            self.pidfile.rename(self.pidfile.path[: -len(SECOND)])
+        if self.control is not None:
+            self.control.move(self.control.path[: -len(SECOND)])
+        self._open_metrics()
+
+    def resume(self) -> None:
+        """The second arbiter is gone: see that the pid file is ours."""
+        if self.pidfile is not None and self.pidfile.owner() != self._arbiter.pid:
+            self.pidfile.create(self._arbiter.pid)
+
+    def tick(self, now: float) -> None:
+        """Let the endpoints act on their deadlines."""
+        for endpoint in self._endpoints():
+            endpoint.tick(now)
+
+    def close_in_child(self) -> None:
+        """Close our descriptors in a process that was just forked; the files stay."""
+        for endpoint in self._endpoints():
+            endpoint.close_in_child()
+
+    def close(self) -> None:
+        """Remove everything."""
+        for endpoint in self._endpoints():
+            endpoint.close()
+        self.control = self.metrics = self.statsd = None
+        if self.pidfile is not None:
+            self.pidfile.unlink()
+
+    def _endpoints(self) -> List[Any]:
+        return [endpoint for endpoint in (self.control, self.metrics, self.statsd) if endpoint is not None]
