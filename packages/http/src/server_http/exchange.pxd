@@ -1,4 +1,9 @@
+cimport cython
 from server_http.fields cimport is_value
+
+cdef int _PLAIN, _LENGTH_FIELD, _CONNECTION, _UPGRADE, _DATE, _SERVER, _DROPPED, _COMMANDS, _REFUSED
+cdef bytes _NEXT
+cdef dict _SPELLINGS
 
 cdef class ResponseDefaults:
     cdef public bytes server, date, server_line, date_line, lines
@@ -19,6 +24,7 @@ cdef class Exchange:
     cpdef bytes connection(self)
     cdef int _advance(self, int command) except -1
     cdef bint _opens_tunnel(self, int status) except -1
+    @cython.locals(kind=int, fields=list)
     cdef list _admit(self, int status, headers, bint tunnel)
     cdef bint _keeps(self, int kind, value, int status, bint tunnel) except -1
     cdef bint _keeps_length(self, value, int status, bint tunnel) except -1

@@ -114,6 +114,7 @@ _SPELLINGS_MAX = 1024
 _SPELLING_OCTETS_MAX = 64
 
 _LENGTH_MAX = 2**63 - 1
+_LENGTH_DIGITS = 19  # it has as many
 
 
 class ResponseDefaults:
@@ -353,9 +354,8 @@ class Exchange:
         fields = []
         for item in headers:
             name, value = item
-            kind = _SPELLINGS.get(name)
-            if kind is None:
-                kind = _spell(name)
+            known = _SPELLINGS.get(name)
+            kind = _spell(name) if known is None else known
             if not is_value(value):
                 raise _bad_value(name, value)
             if kind == _PLAIN or self._keeps(kind, value, status, tunnel):
@@ -389,9 +389,9 @@ class Exchange:
         return False
 
     def _keeps_length(self, value: bytes, status: int, tunnel: bool) -> bool:
-        if not value.isdigit() or int(value[:20]) > _LENGTH_MAX:
+        length = int(value) if value.isdigit() and len(value) <= _LENGTH_DIGITS else _LENGTH_MAX + 1
+        if length > _LENGTH_MAX:
             raise ApplicationFault(f"Content-Length: expected digits, at most {_LENGTH_MAX}, got {value[:64]!r}")
-        length = int(value)
         if tunnel or status == 204 or status == 205:  # RFC 9110 sections 8.6 and 15.3.6
             return False
         if self.length >= 0:

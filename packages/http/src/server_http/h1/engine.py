@@ -36,6 +36,7 @@ from server_http.h1.output import Output, informational_head, response_head, tra
 from server_http.h1.partial import PartialHead, examine
 from server_http.h1.request import read_head
 from server_http.h1.rules import RequestRules
+from server_http.h1.scan import end_of_head
 
 try:
     import cython
@@ -87,15 +88,16 @@ class Http1Engine:
     """
 
     __slots__ = (
-        "_attend", "_blocked", "_body", "_client", "_config", "_draining", "_eof", "_exchange", "_facts", "_held",
-        "_last", "_limits", "_out", "_out_since", "_progress", "_remaining", "_rules", "_scheme", "_since", "_state",
-        "_stream", "_trusted", "_unread", "_upgrade",
+        "_attend", "_blocked", "_body", "_client", "_defaults", "_draining", "_eof", "_exchange", "_facts", "_held",
+        "_last", "_limits", "_out", "_out_since", "_policy", "_progress", "_remaining", "_rules", "_scheme",
+        "_since", "_state", "_stream", "_trusted", "_unread", "_upgrade",
     )  # fmt: skip
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float, upgrade: Optional[Upgrade] = None) -> None:
         self._client = info.client
         self._scheme = info.scheme
-        self._config = config
+        self._policy = config.policy
+        self._defaults = config.defaults
         self._limits = config.limits
         self._rules = config.rules
         self._upgrade = upgrade
@@ -176,6 +178,10 @@ class Http1Engine:
             return self._unread <= self._limits.unread_body_drain
         return self._unread < self._limits.receive_high_water
 
+    def idle(self) -> bool:
+        """Whether nothing is under way: an engine made afresh would know as much."""
+        return self._state == IDLE and self._exchange is None and not self._out.pending and not self._draining
+
     # -- output ----------------------------------------------------------------------------------------------------
 
     def segments(self) -> List[Segment]:
@@ -201,7 +207,7 @@ class Http1Engine:
         if self._draining or (self._state == LENGTH and self._remaining > self._limits.unread_body_drain):
             exchange.keep_alive = False
         fields = exchange.respond(status, headers, reason)
-        self._write(response_head(exchange, fields, self._config.defaults, reason), now)
+        self._write(response_head(exchange, fields, self._defaults, reason), now)
         if exchange.framing == RAW:
             self._open_tunnel()
 
@@ -233,7 +239,7 @@ class Http1Engine:
             self._out.add_chunk(data)
         else:
             self._write(data, now)
-        if self._out.pending > self._limits.send_high_water:
+        if self._out.pending > self._rules.send_high_water:
             self._blocked = True
 
     def send_file(self, stream: int, fd: int, offset: int, count: int, now: float) -> None:
@@ -250,7 +256,7 @@ class Http1Engine:
         self._out.add_file(fd, offset, size)
         if exchange.framing == CHUNKED:
             self._out.add(b"\r\n")
-        if self._out.pending > self._limits.send_high_water:
+        if self._out.pending > self._rules.send_high_water:
             self._blocked = True
 
     def end(self, stream: int, now: float, trailers: Headers = ()) -> None:  # type: ignore[assignment]
@@ -363,7 +369,7 @@ class Http1Engine:
 
     def _take_head(self, data: bytes, now: float, events: List[Event]) -> None:
         """Take a head that begins with ``data``, and is usually complete."""
-        end = data.find(b"\r\n\r\n")
+        end = end_of_head(data)
         if end <= 0 or data[0] == 0x0D:
             self._begin_head(data, now, events)
             return
@@ -407,7 +413,7 @@ class Http1Engine:
         length = request.content_length
         try:
             if self._attend or underscored:
-                self._config.policy.apply(request, self._trusted, underscored)
+                self._policy.apply(request, self._trusted, underscored)
             if length and 0 < rules.body < length:
                 raise ContentTooLarge(f"body: expected at most {rules.body} octets, got {length}")
         except ProtocolError as error:
@@ -626,7 +632,7 @@ class Http1Engine:
         fields = exchange.respond(status, headers)
         size = exchange.send(len(page))
         exchange.end()
-        self._write(response_head(exchange, fields, self._config.defaults), now)
+        self._write(response_head(exchange, fields, self._defaults), now)
         self._write(page[:size], now)
 
     def _break(self, error: ProtocolError, events: List[Event]) -> None:

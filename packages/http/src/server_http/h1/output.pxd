@@ -1,6 +1,8 @@
 cimport cython
 from server_http.exchange cimport Exchange, ResponseDefaults
 
+cdef int CHUNKED, _JOINED, _JOINED_TO
+
 cdef class Output:
     cdef list _segments
     cdef public long long pending, written

@@ -120,8 +120,8 @@ def response_head(exchange: Exchange, fields: Headers, defaults: ResponseDefault
         phrase: the reason phrase, ``b""`` for the usual one.
     """
     status = exchange.status
-    line = b"" if phrase else _STATUS_LINES.get(status, b"")
-    if not line:
+    line = _STATUS_LINES.get(status)
+    if line is None or (phrase and phrase != REASONS[status]):
         line = b"HTTP/1.1 %d %b\r\n" % (status, phrase or reason(status))
     parts = [line]
     if exchange.own_server or exchange.own_date:

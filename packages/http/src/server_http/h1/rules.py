@@ -26,7 +26,7 @@ class RequestRules:
     """What ``Limits`` and ``Grammar`` say of requests; made once for a listener, and never changed.
 
     Attributes:
-        request_line, header_field, header_count, leading_empty_lines, head, body: as in ``Limits``.
+        request_line, header_field, header_count, leading_empty_lines, head, body, send_high_water: as in ``Limits``.
         persistent: whether a connection may carry more than one request.
         relaxed: whether field lines are made good before they are read.
         grammar: the relaxations, for what is rarely asked.
@@ -34,7 +34,7 @@ class RequestRules:
 
     __slots__ = (
         "body", "grammar", "head", "header_count", "header_field", "leading_empty_lines", "persistent", "relaxed",
-        "request_line",
+        "request_line", "send_high_water",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, grammar: Grammar) -> None:
@@ -44,6 +44,7 @@ class RequestRules:
         self.leading_empty_lines = limits.leading_empty_lines
         self.head = limits.head
         self.body = limits.body
+        self.send_high_water = limits.send_high_water
         self.persistent = limits.keepalive > 0
         self.relaxed = grammar.permit_obsolete_folding or grammar.strip_header_spaces
         self.grammar = grammar

@@ -205,6 +205,23 @@ def scan_fields(
     return split_fields(head, start, end, fields, special, field_limit, count)
 
 
+def end_of_head(data: bytes) -> int:
+    """Return the offset of the first CRLF CRLF in ``data``, or -1."""
+    if not cython.compiled:
+        return data.find(b"\r\n\r\n")
+    octets = data
+    size = len(data)
+    at = 3  # where the last of the four may be
+    while at < size:
+        if octets[at] != _CR and octets[at] != _LF:
+            at += 4
+        elif octets[at] == _LF and octets[at - 1] == _CR and octets[at - 2] == _LF and octets[at - 3] == _CR:
+            return at - 3
+        else:
+            at += 1
+    return -1
+
+
 def end_of_line(head: bytes, start: int) -> int:
     """Return the offset of the first CRLF in ``head`` at or behind ``start``; there is one."""
     if not cython.compiled:
