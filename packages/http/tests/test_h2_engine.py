@@ -10,6 +10,7 @@ import h2.events
 import pytest
 from hyperframe.frame import DataFrame, GoAwayFrame, HeadersFrame, PingFrame, RstStreamFrame, SettingsFrame
 
+from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, FileRegion
 from server_http.errors import ApplicationFault, BadRequest, RequestTimeout, TooMuchAbuse
 from server_http.events import (
@@ -27,7 +28,7 @@ from server_http.events import (
 from server_http.exchange import error_page
 from server_http.h2.engine import EVERY_STREAM, Http2Engine
 from server_http.limits import Limits
-from support.http2 import GET, POST, PREFACE, Client, RawClient, connect, octets
+from support.http2 import GET, POST, PREFACE, Client, RawClient, octets
 
 PIECES = [0, 1, 7]
 TEXT = [(b"Content-Type", b"text/plain")]
@@ -428,8 +429,7 @@ def test_draining_does_not_wait_for_a_peer_that_answers_no_ping() -> None:
 def test_a_connection_that_opens_while_the_worker_stops_serves_what_it_brings() -> None:
     info = ConnectionInfo(("192.0.2.1", 1), ("192.0.2.9", 80))
     info.draining = True
-    config = connect()._config
-    engine = Http2Engine(info, config, 0.0)
+    engine = Http2Engine(info, HttpConfig(), 0.0)
     client = RawClient(preface=False)
     client.engine = engine
     client.give(PREFACE + SettingsFrame(0).serialize())
@@ -617,7 +617,7 @@ def upgraded(settings: bytes) -> Http2Engine:
                        (b"http2-settings", settings)]  # fmt: skip
     request.upgrade = b"h2c"
     info = ConnectionInfo(("192.0.2.1", 1), ("192.0.2.9", 80))
-    return Http2Engine.from_upgrade(info, connect()._config, 0.0, request, settings)
+    return Http2Engine.from_upgrade(info, HttpConfig(), 0.0, request, settings)
 
 
 def test_an_upgraded_request_is_stream_one() -> None:

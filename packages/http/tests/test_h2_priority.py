@@ -143,7 +143,7 @@ def test_updates_for_streams_to_come_are_bounded() -> None:
     client = RawClient(Limits(h2_max_streams=10))
     for number in range(1, 401, 2):
         client.frame(0x10, 0, 0, number.to_bytes(4, "big") + b"u=6")
-    assert len(client.engine._signals) == 10
+    assert len(client.engine._incoming._signals) == 10
 
 
 def test_the_priority_is_offered_to_the_application() -> None:
