@@ -1,4 +1,4 @@
-"""Settings, arbiter, sockets, TLS, logs, scoreboard, drivers and the sync and gthread workers of the application server."""
+"""Settings, arbiter, sockets, TLS, logs, scoreboard, drivers, and the sync and gthread workers."""
 
 from server_core.version import __version__
 

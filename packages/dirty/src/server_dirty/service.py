@@ -35,6 +35,8 @@ class StashWorker(DirtyWorker):
 class DirtyService(Service):
     """The pool of dirty workers."""
 
+    server_api = 1  # the plugin contract this class is written for
+
     name = "dirty"
     api = API
 

@@ -42,6 +42,7 @@ CANCEL_WAIT = 1.0
 class AsgiWorker(Worker):
     """Serves an ASGI application on asyncio, uvloop or a loop of the operator's choice."""
 
+    server_api = 1  # the plugin contract this class is written for
     ready_before_run = False
     gateway = "asgi"
 

@@ -29,6 +29,7 @@ def require(library: str, worker: str) -> None:
 class GreenWorker(Worker):
     """A worker that runs a WSGI application in greenlets."""
 
+    server_api = 1  # the plugin contract this class is written for
     gateway = "wsgi"  # what applications it takes
 
     def run(self) -> None:

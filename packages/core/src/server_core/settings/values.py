@@ -20,7 +20,7 @@ _SIZE = re.compile(r"(\d+)\s*([kmg]?)i?b?", re.IGNORECASE)
 _SIZE_FACTORS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
-class Unacceptable(ValueError):  # noqa: N818  # read as a sentence: raise Unacceptable
+class Unacceptable(ValueError):  # read as a sentence: raise Unacceptable
     """The value is not of the kind; ``detail`` replaces the kind's own description when given."""
 
     def __init__(self, detail: str = "") -> None:
