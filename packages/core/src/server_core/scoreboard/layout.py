@@ -51,7 +51,7 @@ RETIRE_RELOAD = 3
 RETIRE_NAMES = ("", "max_requests", "max_memory", "reload")
 
 # A thread record: counters with one writer
-RECORD_CELLS = 48
+RECORD_CELLS = 80
 BEGAN = 0
 SENT = 1  # octets of response bodies
 RECEIVED = 2  # octets of request bodies
@@ -60,9 +60,26 @@ OVERFLOW = 4  # requests that found the table of running requests full
 ERRORS = 5  # exceptions of the application
 WEBSOCKETS = 6  # WebSocket connections opened
 REFUSED = 7  # requests refused before they reached the application
-STATUS = 8  # six classes: other, 1xx .. 5xx
+STATUS = 8  # six classes: other, 1xx .. 5xx; of what has no cell of its own below
 STATUS_CLASSES = 6
 LATENCY = 16  # one counter per bound, and one above the last
+
+CODES = 32  # one counter per status of STATUS_CODES
+
+# The statuses that are counted one by one; the others only by their class.
+STATUS_CODES: Tuple[int, ...] = (
+    101, 200, 201, 202, 203, 204, 205, 206, 301, 302, 303, 304, 307, 308, 400, 401, 402, 403, 404, 405, 406, 408, 409,
+    410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 423, 425, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505,
+)  # fmt: skip
+
+
+def _cell_of(status: int) -> int:
+    if status in STATUS_CODES:
+        return CODES + STATUS_CODES.index(status)
+    return STATUS + (status // 100 if status < 100 * STATUS_CLASSES else 0)
+
+
+STATUS_CELL: bytes = bytes(_cell_of(status) for status in range(1000))  # the cell that counts a status
 
 # Upper bounds of the latency histogram, seconds
 LATENCY_BOUNDS: Tuple[float, ...] = (

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Iterator, List, Mapping, Tuple
 
 from server_core.scoreboard.layout import (
     AGE,
     BEGAN,
     CELL,
+    CODES,
     CONNECTIONS,
     ENTRY_BODY,
     ENTRY_SEQUENCE,
@@ -40,6 +41,7 @@ from server_core.scoreboard.layout import (
     STATE_NAMES,
     STATUS,
     STATUS_CLASSES,
+    STATUS_CODES,
     TARGET,
     THREADS_USED,
     WEBSOCKETS,
@@ -54,8 +56,8 @@ _READ_ATTEMPTS = 3  # an entry that changes so often is no longer the request th
 class Counters:
     """Sums over threads, slots or a whole group.
 
-    ``statuses`` counts responses by class (other, 1xx .. 5xx), ``latency`` by the buckets of
-    ``layout.LATENCY_BOUNDS``; ``seconds`` is the sum of the durations.
+    ``statuses`` counts responses by class (other, 1xx .. 5xx), ``codes`` those of ``layout.STATUS_CODES`` one by one,
+    ``latency`` by the buckets of ``layout.LATENCY_BOUNDS``; ``seconds`` is the sum of the durations.
     """
 
     began: int
@@ -67,6 +69,7 @@ class Counters:
     websockets: int
     refused: int
     statuses: Tuple[int, ...]
+    codes: Mapping[int, int]
     latency: Tuple[int, ...]
 
     @property
@@ -190,6 +193,7 @@ class Reader:
         def total(cell: int) -> int:
             return sum(cells[record + cell] for record in records)
 
+        codes = {status: total(CODES + i) for i, status in enumerate(STATUS_CODES)}
         return Counters(
             began=total(BEGAN),
             sent=total(SENT),
@@ -199,6 +203,10 @@ class Reader:
             errors=total(ERRORS),
             websockets=total(WEBSOCKETS),
             refused=total(REFUSED),
-            statuses=tuple(total(STATUS + i) for i in range(STATUS_CLASSES)),
+            statuses=tuple(
+                total(STATUS + i) + sum(count for status, count in codes.items() if status // 100 == i)
+                for i in range(STATUS_CLASSES)
+            ),
+            codes=codes,
             latency=tuple(total(LATENCY + i) for i in range(LATENCY_BUCKETS)),
         )

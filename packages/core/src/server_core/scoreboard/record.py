@@ -23,7 +23,7 @@ from server_core.scoreboard.layout import (
     SECONDS,
     SENT,
     STATUS,
-    STATUS_CLASSES,
+    STATUS_CELL,
 )
 
 _BODY = struct.Struct(f"=dQ{ENTRY_TEXT}s")
@@ -112,10 +112,7 @@ class ThreadRecord:
             seconds = now - table.begun[entry]
             table.free.append(entry)
             self.floats[SECONDS] += seconds
-        status_class = status // 100
-        if status_class < 0 or status_class >= STATUS_CLASSES:
-            status_class = 0
-        cells[STATUS + status_class] += 1
+        cells[STATUS_CELL[status] if 0 <= status < 1000 else STATUS] += 1
         cells[SENT] += sent
         cells[LATENCY + latency_bucket(seconds)] += 1
 
