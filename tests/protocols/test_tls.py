@@ -193,8 +193,10 @@ def _resumptions(server: ServerProcess, context: ssl.SSLContext) -> Tuple[List[b
     return reused, pids
 
 
-@pytest.mark.parametrize("maximum", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-@pytest.mark.parametrize("worker", WORKERS)
+@pytest.mark.parametrize(
+    ("worker", "maximum"),
+    [*((worker, ssl.TLSVersion.TLSv1_3) for worker in WORKERS), ("gthread", ssl.TLSVersion.TLSv1_2)],
+)
 def test_a_session_made_with_one_worker_is_resumed_by_all(
     worker: str, maximum: ssl.TLSVersion, certificates: Certificates
 ) -> None:
