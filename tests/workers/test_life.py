@@ -168,3 +168,45 @@ def test_the_arbiter_is_not_patched_and_the_worker_is() -> None:
         assert b"gevent" in server.get("/").body
         server.stop()
         server.wait_for_log("arbiter uses socket")
+
+
+def test_an_idle_connection_of_a_busy_worker_is_served_by_an_idle_one() -> None:
+    with ServerProcess(arguments("sync", "--workers", "2", "--keep-alive", "60"), app=APPS, workers=2) as server:
+        until(lambda: len({server.get("/pid").body for _ in range(20)}) == 2, what="both workers serve")
+        clients: List[RawClient] = [server.client() for _ in range(12)]
+        try:
+            owners = {client: client.request("GET", "/pid").body for client in clients}
+            assert len(set(owners.values())) == 2
+            busy = owners[clients[0]]
+            neighbours = [client for client in clients[1:] if owners[client] == busy]
+            clients[0].send(b"GET /slow?5 HTTP/1.1\r\nHost: a\r\n\r\n")
+            began = time.monotonic()
+            for client in neighbours:
+                assert client.request("GET", "/pid").body != busy
+                assert client.request("GET", "/hello").body == b"hello"
+            assert time.monotonic() - began < 4
+            assert clients[0].read_answer().body == b"slow"
+            assert clients[0].request("GET", "/pid").body == busy
+        finally:
+            for client in clients:
+                client.close()
+
+
+def test_a_connection_passed_while_nobody_is_idle_is_served_by_whoever_is_first() -> None:
+    with ServerProcess(arguments("sync", "--workers", "2", "--keep-alive", "60"), app=APPS, workers=2) as server:
+        until(lambda: len({server.get("/pid").body for _ in range(20)}) == 2, what="both workers serve")
+        clients: List[RawClient] = [server.client() for _ in range(12)]
+        try:
+            owners = {client: client.request("GET", "/pid").body for client in clients}
+            first = clients[0]
+            second = next(client for client in clients if owners[client] != owners[first])
+            first.send(b"GET /slow?1.5 HTTP/1.1\r\nHost: a\r\n\r\n")
+            second.send(b"GET /slow?0.5 HTTP/1.1\r\nHost: a\r\n\r\n")
+            others = [client for client in clients if client not in (first, second)]
+            for client in others:
+                client.send(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert {client.read_answer().body for client in others} == {b"hello"}
+            assert [first.read_answer().body, second.read_answer().body] == [b"slow", b"slow"]
+        finally:
+            for client in clients:
+                client.close()

@@ -28,7 +28,7 @@ class EventletWorker(GreenWorker):
 
         # It looks into every object there is, reports with a traceback each one that has no variables after all (a
         # ``super`` object of its own among them), and goes on.
-        last_resort, logging.lastResort = logging.lastResort, logging.NullHandler()  # type: ignore[assignment]
+        last_resort, logging.lastResort = logging.lastResort, logging.NullHandler()
         try:
             eventlet.monkey_patch()
         finally:

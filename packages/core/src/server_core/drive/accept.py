@@ -53,7 +53,7 @@ class Door:
         self.family = int(self.sock.family)
         self._is_unix = self.family == socket.AF_UNIX
         self._nodelay = not self._is_unix and not _INHERITS_NODELAY
-        self._server = self._server_address()
+        self.server = self._server_address()
 
     def _server_address(self) -> Tuple[str, Optional[int]]:
         name = self.sock.getsockname()
@@ -65,7 +65,7 @@ class Door:
         """Return the facts of a connection that was accepted, and set it up."""
         if self._nodelay:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return ConnectionInfo(None if self._is_unix else (address[0], address[1]), self._server)
+        return ConnectionInfo(None if self._is_unix else (address[0], address[1]), self.server)
 
 
 def is_exhausted(error: OSError) -> bool:

@@ -7,10 +7,13 @@ cdef class Reactor(Duties):
     cdef public object poller
     cdef public dict sessions
     cdef public list acceptors
+    cdef public object unseen
     cdef dict _openers, _listening
     cdef object _posted
     cdef bint _asleep
     cdef list _alarms
+    cdef object _exchange
+    cdef int _exchange_fd
 
     @cython.locals(session=Session, now=cython.double, mask=cython.int)
     cpdef turn(self)
@@ -18,10 +21,12 @@ cdef class Reactor(Duties):
     cdef double _timeout(self, double now) except? -1
     cpdef post(self, Session session)
     cpdef rouse(self)
+    cpdef bint run_at_once(self) except -1
 
 cdef class InlineReactor(Reactor):
-    cdef object _ready
+    cdef object _ready, _helper
+    cdef bint _nested
 
     cpdef submit(self, Channel channel)
-    @cython.locals(channel=Channel, until=cython.double)
+    @cython.locals(channel=Channel, until=cython.double, now=cython.double)
     cpdef run_ready(self)

@@ -10,11 +10,12 @@ import os
 from collections import deque
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Deque, Dict, List, Optional
+from typing import Any, Deque, Dict, List, Optional, Tuple
 
 from server_core.drive.accept import Acceptor
 from server_core.drive.channel import Channel
 from server_core.drive.duties import Duties
+from server_core.drive.handover import Helper
 from server_core.drive.poller import READ, make_poller
 from server_core.drive.session import CLOSED, Session
 
@@ -35,8 +36,15 @@ class Reactor(Duties):
         self.acceptors = [Acceptor(listener, self.poller, self.shared, self.log) for listener in worker.sockets]
         self._openers = dict(zip((acceptor.fd for acceptor in self.acceptors), openers))
         self._listening = {acceptor.fd: acceptor for acceptor in self.acceptors}
+        #: What the poller reported and nobody has looked at yet. While a request runs in between, its octets are still
+        #: in the kernel, and the connection can be passed on.
+        self.unseen: Deque[Tuple[int, int]] = deque()
         self._posted: Deque[Session] = deque()
         self._asleep = False
+        self._exchange: Any = worker.exchange
+        self._exchange_fd: int = -1 if worker.exchange is None else worker.exchange.fileno()
+        if worker.exchange is not None:
+            self.poller.add_listener(self._exchange_fd)
         self._alarms = [fd for fd in (worker.wakeup[0], worker.lifeline) if fd is not None and fd >= 0]
         for fd in self._alarms:
             self.poller.add_listener(fd)
@@ -63,15 +71,22 @@ class Reactor(Duties):
             self.tick(now)
         sessions = self.sessions
         knocked: Optional[List[Acceptor]] = None
-        for fd, mask in happened:
+        unseen = self.unseen
+        unseen.extend(happened)
+        while unseen:
+            fd, mask = unseen.popleft()
             session = sessions.get(fd)
             if session is not None:
                 session.on_ready(mask, now)
+                if self.run_at_once():
+                    now = monotonic()
             elif fd in self._listening:
                 knocked = knocked or []
                 knocked.append(self._listening[fd])
             elif fd in self._alarms:
                 self._alarm(fd)
+            elif fd == self._exchange_fd:
+                self._take_passed(now)
         if self._posted:
             self._look_at_posted(now)
         # After the reads: a deadline that passed while the loop was busy is not the fault of who sent in time.
@@ -149,6 +164,19 @@ class Reactor(Duties):
         if session.phase != CLOSED:
             self.poller.add_stream(session.fd)
 
+    def _take_passed(self, now: float) -> None:
+        """Another worker is busy and passes a connection on."""
+        passed = self._exchange.take()
+        if passed is not None:
+            sock, number, client = passed
+            acceptor = self.acceptors[number]
+            self._open(sock, self._openers[acceptor.fd].open(acceptor.admit(sock, client), now), now)
+
+    def listener_of(self, session: Session) -> int:
+        """Return the number of the listener that ``session`` was accepted from."""
+        server = session.connection.info.server
+        return next(number for number, acceptor in enumerate(self.acceptors) if acceptor.server == server)
+
     def forget(self, session: Session) -> None:
         """``session`` is about to close its socket."""
         self.poller.closing(session.fd)
@@ -160,6 +188,9 @@ class Reactor(Duties):
     def drain(self) -> None:
         """Take what waits in the backlog, finish every request, and wait for idle clients as long as they may idle."""
         self.worker.stopping()
+        if self._exchange is not None:
+            self.poller.remove(self._exchange_fd)
+            self._exchange = None
         now = monotonic()
         until = now + self.worker.cfg.graceful_timeout
         for acceptor in self.acceptors:
@@ -210,6 +241,10 @@ class Reactor(Duties):
         """Serve requests in this thread, where that is the way."""
         raise NotImplementedError
 
+    def run_at_once(self) -> bool:
+        """Serve what a connection just brought before looking at the next; returns whether time passed."""
+        return False
+
     def wait_writable(self, channel: Channel, spools: bool) -> bool:
         """Block the application until its stream has room; False = go on into a spool, others wait."""
         raise NotImplementedError
@@ -232,6 +267,10 @@ class InlineReactor(Reactor):
     def __init__(self, worker: Any, gateway: Any, openers: List[Any]) -> None:
         super().__init__(worker, gateway, openers)
         self._ready: Deque[Channel] = deque()
+        self._nested = False
+        self._helper: Any = None
+        if worker.exchange is not None:
+            self._helper = Helper(self, worker.exchange, worker.cfg.busy_handover)
 
     def make_turn(self) -> None:
         """One thread does everything."""
@@ -254,14 +293,23 @@ class InlineReactor(Reactor):
         ready = self._ready
         if not ready:
             return
-        until = monotonic() + self.ROUND_SECONDS
+        helper = self._helper
+        now = monotonic()
+        until = now + self.ROUND_SECONDS
         while ready:
             channel = ready.popleft()
             if channel.lost:
                 channel.done()
                 continue
-            self.gateway.run(channel, self.record)
-            if ready and monotonic() > until:
+            if helper is not None:
+                helper.begin(now)
+            try:
+                self.gateway.run(channel, self.record)
+            finally:
+                if helper is not None:
+                    helper.end()
+            now = monotonic()
+            if now > until:
                 return
 
     def wait_writable(self, channel: Channel, spools: bool) -> bool:
@@ -272,14 +320,27 @@ class InlineReactor(Reactor):
             self.turn_without_requests()
         return True
 
+    def run_at_once(self) -> bool:
+        """Serve what a connection just brought: one behind a slow request had better stay in the kernel."""
+        if self._nested or not self._ready:
+            return False
+        self.run_ready()
+        return True
+
     def turn_without_requests(self) -> None:
         """A turn in the middle of a request: the requests that become ready wait."""
         ready, self._ready = self._ready, deque()
+        self._nested = True
+        if self._helper is not None:
+            self._helper.end()
         try:
             self.turn()
         finally:
+            if self._helper is not None:
+                self._helper.begin(monotonic())
             ready.extend(self._ready)
             self._ready = ready
+            self._nested = False
 
     def wait_readable(self, channel: Channel) -> None:
         """Never called: bodies are taken as a whole."""

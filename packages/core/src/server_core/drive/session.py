@@ -119,6 +119,8 @@ class Session:
     def on_ready(self, mask: int, now: float) -> None:
         """The loop saw ``mask`` on the socket (0 = it was posted): act, unless another thread is at it."""
         if self.turn is None:
+            mask |= self.missed
+            self.missed = 0
             self._act(mask, now)
             return
         self.missed |= mask
@@ -477,6 +479,13 @@ class Session:
             self._closed(StreamClosed(channel.stream, channel.status, channel.sent), now)
         if error is not None:
             self.driver.broke(self, error)
+
+    def abandon(self) -> None:
+        """Another process has the socket: forget it here."""
+        self.phase = CLOSED
+        self.driver.poller.remove(self.fd)  # closing our descriptor does not end its registration
+        self.driver.forget(self)
+        self.sock.close()
 
     def close(self) -> None:
         """Close the socket. In the thread of the loop only."""

@@ -6,6 +6,9 @@ Must not know: anything else; see ``drive.reactor.InlineReactor``.
 
 from __future__ import annotations
 
+from typing import Any
+
+from server_core.drive.handover import Exchange
 from server_core.drive.reactor import InlineReactor
 from server_core.workers.wsgi import WSGIWorker
 
@@ -15,3 +18,12 @@ class SyncWorker(WSGIWorker):
 
     reactor_class = InlineReactor
     http2 = False
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:  # noqa: ARG003 - the signature is given
+        """Make what the workers share, in the arbiter, before the first of them is forked."""
+        wanted = cfg.workers > 1 and cfg.busy_handover > 0 and not cfg.reuse_port
+        if not wanted:
+            cls.exchange = None
+        elif cls.exchange is None:
+            cls.exchange = Exchange()

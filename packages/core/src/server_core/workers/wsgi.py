@@ -36,6 +36,7 @@ class WSGIWorker(Worker):
     http2 = True  # whether it can run the streams of one connection side by side
 
     reactor: Any = None
+    exchange: Any = None  # where idle connections of busy workers go; inherited by all workers of a class
 
     def run(self) -> None:
         """Serve until told to leave."""
