@@ -1,59 +1,125 @@
-"""The command ``serverctl``: verbs that packages add by the entry point group ``server.commands``.
+"""The command ``serverctl``: asks a running server over its control socket.
 
-Owns: finding a verb and handing it the rest of the command line.
-Must not know: what the verbs do.
+Owns: the command line, where the socket is, exit codes.
+Must not know: what commands mean (the server does, and verbs of plugins), how answers look (``tables``).
+
+What the first word names decides: a verb of the entry point group ``server.commands`` runs here, anything else
+is sent to the server. Without words there is a prompt.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
-from typing import List, Optional, Sequence
+import time
+from typing import Any, List, Optional, Sequence
 
+from server_cli import shell, tables
 from server_core import plugins
 from server_core.app import guarded
-from server_core.errors import UsageError
+from server_core.control.client import ControlClient
+from server_core.control.protocol import ControlError
+from server_core.errors import ServerError, UsageError
+from server_core.version import __version__
 
 PROG = "serverctl"
+STACK_WAIT = 2.0  # seconds for a worker to write its stacks
+STACK_POLL = 0.05
+
+EPILOG = """\
+commands:
+  show all|workers|requests|stats|config|listeners
+  requests                     what runs now and for how long
+  stack PID                    Python stacks of a worker now
+  worker add|remove [N]        more or fewer workers
+  worker replace|kill PID      a successor takes its place
+  reload, reopen               as the signals HUP and USR1
+  shutdown [graceful|quick]    as TERM and QUIT
+  help                         all commands of the running server
+  completion bash|zsh|fish     a completion script
+"""
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
-    """Run the command; ends with SystemExit and the exit code.
-
-    A verb is a callable ``verb(arguments) -> Optional[int]``; the first line of its docstring is its help.
-    """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    """Run the command; ends with SystemExit: 0, 1 for an error, 2 for a wrong command line, 130 for Ctrl-C."""
     outcome: List[int] = []
-    code = guarded(lambda: outcome.append(_act(words)), PROG)
+    code = guarded(lambda: outcome.append(_act(sys.argv[1:] if arguments is None else list(arguments))), PROG)
     sys.exit(code or (outcome[0] if outcome else 0))
 
 
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        PROG, description="Ask a running server, or steer it.", epilog=_epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("-s", "--socket", metavar="PATH", help="the control socket (default: the server's default)")
+    parser.add_argument("-j", "--json", action="store_true", help="print answers as JSON")
+    parser.add_argument("-c", "--command", metavar="TEXT", help="run one command and exit")
+    parser.add_argument("-v", "--version", action="version", version=f"{PROG} {__version__}")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="a command and its arguments")
+    return parser
+
+
+def _epilog() -> str:
+    lines = [f"  {plugin.name:<28} of {plugin.distribution}" for plugin in _verbs()]
+    return EPILOG + "".join(f"{line}\n" for line in lines)
+
+
+def _verbs() -> List[plugins.Plugin]:
+    return sorted(plugins.plugins(plugins.COMMANDS), key=lambda plugin: plugin.name)
+
+
 def _act(words: List[str]) -> int:
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(overview())
+    options = make_parser().parse_args(words)
+    words = options.command.split() if options.command else options.words
+    if words and words[0] == "completion":
+        print(shell.completion_script(words[1:]))
         return 0
-    if words[0].startswith("-"):
-        raise UsageError(f"{words[0]}: expected a command first; serverctl --help lists them")
-    verb = plugins.load(plugins.COMMANDS, words[0])
-    return int(verb(words[1:]) or 0)
-
-
-def overview() -> str:
-    """Return the list of commands that the installed packages bring."""
-    lines = ["usage: serverctl COMMAND [ARGUMENTS]", ""]
-    found = plugins.plugins(plugins.COMMANDS)
-    if not found:
-        lines.append("No installed package brings a command.")
-    for plugin in sorted(found, key=lambda plugin: plugin.name):
-        lines.append(f"  {plugin.name:<16} {_help(plugin)}")
-    return "\n".join(lines)
-
-
-def _help(plugin: plugins.Plugin) -> str:
+    if words and words[0] in {plugin.name for plugin in _verbs()}:
+        verb = plugins.load(plugins.COMMANDS, words[0])
+        return int(verb(["--socket", options.socket, *words[1:]] if options.socket else words[1:]) or 0)
     try:
-        text = plugin.load().__doc__ or ""
-    except ImportError as error:
-        return f"(cannot be imported: {error})"
-    return text.strip().splitlines()[0] if text.strip() else f"of {plugin.distribution}"
+        with ControlClient(options.socket) as client:
+            if not words:
+                return shell.interact(client, lambda typed: run(client, typed, options.json))
+            print(run(client, words, options.json))
+    except ControlError as error:
+        raise ServerError(str(error)) from None
+    return 0
+
+
+def run(client: ControlClient, words: List[str], as_json: bool) -> str:
+    """Carry out one command and return its answer as text.
+
+    Raises:
+        ControlError: the server refused it.
+        UsageError: a word is missing.
+    """
+    command, data = _ask(client, words)
+    return json.dumps(data, indent=2, sort_keys=True) if as_json else tables.show(command, data)
+
+
+def _ask(client: ControlClient, words: List[str]) -> Any:
+    if words[0] == "requests":
+        return "show requests", client.call("show requests")
+    if words[0] == "stack":
+        if len(words) != 2:
+            raise UsageError("stack: expected the process id of one worker: serverctl stack PID")
+        return "stack", stack(client, words[1])
+    return " ".join(words[:2]), client.call(" ".join(words))
+
+
+def stack(client: ControlClient, pid: str) -> Any:
+    """Have a worker write its stacks and return them; the request it is in comes with them."""
+    client.call("stack dump", pid)
+    until = time.monotonic() + STACK_WAIT
+    while True:
+        data = client.call("stack read", pid)
+        if "File " in data["report"] or time.monotonic() > until:
+            return data
+        time.sleep(STACK_POLL)
 
 
 if __name__ == "__main__":
