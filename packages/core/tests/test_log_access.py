@@ -236,6 +236,20 @@ def test_lines_that_a_blocked_output_does_not_take_are_counted_and_reported(monk
     assert [len(part) for part in sink.data.split(b"\n")] == [85, 85, 10, 0]
 
 
+def test_what_a_blocked_output_keeps_is_tried_again_without_new_lines():
+    sink = Memory()
+    log = access_log(sink)
+    sink.blocked = True
+    log.write(request(b"/1"), Response(), None, 0)
+    log.flush()
+    assert log.deadline() == 100.0 + DELAY
+    log.flush()
+    assert log.deadline() == 100.0 + DELAY
+    sink.blocked = False
+    log.flush()
+    assert (sink.data, log.deadline()) == (b"GET /1\n", None)
+
+
 def test_a_line_too_long_for_a_pipe_is_shortened_and_stays_whole():
     sink = Memory()
     sink.line_limit = PIPE_BUF

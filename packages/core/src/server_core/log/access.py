@@ -74,9 +74,10 @@ class AccessLog:
         """
         if not self.enabled:
             return
-        if self._due is None:
+        if not self._lines:
             self._direct = self._sink is not None and self._logger.direct()
-            self._due = self._monotonic() + DELAY
+            if self._due is None:
+                self._due = self._monotonic() + DELAY
         if not self._direct:
             self._through_logging(request, response, environ, seconds)
             return
@@ -101,13 +102,20 @@ class AccessLog:
         if self._due is None:
             return
         self._due = None
+        sink = self._sink
+        if sink is None:
+            return
         if self._lines:
             self._lines.append(b"")
             data = b"\n".join(self._lines)
             self._lines = []
             self._size = 0
-            self._sink.write(data)  # type: ignore[union-attr]  # lines wait only for a sink
+            sink.write(data)
             self._report()
+        else:
+            sink.flush()
+        if sink.pending:  # the output is blocked: try again later
+            self._due = self._monotonic() + DELAY
 
     def finish(self, seconds: float = 0.5) -> None:
         """Write what waits before the process ends, waiting up to ``seconds`` for the output."""

@@ -366,9 +366,14 @@ class Logger:
 
 
 def merged(config: Dict[str, Any]) -> Dict[str, Any]:
-    """Return a ``dictConfig`` over ``CONFIG_DEFAULTS``, key by key of the first level (as gunicorn)."""
+    """Return a ``dictConfig`` over ``CONFIG_DEFAULTS``, key by key of the first level, as gunicorn does.
+
+    Default handlers and formatters stay beside those of ``config``: the default root logger names them.
+    """
     result = copy.deepcopy(CONFIG_DEFAULTS)
     result.update(config)
+    for key in ("handlers", "formatters"):
+        result[key] = {**CONFIG_DEFAULTS[key], **config.get(key, {})}
     return result
 
 

@@ -51,6 +51,11 @@ class Sink:
         self._pending_size += len(data)
         self.flush()
 
+    @property
+    def pending(self) -> bool:
+        """Whether the output is blocked and lines wait for it."""
+        return bool(self._pending)
+
     def flush(self) -> bool:
         """Write what is kept as far as the output takes it; returns whether nothing is left."""
         while self._pending:
