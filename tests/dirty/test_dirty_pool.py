@@ -273,6 +273,7 @@ def _belongs(directory: Path, server: ServerProcess) -> bool:
     return any(f"socket:[{inode}]" in links for inode in inodes)
 
 
+@pytest.mark.soak
 def test_under_a_kill_storm_every_call_is_answered_or_fails_by_its_own_error():
     arguments = ["app:app", "--dirty-app", "app:Heavy", "--dirty-workers", "4", "--dirty-threads", "2"]
     arguments += ["-k", "gthread", "--threads", "16"]
