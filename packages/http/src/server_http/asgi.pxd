@@ -1,11 +1,13 @@
+from server_http.events cimport Request
+
 cdef class ScopeTemplate:
-    cdef dict _extensions, _http, _trailers, _websocket
+    cdef dict _asgi, _extensions, _http, _trailers, _websocket
     cdef object _root_path, _server
 
-    cpdef dict http(self, request, state=*)
-    cpdef dict websocket(self, request, subprotocols, state=*)
+    cpdef dict http(self, Request request, state=*)
+    cpdef dict websocket(self, Request request, subprotocols, state=*)
     cdef dict _common(self, kind, info)
-    cdef _fill(self, dict scope, request)
+    cdef _fill(self, dict scope, Request request)
 
 cdef class HttpOrder:
     cdef public int state
@@ -18,6 +20,6 @@ cdef class WebSocketOrder:
 
     cpdef int take(self, message) except -1
 
-cpdef decoded_path(path)
+cpdef decoded_path(bytes path)
 cpdef list message_headers(message)
 cpdef message_body(message)

@@ -43,7 +43,7 @@ class ScopeTemplate:
         extensions: further extensions of the server, by name.
     """
 
-    __slots__ = ("_extensions", "_http", "_root_path", "_server", "_trailers", "_websocket")
+    __slots__ = ("_asgi", "_extensions", "_http", "_root_path", "_server", "_trailers", "_websocket")
 
     def __init__(
         self, info: ConnectionInfo, root_path: str = "", extensions: Optional[Mapping[str, Any]] = None
@@ -51,6 +51,7 @@ class ScopeTemplate:
         shared: Scope = dict(extensions or ())
         if info.tls is not None:
             shared["tls"] = info.tls.extension()
+        self._asgi: Scope = {"version": ASGI_VERSION, "spec_version": SPEC_VERSION}
         self._root_path = root_path
         self._server = info.server
         self._extensions: Scope = {**{name: {} for name in HTTP_EXTENSIONS}, **shared}
@@ -64,7 +65,7 @@ class ScopeTemplate:
     def _common(self, kind: str, info: ConnectionInfo) -> Scope:
         return {
             "type": kind,
-            "asgi": {"version": ASGI_VERSION, "spec_version": SPEC_VERSION},
+            "asgi": self._asgi,
             "http_version": "1.1",
             "scheme": "http",
             "path": "",
@@ -115,12 +116,12 @@ class ScopeTemplate:
     def _fill(self, scope: Scope, request: Request) -> None:
         """Set what every scope takes from its request."""
         path = request.path
-        scope["asgi"] = scope["asgi"].copy()
+        scope["asgi"] = self._asgi.copy()
         scope["http_version"] = request.version
         scope["path"] = decoded_path(path)
         scope["raw_path"] = path
         scope["query_string"] = request.query
-        scope["headers"] = request.headers.copy()
+        scope["headers"] = list(request.headers)
         scope["client"] = request.client
         if request.script_name is not None:
             scope["root_path"] = request.script_name

@@ -1,5 +1,8 @@
+from server_workers_async.service cimport Service
+
 cdef class HttpChannel:
-    cdef public object session, service, engine, request, stream, scope, task, entry, status, headers, sent, view
+    cdef public Service service
+    cdef public object session, engine, request, stream, scope, task, entry, status, headers, sent, view
     cdef public object _order, _head, _trailers, _readers, _writers, armed
     cdef public list _chunks
     cdef public double began, doomed_at

@@ -1,10 +1,14 @@
+from server_workers_async.channel cimport HttpChannel
+from server_workers_async.service cimport Service
+
 cdef class Session:
-    cdef public object service, sock, fd, connection, layer, engine, limits, armed, _template
+    cdef public Service service
+    cdef public object sock, fd, connection, layer, engine, limits, armed, _template
     cdef public dict channels
     cdef public long long running, high_water, _lingered
     cdef public int phase
     cdef public double _due, _linger_until
-    cdef public bint _reading, _writing, _turning, _flushing, _eof, _linger
+    cdef public bint _reading, _writing, _turning, _acted, _flushing, _eof, _linger
 
     cdef _read(self)
     cdef _expire(self, double now)

@@ -67,8 +67,8 @@ class Session:
     """
 
     __slots__ = (
-        "_due", "_eof", "_flushing", "_linger", "_linger_until", "_lingered", "_reading", "_template", "_turning",
-        "_writing", "armed", "channels", "connection", "engine", "fd", "high_water", "layer", "limits",
+        "_acted", "_due", "_eof", "_flushing", "_linger", "_linger_until", "_lingered", "_reading", "_template",
+        "_turning", "_writing", "armed", "channels", "connection", "engine", "fd", "high_water", "layer", "limits",
         "phase", "running", "service", "sock",
     )  # fmt: skip
 
@@ -89,6 +89,7 @@ class Session:
         self._due = 0.0  # when the wheel calls, or earlier
         self._reading = False  # the loop watches for input
         self._writing = False  # the loop watches for room
+        self._acted = False  # an application said something during the turn
         self._turning = False  # octets and events are being handled; a flush follows
         self._flushing = False  # a flush is scheduled
         self._eof = False
@@ -185,7 +186,9 @@ class Session:
 
     def flush_soon(self) -> None:
         """Write what waits at the end of this turn of the loop, together with all else that is said in it."""
-        if not self._turning and not self._flushing and self.phase < LINGERING:
+        if self._turning:
+            self._acted = True
+        elif not self._flushing and self.phase < LINGERING:
             self._flushing = True
             self.service.loop.call_soon(self.on_scheduled, context=self.service.context)
 
@@ -224,11 +227,14 @@ class Session:
     def _turn(self, events: Sequence[Event], now: float) -> None:
         """Act on events, write what they brought about, and again, until nothing is left to do."""
         self._turning = True
+        self._acted = True
         while True:
             if events:
                 self._dispatch(events, now)
-            if self.phase >= LINGERING or not self._write():
+            # Neither an application nor the socket moved the engine: it has nothing new to say.
+            if self.phase >= LINGERING or not (self._write() or self._acted):
                 break
+            self._acted = False
             events = self.layer.advance(now)
             if not events:
                 break
@@ -237,11 +243,12 @@ class Session:
             self._settle(now)
 
     def _write(self) -> bool:
-        """Write what waits, as far as the socket takes it; return False when the connection broke."""
+        """Write what waits, as far as the socket takes it; return whether anything was written."""
         if self._writing:
-            return True
+            return False
         layer = self.layer
         segments = layer.segments()
+        wrote = False
         while segments:
             try:
                 count = transmit(self.sock, self.fd, segments, self.service.sendfile)
@@ -251,10 +258,11 @@ class Session:
             if count == WOULD_BLOCK:
                 self._writing = True
                 self.service.context.copy().run(self.service.loop.add_writer, self.fd, self.on_writable)
-                return True
+                break
+            wrote = True
             layer.sent(count)
             segments = layer.segments()
-        return True
+        return wrote
 
     def _settle(self, now: float) -> None:
         """Read only what is wanted, be woken at the next deadline, and close what is over."""

@@ -1,4 +1,5 @@
 cdef class TaskStarter:
     cdef public object start
     cdef object _loop
-    cdef list _kept
+    cdef tuple _kept
+    cdef list _others

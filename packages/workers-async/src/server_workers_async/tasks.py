@@ -28,7 +28,8 @@ class TaskStarter:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._kept: List[Step] = []
+        self._kept: Optional[Step] = None  # the first call of ``call_soon``, nearly always the task's own step
+        self._others: List[Step] = []
         self.start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = self._start_scheduled
         if sys.version_info >= (3, 12):
             self.start = self._start_natively
@@ -53,17 +54,28 @@ class TaskStarter:
             task = asyncio.Task(coroutine, loop=loop)
         finally:
             del loop.call_soon
-        kept, self._kept = self._kept, []
-        first: Optional[Step] = None
-        for step in kept:
-            if getattr(step[0], "__self__", None) is task:
-                first = step
-            else:
-                # A finalizer that ran just then had something to schedule.
-                loop.call_soon(step[0], *step[1], context=step[2])
-        if first is not None:
-            first[2].run(first[0])
+        step, self._kept = self._kept, None
+        if self._others or step is None or getattr(step[0], "__self__", None) is not task:
+            step = self._sort_out(step, task)
+        if step is not None:
+            step[2].run(step[0])
         return task
 
     def _keep(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> None:
-        self._kept.append((callback, args, context))
+        if self._kept is None:
+            self._kept = (callback, args, context)
+        else:
+            self._others.append((callback, args, context))
+
+    def _sort_out(self, first: Optional[Step], task: asyncio.Task[None]) -> Optional[Step]:
+        """A finalizer that ran just then had something to schedule: do it; return the step of ``task``."""
+        steps, self._others = self._others, []
+        own: Optional[Step] = None
+        for step in [first, *steps]:
+            if step is None:
+                continue
+            if getattr(step[0], "__self__", None) is task:
+                own = step
+            else:
+                self._loop.call_soon(step[0], *step[1], context=step[2])
+        return own

@@ -1,5 +1,8 @@
+from server_workers_async.service cimport Service
+
 cdef class WebSocketChannel:
-    cdef public object session, service, engine, request, stream, scope, task, entry, status, headers, sent, view
+    cdef public Service service
+    cdef public object session, engine, request, stream, scope, task, entry, status, headers, sent, view
     cdef public object _limits, _order, _handshake, _ws, _messages, _over, _readers, _writers, armed
     cdef public double began, doomed_at
     cdef public bint finished, lost, gone, open
