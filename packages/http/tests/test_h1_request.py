@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any, Dict, NamedTuple, Optional
 
@@ -10,7 +11,7 @@ import pytest
 from server_http.config import Grammar, HttpConfig
 from server_http.headers import HeaderPolicy
 from server_http.limits import Limits
-from support.http1 import Talk, every_cut, talk
+from support.http1 import Talk, every_cut, octet_by_octet, talk
 
 HOST = b"Host: a\r\n"
 
@@ -360,3 +361,16 @@ def test_an_error_text_quotes_a_bounded_part_of_what_was_sent() -> None:
     error: Optional[BaseException] = it.ended.error if it.ended else None
     assert len(str(error)) < 300
     assert b"XXX" not in it.output
+
+
+def test_a_head_octet_by_octet_costs_linear_time() -> None:
+    def seconds(count: int) -> float:
+        octets = head(*[b"X-%d: %b" % (i, b"v" * 100) for i in range(count)])
+        config = HttpConfig(limits=replace(Limits(), header_count=0x7FFF))
+        began = time.perf_counter()
+        assert talk(octet_by_octet(octets), config).error_status is None
+        return time.perf_counter() - began
+
+    small = min(seconds(40) for _ in range(3))
+    large = min(seconds(320) for _ in range(3))
+    assert large < small * 8 * 3  # eight times the work; quadratic would be sixty-four times

@@ -1,0 +1,77 @@
+"""The queue of octets that wait."""
+
+from __future__ import annotations
+
+from typing import List
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server_http.engine import FileRegion
+from server_http.exchange import Exchange, ResponseDefaults
+from server_http.h1.output import Output, informational_head, response_head, trailer_section
+from support.http1 import written
+
+
+@given(st.lists(st.binary(max_size=50), max_size=10), st.lists(st.integers(0, 100), max_size=20))
+def test_what_was_added_is_written_once_and_in_order(parts: List[bytes], sizes: List[int]) -> None:
+    out = Output()
+    for part in parts:
+        out.add(part)
+    wire = b""
+    for size in [*sizes, 1000]:
+        piece = written(out)[:size]
+        wire += piece
+        out.sent(len(piece))
+        assert out.pending == len(written(out))
+        assert out.written == len(wire)
+    assert wire == b"".join(parts)
+    assert out.segments() == []
+
+
+def test_a_small_part_joins_the_one_before_it_and_a_large_one_stays_itself() -> None:
+    out = Output()
+    large = b"x" * 20000
+    for part in (b"head", b"body", large, b"tail"):
+        out.add(part)
+    assert out.segments() == [b"headbody", large, b"tail"]
+    assert out.segments()[1] is large
+
+
+def test_nothing_joins_a_part_that_is_partly_written() -> None:
+    out = Output()
+    out.add(b"abcdef")
+    out.sent(2)
+    out.add(b"gh")
+    assert [bytes(part) for part in out.segments()] == [b"cdef", b"gh"]  # type: ignore[arg-type]
+    out.sent(5)
+    assert [bytes(part) for part in out.segments()] == [b"h"]  # type: ignore[arg-type]
+
+
+def test_a_file_is_counted_and_cut_like_octets() -> None:
+    out = Output()
+    out.add(b"ab")
+    out.add_file(3, 100, 50)
+    out.add(b"cd")
+    out.sent(12)
+    region, rest = out.segments()
+    assert isinstance(region, FileRegion)
+    assert (region.offset, region.count, rest) == (110, 40, b"cd")
+    out.sent(41)
+    assert [bytes(part) for part in out.segments()] == [b"d"]  # type: ignore[arg-type]
+    out.clear()
+    assert out.pending == 0
+
+
+def test_heads_are_spelled() -> None:
+    exchange = Exchange("GET", "1.1", False)
+    fields = exchange.respond(200, [(b"Server", b"mine"), (b"X", b"1")], b"Fine")
+    defaults = ResponseDefaults(b"it")
+    defaults.set_date(0)
+    assert response_head(exchange, fields, defaults, b"Fine") == (
+        b"HTTP/1.1 200 Fine\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nConnection: close\r\n"
+        b"Transfer-Encoding: chunked\r\nServer: mine\r\nX: 1\r\n\r\n"
+    )
+    assert informational_head(199, [(b"A", b"b")]) == b"HTTP/1.1 199 Unknown\r\nA: b\r\n\r\n"
+    assert trailer_section([]) == b"0\r\n\r\n"
+    assert trailer_section([(b"A", b"b")]) == b"0\r\nA: b\r\n\r\n"
