@@ -40,5 +40,5 @@ def test_responses_carry_it_only_when_asked_and_once():
     assert ids.answer(req, [(b"a", b"b")]) == [(b"a", b"b"), (b"x-trace", b"t")]
     assert ids.answer(req, [(b"X-Trace", b"app's")]) == [(b"X-Trace", b"app's")]
     assert RequestIds("X-Trace", False).answer(req, []) == []
-    found = ids.extra(req)  # noqa: S610  # no Django here
+    found = ids.record_fields(req)
     assert found == {"request_id": "t"}

@@ -51,6 +51,6 @@ class RequestIds:
             return headers
         return [*headers, (self.header, self.give(request))]
 
-    def extra(self, request: Any) -> Dict[str, str]:
+    def record_fields(self, request: Any) -> Dict[str, str]:
         """Return the ``extra`` of log records about ``request``."""
         return {"request_id": self.give(request).decode("latin-1")}

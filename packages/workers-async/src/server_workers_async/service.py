@@ -97,7 +97,7 @@ class Service:
     def report(self, message: str, channel: Any, error: Optional[BaseException] = None) -> None:
         """Log what went wrong with a request, once, with its id where it has one."""
         target = channel.request.target.decode("latin-1")
-        extra = None if self.ids is None else self.ids.extra(channel.request)  # noqa: S610 - no Django
+        extra = None if self.ids is None else self.ids.record_fields(channel.request)
         self.log.error("%s %s", message, target, exc_info=error, extra=extra)
 
     def start(self, channel: Any) -> None:

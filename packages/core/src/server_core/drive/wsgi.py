@@ -14,11 +14,12 @@ import threading
 from contextlib import nullcontext
 from contextvars import copy_context
 from time import monotonic
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from server_core.compat.objects import GunicornRequest, GunicornResponse
 from server_core.drive.body import StreamedBody
 from server_core.drive.channel import Channel, ClientGoneError
+from server_core.request_id import RequestIds
 from server_core.scoreboard.layout import ERRORS
 from server_core.version import __version__
 from server_http.errors import ApplicationFault, ProtocolError
@@ -58,6 +59,7 @@ class Gateway:
         self.debug: bool = str(cfg.loglevel).lower() == "debug"
         self.software = f"server/{__version__}"
         self.errors: Any = worker.log.wsgi_errors
+        self.ids: Optional[RequestIds] = RequestIds.from_settings(cfg)
         # The writer is made for one thread.
         self._log_lock = threading.Lock() if multithread else nullcontext()
         self._listeners: Dict[Any, Dict[str, Any]] = {}
@@ -92,7 +94,8 @@ class Gateway:
             environ = self._environ(channel, start)
             if self.pre_request is not None or self.debug:
                 self._before(channel)
-            result = self.app(environ, start)
+            answering = self.ids is not None and self.ids.answers
+            result = self.app(environ, self._identified(channel, start) if answering else start)
             self._send(channel, start, result)
         except ClientGoneError:
             self.log.debug("Client of %s %s is gone.", channel.request.method, channel.request.target)
@@ -123,6 +126,17 @@ class Gateway:
             write(data)
         start.send_head()
         channel.end(start.trailers())
+
+    def _identified(self, channel: Channel, start: StartResponse) -> Callable[..., Any]:
+        """Return a ``start_response`` that adds the id of the request to the head."""
+
+        def start_response(status: Any, headers: Any, exc_info: Any = None) -> Any:
+            write = start(status, headers, exc_info)
+            if self.ids is not None:
+                start.headers = self.ids.answer(channel.request, start.headers)
+            return write
+
+        return start_response
 
     def _send_whole(self, channel: Channel, start: StartResponse, parts: Any) -> None:
         """Everything is known: declare its length unless the application did (PEP 3333), and send it at once."""
@@ -176,16 +190,21 @@ class Gateway:
             return
         record.count(ERRORS)
         uri = channel.request.target.decode("latin-1")
+        extra = None if self.ids is None else self.ids.record_fields(channel.request)
+        if extra is not None:
+            uri = f"{uri} (request {extra['request_id']})"
         if isinstance(error, (ApplicationFault, ProtocolError)):
-            self.log.error("Error handling request %s: %s", uri, error)
+            self.log.error("Error handling request %s: %s", uri, error, extra=extra)
         else:
-            self.log.error("Error handling request %s", uri, exc_info=error)
+            self.log.error("Error handling request %s", uri, exc_info=error, extra=extra)
         channel.fail(getattr(error, "status", 500) if isinstance(error, ProtocolError) else 500)
 
     # The environ -----------------------------------------------------------------------------------------------
 
     def _environ(self, channel: Channel, start: StartResponse) -> Dict[str, Any]:
         session = channel.session
+        if self.ids is not None:
+            self.ids.give(channel.request)
         if session.environ is None:
             session.environ = self._connection_environ(session)
         environ = request_environ(session.environ, channel.request, session.connection.info.client)

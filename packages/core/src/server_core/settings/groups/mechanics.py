@@ -68,7 +68,8 @@ PEERS = Group(
                 "What becomes of header names with underscores from others: dropped, refused, or let through."),
         Setting("proxy_protocol",
                 Choice("off", "v1", "v2", "auto", also={True: "auto", False: "off", "true": "auto", "false": "off"}),
-                "off", "PROXY protocol headers to read: v1 and v2 demand the header from the peers of proxy_allow_ips, auto "
+                "off",
+                "PROXY protocol headers to read: v1 and v2 demand the header from the peers of proxy_allow_ips, auto "
                 "takes it or leaves it; bare means auto.", const="auto"),
         Setting("proxy_allow_ips", Networks(), ["127.0.0.1", "::1"],
                 "Peers that may send a PROXY header.", "--proxy-allow-from"),
