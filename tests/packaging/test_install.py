@@ -69,7 +69,7 @@ def test_the_bare_server_says_what_brings_the_asgi_worker(wheels, environment, t
 
 
 def test_the_asgi_extra_brings_the_worker_and_uvloop_and_serves(wheels, environment, tmp_path):
-    others = third_parties(tmp_path / "others", environment.python, ["uvloop"])
+    others = third_parties(tmp_path / "others", environment, ["uvloop"])
     environment.install("--find-links", wheels, "--find-links", others, "server-cli[asgi]")
     installed = sorted(environment.installed())
     assert installed == ["server-cli", "server-core", "server-http", "server-workers-async", "uvloop"]
@@ -119,7 +119,7 @@ def test_every_interpreter_serves_from_installed_wheels(pure_wheels, tmp_path, p
     environment = make_environment(tmp_path / "venv", python)
     oldest = "python3.9" in python or "/3.9." in python
     wanted = [f"{name}=={version}" for name, version in LOWEST.items()] if oldest else list(LOWEST)
-    others = third_parties(tmp_path / "others", environment.python, wanted)
+    others = third_parties(tmp_path / "others", environment, wanted)
     options = ["--find-links", pure_wheels, "--find-links", others]
     environment.install(*options, "server-cli[asgi,http2]", *wanted)
     print(f"{python}: {environment.installed()}")

@@ -105,6 +105,6 @@ def test_a_compiled_module_refuses_an_edited_source(wheels, tmp_path):
 
 def test_an_editable_install_is_interpreted(tmp_path):
     environment = make_environment(tmp_path / "venv")
-    run([environment.python, "-m", "pip", "install", "-qq", "--no-deps", "-e", ROOT / "packages" / "http"])
+    run([*environment.pip, "install", "-qq", "--no-deps", "-e", ROOT / "packages" / "http"])
     script = "from server_http._compiled import compiled_modules as c; print(c('server_http'))"
     assert run([environment.python, "-c", script]).strip() == "[]"

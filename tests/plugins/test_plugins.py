@@ -32,7 +32,7 @@ def site(pure_wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Environ
     """An environment with the bare server and the example plugin."""
     environment = make_environment(tmp_path_factory.mktemp("site") / "venv")
     built = tmp_path_factory.mktemp("example")
-    run([environment.python, "-m", "pip", "wheel", "-qq", "--no-deps", "-w", built, EXAMPLE])
+    run([*environment.pip, "wheel", "-qq", "--no-deps", "-w", built, EXAMPLE])
     environment.install("--find-links", pure_wheels, "--find-links", built, "server-cli", "server-labelled")
     return environment
 
@@ -49,7 +49,7 @@ def install(site: Environment, tmp_path: Path) -> Iterator[object]:
 
     yield add
     for name in names:
-        run([site.python, "-m", "pip", "uninstall", "-qq", "-y", name])
+        run([*site.pip, "uninstall", "-qq", "-y", name])
 
 
 def ask(site: Environment, *arguments: str, program: str = "server") -> subprocess.CompletedProcess[str]:

@@ -46,9 +46,14 @@ def hatch_build(target: Path, *options: str, **environment: str) -> str:
 
 
 class Environment(NamedTuple):
-    """A clean virtual environment."""
+    """A clean virtual environment.
+
+    Attributes:
+        pip: the command that installs into it. The tests' own pip does it where it can: making one takes seconds.
+    """
 
     path: Path
+    pip: List[str]
 
     @property
     def python(self) -> str:
@@ -57,7 +62,7 @@ class Environment(NamedTuple):
 
     def install(self, *arguments: object) -> None:
         """Install without any index."""
-        run([self.python, "-m", "pip", "install", "-qq", "--no-index", *arguments])
+        run([*self.pip, "install", "-qq", "--no-index", *arguments])
 
     def installed(self) -> Dict[str, str]:
         """Names and versions of what is installed, pip and setuptools aside."""
@@ -81,17 +86,18 @@ class Environment(NamedTuple):
 
 def make_environment(path: Path, python: str = sys.executable) -> Environment:
     """A clean environment of an interpreter."""
+    own = str(path / "bin" / "python")
     if python == sys.executable:
-        venv.create(path, with_pip=True, symlinks=True)
-    else:
-        run([python, "-m", "venv", path])
-    return Environment(path)
+        venv.create(path, symlinks=True)
+        return Environment(path, [sys.executable, "-m", "pip", "--python", own])
+    run([python, "-m", "venv", path])
+    return Environment(path, [own, "-m", "pip"])
 
 
-def third_parties(target: Path, python: str, requirements: List[str]) -> Path:
-    """Fill a folder with third-party wheels for an interpreter; nothing of ours is named here."""
+def third_parties(target: Path, environment: Environment, requirements: List[str]) -> Path:
+    """Fill a folder with third-party wheels for an environment; nothing of ours is named here."""
     assert not [name for name in requirements if name.startswith("server-")]
-    run([python, "-m", "pip", "download", "-qq", "--only-binary", ":all:", "-d", target, *requirements])
+    run([*environment.pip, "download", "-qq", "--only-binary", ":all:", "-d", target, *requirements])
     return target
 
 
