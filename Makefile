@@ -10,7 +10,7 @@ ARGS ?=
 SOAK ?= 600
 ENVIRONMENT = $(PYTHON) tools/environment.py
 
-.PHONY: help run test test-compiled lint format bench soak compiled build docs clean
+.PHONY: help run test test-compiled lint format bench soak compiled build release-check docs clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -49,6 +49,14 @@ compiled: ## compiled wheels of all six in .venv-compiled
 
 build: ## sdists and wheels of all six in dist
 	@$(ENVIRONMENT) dist
+
+release-check: ## build what is published, check it, and install it into clean environments
+	@$(ENVIRONMENT) dev >/dev/null
+	@$(ENVIRONMENT) dist >/dev/null
+	@.venv-dev/bin/python -m pip install -qq --group release
+	@.venv-dev/bin/python -m twine check --strict dist/*
+	@for wheel in dist/*linux*.whl; do test ! -e $$wheel || .venv-dev/bin/python -m auditwheel show $$wheel || exit 1; done
+	@.venv-dev/bin/python -m pytest tests/packaging $(ARGS)
 
 docs: ## the documentation site, in build/site
 	@$(ENVIRONMENT) dev >/dev/null

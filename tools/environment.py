@@ -11,7 +11,7 @@ packages come from whatever index pip is configured for.
     python3 tools/environment.py dev        .venv-dev        editable, interpreted; test, lint and docs tools
     python3 tools/environment.py compiled   .venv-compiled   wheels, compiled or an error; test tools
     python3 tools/environment.py wheels     build/           wheels of all six, in one folder
-    python3 tools/environment.py dist       dist/            wheels and sdists of all six
+    python3 tools/environment.py dist       dist/            what is published: wheels and sdists
 """
 
 from __future__ import annotations
@@ -165,12 +165,13 @@ def gather_wheels() -> Path:
 
 
 def build_distributions() -> Path:
-    """The wheel and the sdist of each package, in ``dist``."""
+    """What is published of each package, in ``dist``: its sdist, and beside compiled wheels one for every machine."""
     target = ROOT / "dist"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(gather_wheels(), target)
     for name in PACKAGES:
         hatchling(build_environment(), ROOT / "packages" / name, "sdist", target, "")
+        hatchling(build_environment(), ROOT / "packages" / name, "wheel", target, "0")
     return target
 
 
