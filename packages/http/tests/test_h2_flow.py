@@ -107,6 +107,8 @@ def test_the_rest_of_an_answered_upload_is_credited() -> None:
         client.h2.send_data(stream, b"d" * 16384)
         client.h2.send_data(stream, b"d" * 16384)
         client.run()
+        client.tick(0.1)  # ten at a time have not been asked to stop yet
+        client.run()
     client.request(301, POST, b"")
     client.run()
     assert upload(client, 301, 65535) == 65535

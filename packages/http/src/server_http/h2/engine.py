@@ -24,10 +24,9 @@ from server_http.events import ConnectionEnded, Event, Headers, InputEnded, Requ
 from server_http.h2 import frames
 from server_http.h2.incoming import DRAIN_PING, Incoming
 from server_http.h2.output import Output
-from server_http.h2.sender import NO_ERROR
 from server_http.h2.session import Session
 from server_http.h2.stream import Stream
-from server_http.h2.streams import Streams
+from server_http.h2.streams import NO_ERROR, Streams
 
 EVERY_STREAM = 2**31 - 1
 DRAIN_WAIT = 1.0
@@ -61,7 +60,7 @@ class Http2Engine:
 
     __slots__ = (
         "_check_at", "_check_every", "_drain_at", "_ended", "_idle_at", "_incoming", "_limits", "_output",
-        "_partial_at", "_session", "_streams", "_written", "_written_since",
+        "_partial_at", "_session", "_streams", "_unread_at", "_written", "_written_since",
     )  # fmt: skip
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float, preamble: bytes = b"") -> None:
@@ -75,6 +74,7 @@ class Http2Engine:
         self._idle_at: Optional[float] = now + limits.first_request if limits.first_request else None
         self._partial_at: Optional[float] = None
         self._drain_at: Optional[float] = None
+        self._unread_at: Optional[float] = None
         self._check_at: Optional[float] = None
         self._check_every = min([t for t in (limits.send_timeout, limits.body_timeout) if t], default=0.0) / 4
         self._written = 0
@@ -240,7 +240,7 @@ class Http2Engine:
     def deadline(self) -> Optional[float]:
         """See ``Engine.deadline``."""
         first = self._check_at
-        for at in (self._idle_at, self._partial_at, self._drain_at):
+        for at in (self._idle_at, self._partial_at, self._drain_at, self._unread_at):
             if at is not None and (first is None or at < first):
                 first = at
         return first
@@ -265,10 +265,12 @@ class Http2Engine:
         if not self._streams.table and (self._incoming.refusing or self._incoming.peer_going):
             self._end(None, linger=True)
         if self._ended:
-            self._idle_at = self._partial_at = self._drain_at = None
+            self._idle_at = self._partial_at = self._drain_at = self._unread_at = None
             if self._output.waiting:
                 self._watch(now)
             return
+        if self._streams.unread or self._unread_at is not None:
+            self._unread_at = self._streams.stop_uploads(now)
         reader = self._incoming.reader
         if not reader.partial or reader.awaits_preface:
             self._partial_at = None

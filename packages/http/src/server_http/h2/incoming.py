@@ -115,7 +115,7 @@ class Incoming:
         reader = self.reader
         if len(reader.frame) == frames.HEADER_OCTETS and not reader.flags & frames.END_STREAM:
             self.guard.control(now, "DATA without content")
-        elif reader.stream not in self._streams.table:
+        elif reader.stream not in self._streams.table and reader.stream not in self._streams.unread:
             self.guard.control(now, "DATA of a closed stream")
         else:
             self.guard.worked(1)
@@ -174,7 +174,7 @@ class Incoming:
     def _on_request(self, event: Any, now: float) -> None:
         number = event.stream_id
         signal = self._signals.pop(number, None) if self._signals else None
-        if self.refusing or self.peer_going or len(self._streams.table) >= self._limits.h2_max_streams:
+        if self.refusing or self.peer_going or self._streams.count() >= self._limits.h2_max_streams:
             self.guard.control(now, "HEADERS of a stream that is refused")
             self._session.reset(number, REFUSED_STREAM)
             return
@@ -201,14 +201,15 @@ class Incoming:
         octets = event.flow_controlled_length
         if octets:
             self._session.return_connection_credit(octets)
+        ended = event.stream_ended is not None
         stream = self._streams.live(event.stream_id)
         if stream is None:
+            self._end_unread(event.stream_id, ended)
             return
         data = event.data
         size = len(data)
         stream.received += size
         stream.body_since = now
-        ended = event.stream_ended is not None
         if stream.remaining >= 0:
             stream.remaining -= size
             if stream.remaining < 0 or (ended and stream.remaining):
@@ -232,6 +233,7 @@ class Incoming:
     def _on_trailers(self, _event: Any, now: float) -> None:
         stream = self._streams.live(self.reader.stream)
         if stream is None:
+            self._end_unread(self.reader.stream, True)
             return
         try:
             trailers = check_trailers(self._session.decoder.fields, stream.remaining)
@@ -247,6 +249,15 @@ class Incoming:
             self.guard.reset(now)  # h2 had to, because of what the peer sent
         if stream is not None:
             self._streams.lose(stream, PeerResetError(int(event.error_code)))
+        else:
+            self._end_unread(event.stream_id, True)
+
+    def _end_unread(self, number: int, ended: bool) -> None:
+        """A stream the driver has forgotten sent something; when that was its end it is gone, or on its way out."""
+        if ended and self._streams.unread.pop(number, None) is None:
+            stream = self._streams.table.get(number)
+            if stream is not None:
+                stream.receiving = False
 
     def _on_windows(self, event: Any, _now: float) -> None:
         """A window opened, or all of them changed with the settings: whoever waited may try."""

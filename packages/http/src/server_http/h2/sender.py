@@ -19,8 +19,6 @@ from server_http.h2.stream import Stream
 FRAME_OCTETS = 16384
 """The largest content of one DATA frame, also where the peer would take more: a turn is that long."""
 
-NO_ERROR = 0x0
-
 
 class Sender:
     """Moves content from streams to the output.
@@ -104,9 +102,7 @@ class Sender:
         self._finish(stream, 0)
 
     def _finish(self, stream: Stream, size: int) -> None:
-        """END_STREAM is framed; a client that still sends is asked to stop (RFC 9113 section 8.1)."""
+        """END_STREAM is framed."""
         stream.finished = True
-        if stream.receiving:
-            self._session.reset(stream.number, NO_ERROR)
         self._output.write(self._session.take())
         self._output.mark(stream, size, True)

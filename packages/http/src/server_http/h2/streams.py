@@ -24,11 +24,13 @@ from server_http.events import (
 from server_http.exchange import AWAITING, CUT, LENGTH, NO_BODY, Exchange, error_page
 from server_http.h2.output import Mark, Output
 from server_http.h2.request import Malformed
-from server_http.h2.sender import NO_ERROR, Sender
+from server_http.h2.sender import Sender
 from server_http.h2.session import Session
 from server_http.h2.stream import Stream
 
+NO_ERROR = 0x0
 INTERNAL_ERROR = 0x2
+UNREAD_WAIT = 1.0
 
 _STATUS = {status: (b":status", b"%d" % status) for status in range(100, 1000)}
 
@@ -46,9 +48,11 @@ class Streams:
         table: the open streams by number.
         events: what the driver has not been told yet.
         sender: moves their content to the output.
+        unread: streams that are answered while the peer still sends, and when it is asked to stop; 0.0 = not yet timed.
     """
 
-    __slots__ = ("_config", "_info", "_limits", "_output", "_session", "_trusted", "events", "sender", "table")
+    __slots__ = ("_config", "_info", "_limits", "_output", "_session", "_trusted", "events", "sender", "table",
+                 "unread")  # fmt: skip
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, session: Session, output: Output) -> None:
         self._info = info
@@ -60,11 +64,16 @@ class Streams:
         self.sender = Sender(session, output, config.limits.send_high_water)
         self.table: Dict[int, Stream] = {}
         self.events: List[Event] = []
+        self.unread: Dict[int, float] = {}
 
     def live(self, number: int) -> Optional[Stream]:
         """Return the stream unless what is said about it counts no more."""
         stream = self.table.get(number)
         return None if stream is None or stream.given_up else stream
+
+    def count(self) -> int:
+        """Return how many streams the peer has open."""
+        return len(self.table) + len(self.unread)
 
     def take_events(self) -> Sequence[Event]:
         """Return the events so far, and forget them."""
@@ -72,6 +81,22 @@ class Streams:
         if events:
             self.events = []
         return events
+
+    def stop_uploads(self, now: float) -> Optional[float]:
+        """Ask clients to stop sending what nobody reads: RST_STREAM with NO_ERROR (RFC 9113 section 8.1).
+
+        They get ``UNREAD_WAIT`` seconds to see the response first: curl 7 forgets one that comes with the reset.
+
+        Returns:
+            When this wants to be called again.
+        """
+        for number, at in list(self.unread.items()):
+            if not at:
+                self.unread[number] = now + UNREAD_WAIT
+            elif now >= at:
+                del self.unread[number]
+                self._session.reset(number, NO_ERROR)
+        return min(self.unread.values(), default=None)
 
     # -- requests -----------------------------------------------------------------------------------------------
 
@@ -136,8 +161,6 @@ class Streams:
         self._session.headers(stream.number, head, bodiless)
         if bodiless:
             stream.finished = True
-            if stream.receiving:
-                self._session.reset(stream.number, NO_ERROR)
 
     def push(self, stream: Stream, content: Segment) -> None:
         """Queue content of a response."""
@@ -221,6 +244,8 @@ class Streams:
         if stream.closed:
             return
         stream.closed = True
+        if stream.receiving and stream.finished:
+            self.unread[stream.number] = 0.0
         stream.receiving = False
         self.sender.forget(stream)
         self.table.pop(stream.number, None)
