@@ -159,7 +159,7 @@ def test_every_hook_is_called_with_what_it_is_promised(kind):
         server.wait_for_log("Booting worker", count=2)
         server.send_signal(signal.SIGHUP)
         server.wait_for_log("Booting worker", count=3)
-        server.send_signal(signal.SIGINT, server.worker_pids()[0])
+        server.send_signal(signal.SIGINT, server.booted_pids()[2])
         server.wait_for_log("Booting worker", count=4)
         server.stop()
         noted = Path(server.cwd / "hooks.txt").read_text().splitlines()
