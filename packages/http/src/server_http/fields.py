@@ -34,8 +34,8 @@ SINGLE = frozenset((b"host", b"content-length", b"content-type"))
 #: acted upon (RFC 9110 section 6.5.1).
 FORBIDDEN_TRAILERS = frozenset((
     b"authorization", b"connection", b"content-encoding", b"content-length", b"content-range",
-    b"content-type", b"cookie", b"host", b"keep-alive", b"proxy-authorization", b"proxy-connection",
-    b"set-cookie", b"te", b"trailer", b"transfer-encoding", b"upgrade",
+    b"content-type", b"cookie", b"expect", b"host", b"keep-alive", b"proxy-authorization", b"proxy-connection",
+    b"range", b"set-cookie", b"te", b"trailer", b"transfer-encoding", b"upgrade",
 ))  # fmt: skip
 
 _IS_VALUE = bytes(octet in VALUE for octet in range(256))

@@ -4,6 +4,9 @@ Owns: one connection: which octets belong to which request, when it persists, it
 Must not know: the grammar of a head (``request``, ``scan``), of a body (``body``), what a response may say
 (``exchange``) and how it is spelled (``output``).
 
+Longer than other modules, because it is one class: every octet, command and deadline moves the same few facts (whom
+input belongs to, the exchange, the output). What can be told apart from them has a module of its own.
+
 One exchange is live at a time. The next request is taken when the response before it was written, so that pipelined
 requests are answered in order and what waits stays bounded.
 """
