@@ -106,9 +106,7 @@ class Engine(Protocol):
     def sent(self, n: int) -> None:
         """The first ``n`` octets of ``segments()`` were written."""
 
-    def respond(
-        self, stream: int, status: int, headers: Headers, now: float, reason: bytes = b""
-    ) -> None:
+    def respond(self, stream: int, status: int, headers: Headers, now: float, reason: bytes = b"") -> None:
         """Send the final response head; with 101 or 2xx to CONNECT the stream becomes a tunnel
         (``BodyReceived`` and ``send`` carry raw octets). Raises ApplicationFault for a head that
         HTTP forbids."""
