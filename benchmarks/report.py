@@ -76,7 +76,24 @@ def table(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def page(results: Results) -> str:
+def figures_table(figures: List[Dict[str, Any]]) -> str:
+    """Memory, start-up and idle connections as a Markdown table."""
+    lines = ["| what | server | figure | unit |", "|---|---|---:|---|"]
+    lines += [f"| {row['what']} | {row['server']} | {row['value']:,.1f} | {row['unit']} |" for row in figures]
+    return "\n".join(lines) + "\n"
+
+
+def load_figures(path: Path) -> List[Dict[str, Any]]:
+    """Figures of the last run."""
+    return list(json.loads(path.read_text())) if path.exists() else []
+
+
+def save_figures(path: Path, figures: List[Dict[str, Any]]) -> None:
+    """Keep figures for the page."""
+    path.write_text(json.dumps(figures, indent=1))
+
+
+def page(results: Results, figures: List[Dict[str, Any]]) -> str:
     """The page of the documentation."""
     used = {server for rows in results.values() for server in rows}
     rounds = max((len(samples) for rows in results.values() for samples in rows.values()), default=0)
@@ -86,7 +103,9 @@ def page(results: Results) -> str:
         "Made by `make bench`; `performance.md` says what the figures mean and where the time goes.\n\n"
         f"CPython {platform.python_version()}, {platform.machine()}, server and load generator on one core each, "
         f"one worker, medians of up to {rounds} interleaved rounds. CPU time is that of all the server's processes.\n\n"
-        f"{table(results)}\n## Command lines\n\n| server | command |\n|---|---|\n{commands}\n"
+        "![CPU time per request](performance.svg)\n\n"
+        f"{table(results)}\n## Memory, start and idle connections\n\n{figures_table(figures)}\n"
+        f"## Command lines\n\n| server | command |\n|---|---|\n{commands}\n"
     )
 
 

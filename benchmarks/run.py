@@ -15,14 +15,18 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
+import figures
 import measure
 import peers
+import plot
 import report
 from cases import CASES, Case
 from servers import SERVERS, Server
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "bench" / "results.json"
+FIGURES = ROOT / "build" / "bench" / "figures.json"
+PLOT = ROOT / "docs" / "performance.svg"
 PAGE = ROOT / "docs" / "performance-table.md"
 
 
@@ -35,6 +39,7 @@ def parse(arguments: List[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3, help="seconds of load in each round (default 3)")
     parser.add_argument("--compiled", default=str(ROOT / ".venv-compiled"), help="environment of the compiled build")
     parser.add_argument("--interpreted", default=str(interpreted()), help="environment of the interpreted build")
+    parser.add_argument("--figures", action="store_true", help="memory, start-up and idle connections instead of cases")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)} from all kept results")
     parser.add_argument("--list", action="store_true", help="list cases and servers")
     return parser.parse_args(arguments)
@@ -57,17 +62,26 @@ def main(arguments: List[str]) -> int:
     if missing:
         print(f"bench: expected wrk, h2load, taskset and openssl, missing {missing}", file=sys.stderr)
         return 1
-    environments = {"peers": peers.environment(), "compiled": Path(options.compiled)}
-    environments["interpreted"] = Path(options.interpreted)
+    environments = {
+        "peers": peers.environment(),
+        "compiled": Path(options.compiled),
+        "interpreted": Path(options.interpreted),
+    }
     results = report.load(RESULTS)
-    for name in chosen(options.case, list(CASES)):
+    for name in chosen(options.case, [] if options.figures and not options.case else list(CASES)):
         case = CASES[name]
         rows = run_case(case, participants(case, options.server), environments, options)
         results[name] = {**results.get(name, {}), **rows}
         report.save(RESULTS, results)
         print(report.HEADER, report.RULE, *report.case_rows(case, rows), sep="\n", flush=True)
-    if options.write or not (options.case or options.server):
-        PAGE.write_text(report.page(results))
+    everything = not (options.case or options.server)
+    if options.figures or everything:
+        found = figures.measure_all(environments, start, options.rounds)
+        report.save_figures(FIGURES, found)
+        print(report.figures_table(found))
+    if options.write or everything:
+        PAGE.write_text(report.page(results, report.load_figures(FIGURES)))
+        PLOT.write_text(plot.bars(results))
     return 0
 
 
@@ -116,8 +130,10 @@ def run_case(
     return {name: samples for name, samples in rows.items() if samples}
 
 
-def start(server: Server, case: Case, environments: Dict[str, Path]) -> measure.Running:
-    """Start a server for a case."""
+def start(
+    server: Server, case: Case, environments: Dict[str, Path], workers: int = 1, options: str = ""
+) -> measure.Running:
+    """Start a server for a case; ``options`` are added to its command."""
     port = measure.free_port()
     work = ROOT / "build" / "bench"
     work.mkdir(parents=True, exist_ok=True)
@@ -128,11 +144,11 @@ def start(server: Server, case: Case, environments: Dict[str, Path]) -> measure.
         "app": case.app,
         "port": port,
         "bind": f"127.0.0.1:{port}",
-        "workers": 1,
+        "workers": workers,
         "log": work / "access.log",
         **measure.certificate(work),
     }
-    extra = (server.tls if case.tls else "", server.access_log if case.access_log else "")
+    extra = (server.tls if case.tls else "", server.access_log if case.access_log else "", options)
     if None in extra:
         raise RuntimeError(f"{server.name}: has no way to do {case.name}")
     command = " ".join((server.command, *filter(None, extra))).format(**words)

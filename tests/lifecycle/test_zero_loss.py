@@ -141,6 +141,7 @@ def alive(pid: int) -> bool:
     return True
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("worker", CLASSES)
 def test_nothing_is_lost(worker: str, protocol: str, certificate: Tuple[Path, ssl.SSLContext]) -> None:

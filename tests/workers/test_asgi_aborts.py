@@ -62,6 +62,7 @@ def leave_again_and_again(port: int, ends: float, seed: int) -> None:
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.soak
 def test_aborted_requests_leak_no_database_connection(loop: str) -> None:
     pytest.importorskip("sqlalchemy")
     pytest.importorskip("aiosqlite")

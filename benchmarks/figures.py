@@ -1,0 +1,115 @@
+"""What is no load: memory of idle workers, the time to the first answer, and ten thousand idle connections.
+
+Owns: these measurements.
+Must not know: how a server is started (it is given).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any, Callable, Dict, Iterator, List
+
+import measure
+from cases import CASES, Case
+from servers import SERVERS
+
+Start = Callable[..., measure.Running]
+Environments = Dict[str, Path]
+
+GATEWAYS = {
+    "wsgi-hello": ("server sync", "server gthread", "gunicorn sync", "granian wsgi"),
+    "asgi-hello": ("server asgi", "gunicorn asgi", "granian asgi", "uvicorn"),
+}
+WORKERS = 4
+IDLE_CONNECTIONS = 10_000
+# Only for the ten thousand: as shipped a worker keeps fewer connections, and closes idle ones after seconds.
+MANY = "--worker-connections 12000 --keep-alive 300"
+REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+def measure_all(environments: Environments, start: Start, rounds: int) -> List[Dict[str, Any]]:
+    """All figures, as rows of ``what``, ``server``, ``value`` and ``unit``."""
+    rows = []
+    for name, servers in GATEWAYS.items():
+        for server in servers:
+            try:
+                rows += start_and_memory(CASES[name], server, environments, start, rounds)
+            except RuntimeError as error:
+                print(f"bench: {error}")
+    for name, server in (("wsgi-hello", "server sync"), ("asgi-hello", "server asgi")):
+        rows += many_idle(CASES[name], server, environments, start)
+    return sorted(rows, key=lambda row: str(row["what"]))
+
+
+def start_and_memory(
+    case: Case, server: str, environments: Environments, start: Start, rounds: int
+) -> List[Dict[str, Any]]:
+    """Milliseconds to the first answer, and the memory of idle workers; medians."""
+    waits, sizes = [], []
+    for _ in range(rounds):
+        began = time.monotonic()
+        running = start(SERVERS[server], case, environments, workers=WORKERS)
+        try:
+            first_answer(running)
+            waits.append((time.monotonic() - began) * 1000)
+            time.sleep(1.0)  # the other workers finish their start
+            sizes.append(running.pss())
+        finally:
+            running.stop()
+    return [
+        row(f"start to first answer, {WORKERS} workers", server, median(waits), "ms"),
+        row(f"PSS of {WORKERS} idle workers, {case.name[:4]}", server, median(sizes), "MiB"),
+    ]
+
+
+def first_answer(running: measure.Running) -> None:
+    """Wait for the first complete answer."""
+    running.wait_until_answering()
+    with socket.create_connection(("127.0.0.1", running.port), measure.START_SECONDS) as sock:
+        sock.sendall(REQUEST)
+        if not sock.recv(4096):
+            raise RuntimeError(f"{running.name}: expected an answer, got the end of the connection")
+
+
+def many_idle(case: Case, server: str, environments: Environments, start: Start) -> List[Dict[str, Any]]:
+    """What ten thousand idle connections cost: memory each, CPU while idle, CPU of a request beside them."""
+    running = start(SERVERS[server], case, environments, options=MANY)
+    with measure.started(running):
+        load = measure.wrk(f"http://127.0.0.1:{running.port}/", 64, "", "")
+        alone = measure.sample(running, load, 3)
+        with idle_connections(running.port, IDLE_CONNECTIONS) as opened:
+            time.sleep(0.5)
+            size = running.pss()
+            before = running.cpu_seconds()
+            time.sleep(3.0)
+            idle = (running.cpu_seconds() - before) / 3.0
+            beside = measure.sample(running, load, 3)
+    return [
+        row(f"memory of an idle connection ({opened} open)", server, (size - alone.pss) * 2**20 / opened, "octets"),
+        row(f"CPU with {opened} idle connections", server, idle * 100, "% of a core"),
+        row(f"CPU per request beside {opened} idle connections, to without", server, beside.cpu / alone.cpu, "times"),
+    ]
+
+
+@contextlib.contextmanager
+def idle_connections(port: int, count: int) -> Iterator[int]:
+    """Connections that have had one answer and wait; how many there are."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+            sock.sendall(REQUEST)
+            if not sock.recv(4096):
+                raise RuntimeError("idle connections: expected an answer, got the end of the connection")
+        yield count
+
+
+def row(what: str, server: str, value: float, unit: str) -> Dict[str, Any]:
+    """One figure."""
+    return {"what": what, "server": server, "value": value, "unit": unit}
