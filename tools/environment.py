@@ -16,6 +16,7 @@ packages come from whatever index pip is configured for.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -68,9 +69,12 @@ def main(arguments: List[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in names:
         print(f"environment: expected one of {names}, got {arguments}", file=sys.stderr)
         return 2
+    name = arguments[0]
+    BUILD.mkdir(exist_ok=True)
     try:
-        name = arguments[0]
-        print(folders[name]() if name in folders else make(ENVIRONMENTS[name]))
+        with (BUILD / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another make may be at the same environment
+            print(folders[name]() if name in folders else make(ENVIRONMENTS[name]))
     except subprocess.CalledProcessError as error:
         print(f"environment: {' '.join(map(str, error.cmd))} ended with {error.returncode}", file=sys.stderr)
         return 1
@@ -85,7 +89,8 @@ def make(environment: Environment) -> Path:
     """
     path = ROOT / environment.path
     recipe = [ROOT / "pyproject.toml", *(ROOT / "packages" / name / "pyproject.toml" for name in PACKAGES)]
-    wanted = fingerprint(recipe, [sys.version, repr(environment)])
+    requirements = [path.read_text().split("\n[tool.")[0] for path in recipe]  # settings of tools come last
+    wanted = fingerprint([], [sys.version, repr(environment), *requirements])
     if state_of(path).get("recipe") != wanted:
         make_venv(path)
         remember(path, recipe="")
