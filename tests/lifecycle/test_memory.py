@@ -11,7 +11,7 @@ from support import ServerProcess
 # 300,000 small objects, and a collection in every worker, which touches all that is not frozen.
 APP = """
 import gc, os
-heap = [{"number": number, "text": str(number)} for number in range(100_000)]
+heap = [[[number], [number]] for number in range(100_000)]
 def app(environ, start_response):
     gc.collect()
     body = b"%d" % os.getpid()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +14,7 @@ from server_core.supervise.children import TRANSITIONS, ChildState, Happening
 from server_core.supervise.state import SIGNALS
 from support.supervision import World, logged, only
 
+ROOT = Path(__file__).parents[3]
 HTTP = ev.GroupPlan("http", 2)
 
 
@@ -575,7 +579,16 @@ def test_a_service_whose_failure_does_not_halt_lets_http_serve() -> None:
 def test_every_state_but_the_last_can_be_left_and_every_happening_matters() -> None:
     left = {state for state, _ in TRANSITIONS}
     assert left == set(ChildState) - {ChildState.KILLED}
-    assert {happening for _, happening in TRANSITIONS} == set(Happening) - {Happening.ABORTED}
+    assert {happening for _, happening in TRANSITIONS} == set(Happening)
+
+
+def test_the_tables_of_the_documentation_are_those_of_the_code() -> None:
+    spec = importlib.util.spec_from_file_location("draw_tables", ROOT / "tools" / "draw_tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert tool.draw(tool.PAGE.read_text()) == tool.PAGE.read_text(), "run tools/draw_tables.py"
 
 
 # --- random events ----------------------------------------------------------------------------

@@ -36,7 +36,6 @@ class Happening(enum.Enum):
     FELL_SILENT = "fell silent"
     REPORTED = "reported"
     DISMISSED = "dismissed"
-    ABORTED = "aborted"
     OVERDUE = "overdue"
 
 
