@@ -2,7 +2,7 @@ import cython
 from server_core.drive.channel cimport Channel
 
 cdef class Gateway:
-    cdef public object app, worker, log, pre_request, post_request, access_log, errors, software
+    cdef public object app, worker, log, pre_request, post_request, access_log, errors, software, ids
     cdef public bint multithread, multiprocess, logs_access, debug
     cdef object _log_lock
     cdef dict _listeners
