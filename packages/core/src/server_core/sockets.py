@@ -25,6 +25,9 @@ BIND_ATTEMPTS = 5  # a predecessor that is just stopping frees its address withi
 BIND_RETRY_DELAY = 1.0  # seconds
 _RETRIED = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
 
+# Green workers replace the class in its module; in their template, too, listeners stay what they are elsewhere.
+_Socket = socket.socket
+
 TCP = "tcp"
 UNIX = "unix"
 FD = "fd"
@@ -263,7 +266,7 @@ def open_listener(
 def adopt(fd: int, address: Address, scheme: str = "http", unlinks: bool = False) -> Listener:
     """Return a listener around an inherited descriptor. Raises BindError when it does not listen."""
     try:
-        sock = socket.socket(fileno=fd)
+        sock = _Socket(fileno=fd)
         if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             sock.detach()
             raise BindError(f"fd://{fd}: expected a listening socket, got one that does not listen")
@@ -308,13 +311,13 @@ def _tcp_socket(address: Address) -> Tuple[socket.socket, Any]:
     except socket.gaierror as error:
         raise BindError(f"{address}: cannot listen: {error.strerror}") from error
     found.sort(key=lambda item: item[0] != socket.AF_INET)  # "localhost" means IPv4 first
-    return socket.socket(found[0][0], socket.SOCK_STREAM), found[0][4]
+    return _Socket(found[0][0], socket.SOCK_STREAM), found[0][4]
 
 
 def _open_unix(address: Address, options: SocketOptions, scheme: str) -> Listener:
     if not address.abstract:
         _remove_stale(address.path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = _Socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if address.abstract:
             sock.bind(address.path)
