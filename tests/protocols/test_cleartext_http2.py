@@ -41,6 +41,13 @@ def test_a_body_rules_an_upgrade_out(server: ServerProcess) -> None:
     assert curl("--http2", "-d", "body", f"http://{HOST}:{server.port}/echo") == "1.1 200"
 
 
+def test_an_upload_beyond_the_window_goes_on_as_it_is_read(server: ServerProcess, tmp_path: Path) -> None:
+    body = tmp_path / "body"
+    body.write_bytes(b"x" * 1_000_000)
+    arguments = ["--http2-prior-knowledge", "-m", "10", "--data-binary", f"@{body}"]
+    assert curl(*arguments, f"http://{HOST}:{server.port}/echo") == "2 200"
+
+
 @pytest.mark.parametrize("arguments", [["--forwarded-allow-ips", "10.0.0.0/8"], ["--http2-cleartext", "off"]])
 def test_the_preface_is_answered_cleanly_where_it_is_not_taken(arguments: list[str]) -> None:
     defaults = ["--http-protocols", "h2,h1", "--http2-cleartext", "both"]

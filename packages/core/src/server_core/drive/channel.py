@@ -205,6 +205,7 @@ class Channel:
                     self._invite()
                 if credit and not self.lost:
                     session.engine.consumed(self.stream, credit)
+                    session.flush(monotonic())  # HTTP/2: a WINDOW_UPDATE, without which the peer sends nothing more
                     session.read_more()
                 if data or body.ended:
                     return bytes(data)
