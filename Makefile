@@ -7,6 +7,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+BIND ?= 127.0.0.1:8000
 SOAK ?= 600
 ENVIRONMENT = $(PYTHON) tools/environment.py
 
@@ -18,7 +19,7 @@ help: ## what can be made
 run: ## serve the example on 127.0.0.1:8000, from wheels of this checkout
 	@$(ENVIRONMENT) run >/dev/null
 	@cat examples/welcome.txt
-	@cd examples && exec ../.venv/bin/server plain_wsgi:app --bind 127.0.0.1:8000 $(ARGS)
+	@cd examples && exec ../.venv/bin/server plain_wsgi:app --bind $(BIND) $(ARGS)
 
 test: ## all tests, interpreted
 	@$(ENVIRONMENT) dev >/dev/null

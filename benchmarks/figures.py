@@ -62,7 +62,7 @@ def start_and_memory(
         finally:
             running.stop()
     return [
-        row(f"start to first answer, {WORKERS} workers", server, median(waits), "ms"),
+        row(f"start to first answer, {WORKERS} workers, {case.name[:4]}", server, median(waits), "ms"),
         row(f"PSS of {WORKERS} idle workers, {case.name[:4]}", server, median(sizes), "MiB"),
     ]
 

@@ -151,10 +151,11 @@ def build_wheel(tools: Path, name: str) -> Path:
     source = ROOT / "packages" / name
     target = BUILD / f"wheels{sys.version_info[0]}{sys.version_info[1]}" / name
     files = [path for path in source.rglob("*") if path.suffix in SOURCES and "tests" not in path.parts]
-    wanted = fingerprint([*files, ROOT / "tools" / "hatch_build.py"], [os.environ.get("CC", "")])
+    accel = os.environ.get("SERVER_ACCEL", "")
+    wanted = fingerprint([*files, ROOT / "tools" / "hatch_build.py"], [os.environ.get("CC", ""), accel])
     if state_of(target).get("recipe") != wanted or not list(target.glob("*.whl")):
         shutil.rmtree(target, ignore_errors=True)
-        hatchling(tools, source, "wheel", target, "")
+        hatchling(tools, source, "wheel", target, accel)
         remember(target, recipe=wanted)
     return next(target.glob("*.whl"))
 
