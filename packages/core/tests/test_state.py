@@ -270,8 +270,36 @@ def test_children_told_to_leave_before_they_exist_are_told_when_they_do() -> Non
     from server_core.supervise.state import step
 
     spawned = only(ev.Spawn, step(world.state, ev.Begun(), world.now))
-    step(world.state, ev.Signalled("TERM"), world.now)
-    assert step(world.state, ev.ChildStarted(spawned[0].child, 5), world.now) == [ev.Kill(spawned[0].child, "TERM")]
+    step(world.state, ev.Signalled("QUIT"), world.now)
+    assert step(world.state, ev.ChildStarted(spawned[0].child, 5), world.now) == [ev.Kill(spawned[0].child, "QUIT")]
+
+
+def test_a_stop_before_the_first_child_is_ready_waits_for_it_while_somebody_waits() -> None:
+    world = World(ev.GroupPlan("http", 1, graceful_timeout=10))
+    world.feed(ev.Begun())
+    world.queued = 1
+    world.signal("TERM")
+    world.tick(0.1)
+    assert world.kills("TERM") == []
+    world.ready(1)
+    assert world.kills("TERM") == [1]
+
+
+def test_a_stop_before_the_first_child_is_ready_ends_at_once_when_nobody_waits() -> None:
+    world = World(ev.GroupPlan("http", 1))
+    world.feed(ev.Begun())
+    world.signal("TERM")
+    world.tick(0.1)
+    assert world.kills("TERM") == [1]
+
+
+def test_a_stop_waits_for_a_booting_child_no_longer_than_graceful_timeout() -> None:
+    world = World(ev.GroupPlan("http", 1, graceful_timeout=3))
+    world.feed(ev.Begun())
+    world.queued = 1
+    world.signal("TERM")
+    world.pass_time(3)
+    assert world.kills("TERM") == [1]
 
 
 # --- timeouts ---------------------------------------------------------------------------------

@@ -88,6 +88,7 @@ class Arbiter:
         self._exit_code: Optional[int] = None
         self._environ_before: Dict[str, Optional[str]] = {}
         self._shown_listeners = ""
+        self._next_tick = 0.0
         self.started_at = time.monotonic()
         self.spawned = 0
         self.killed = 0
@@ -243,18 +244,17 @@ class Arbiter:
     # --- the loop ---------------------------------------------------------------------------
 
     def _loop(self) -> None:
-        next_tick = 0.0
         while self._exit_code is None:
             now = time.monotonic()
-            if now >= next_tick:
-                next_tick = now + self._tick(now)
+            if now >= self._next_tick:
+                self._next_tick = now + self._tick(now)
             while self._queue and self._exit_code is None:
                 self._perform_all(step(self.state, self._queue.popleft(), time.monotonic()))
             self._look()
             if self._queue or self._exit_code is not None:
                 continue
             deadline = self.state.deadline()
-            until = next_tick if deadline is None else min(next_tick, deadline)
+            until = self._next_tick if deadline is None else min(self._next_tick, deadline)
             for key, _ in self.selector.select(max(0.0, until - time.monotonic())):
                 key.data()
 
@@ -478,6 +478,7 @@ class Arbiter:
 
     def _refuse_new(self, _action: ev.RefuseNew) -> None:
         self.listeners.refuse_new()
+        self._next_tick = 0.0  # look at the backlog at once
 
     def _close_listeners(self, action: ev.CloseListeners) -> None:
         if action.shared:

@@ -158,6 +158,8 @@ def on_tick(state: State, event: Ticked, now: float) -> List[Action]:
     actions: List[Action] = []
     for child in state.children():
         actions += _check_silence(state, child, event.beats.get(child.number, now), now)
+    if state.stop is not None:
+        state.stop.queued = event.queued
     if state.stop is not None and state.stop.graceful and not state.stop.closed and not event.queued:
         state.stop.closed = True
         actions.append(CloseListeners(state.shares_listeners))

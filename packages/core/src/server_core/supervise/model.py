@@ -28,13 +28,18 @@ class Reload:
 
 
 class Stop:
-    """The server is stopping; it will exit with ``code``."""
+    """The server is stopping since ``began``; it will exit with ``code``.
 
-    __slots__ = ("closed", "code", "deadline", "graceful")
+    ``queued`` is how many connections wait in the backlog, None until that was looked at.
+    """
 
-    def __init__(self, graceful: bool, code: int) -> None:
+    __slots__ = ("began", "closed", "code", "deadline", "graceful", "queued")
+
+    def __init__(self, graceful: bool, code: int, now: float) -> None:
         self.graceful = graceful
         self.code = code
+        self.began = now
+        self.queued: Optional[int] = None
         self.deadline: Optional[float] = None  # for everybody, when it is cut short
         self.closed = False
 

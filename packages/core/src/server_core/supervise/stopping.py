@@ -20,7 +20,7 @@ ESCALATED_LIMIT = 2.0  # seconds left when INT or QUIT follow TERM
 def begin_stop(state: State, now: float, graceful: bool, code: int) -> List[Action]:
     if state.stop is not None:
         return _escalate(state, now) if not graceful else []
-    state.stop = Stop(graceful, code)
+    state.stop = Stop(graceful, code, now)
     state.reload = None
     for group in state.groups.values():
         group.stopping = True
@@ -70,7 +70,18 @@ def continue_stop(state: State, now: float) -> List[Action]:
     return actions
 
 
+def _awaited(stop: Stop, group: Group, now: float) -> bool:
+    """Whether a booting child is the only one that can answer who waits in the backlog."""
+    if not stop.graceful or stop.closed or stop.queued == 0 or group.ready_count:
+        return False
+    going_on = now < stop.began + group.plan.graceful_timeout
+    booting = any(child.state in (ChildState.SPAWNING, ChildState.BOOTING) for child in group.workers)
+    return going_on and booting and group.plan.rank == 0
+
+
 def _stop_group(stop: Stop, group: Group, now: float) -> List[Action]:
+    if _awaited(stop, group, now):
+        return []
     # A template may be the parent of the workers (where there is no subreaper), so it leaves last.
     leaving = group.workers or group.templates
     actions: List[Action] = []
