@@ -32,13 +32,15 @@ DENIAL_EXTENSION = "websocket.http.response"
 
 
 class ScopeTemplate:
-    """The part of a scope that all requests of one connection share; ``http`` and ``websocket`` fill in the rest.
+    """The part of a scope that requests share; ``http`` and ``websocket`` fill in the rest.
+
+    Connections in clear that were made to the same address can share one: the client is the request's.
 
     Every scope is a fresh dictionary, and so are its ``asgi``, ``extensions``, ``headers`` and ``state``: what an
     application changes is not seen by the next request.
 
     Args:
-        info: the connection, for ``client``, ``server`` and TLS facts.
+        info: a connection, for ``server`` and TLS facts.
         root_path: the mount point when no trusted proxy named one.
         extensions: further extensions of the server, by name.
     """
@@ -74,7 +76,7 @@ class ScopeTemplate:
             "root_path": self._root_path,
             "headers": [],
             "server": info.server,
-            "client": info.client,
+            "client": None,
             "extensions": self._extensions,
         }
 

@@ -2,6 +2,7 @@ cdef class Service:
     cdef public object worker, app, loop, log, state, root_path, grace_period, wheel, notice, starter, record, access, ids
     cdef public object context, pre_request, post_request, on_idle
     cdef public dict extensions
+    cdef dict _templates
     cdef public set connections, watched, tasks
     cdef public bint half_close_disconnects, sendfile, draining, ending, hooked
 

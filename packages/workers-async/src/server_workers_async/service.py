@@ -14,6 +14,8 @@ from typing import Any, Dict, Optional, Set
 from server_core.compat.objects import GunicornRequest, GunicornResponse
 from server_core.drive.timers import TimerWheel
 from server_core.request_id import RequestIds
+from server_http.asgi import ScopeTemplate
+from server_http.engine import ConnectionInfo
 from server_http.events import StreamClosed
 from server_workers_async.application import run_application
 from server_workers_async.notice import EXTENSION, ShutdownNotice
@@ -66,6 +68,7 @@ class Service:
         self.post_request: Any = cfg.hook("post_request")
         self.ids: Any = RequestIds.from_settings(cfg)
         self.hooked = self.pre_request is not None or self.post_request is not None
+        self._templates: Dict[Any, ScopeTemplate] = {}  # one for each address of the listeners
         self.on_idle: Any = None  # called when the last connection or task is gone, while the worker drains
 
     # The life of a connection --------------------------------------------------------------------------------------
@@ -82,6 +85,16 @@ class Service:
         self.worker.board.connections(len(self.connections))
         self.worker.connection_closed()
         self.look_idle()
+
+    def template(self, info: ConnectionInfo) -> ScopeTemplate:
+        """What the scopes of a connection begin with. Connections in clear share it: it would be most of what an idle
+        connection costs."""
+        if info.tls is not None:
+            return ScopeTemplate(info, self.root_path, self.extensions)
+        template = self._templates.get(info.server)
+        if template is None:
+            template = self._templates[info.server] = ScopeTemplate(info, self.root_path, self.extensions)
+        return template
 
     # The life of a request -------------------------------------------------------------------------------------------
 

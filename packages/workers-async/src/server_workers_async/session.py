@@ -354,7 +354,7 @@ class Session:
             service.ids.give(request)
         template = self._template
         if template is None:
-            template = self._template = ScopeTemplate(self.connection.info, service.root_path, service.extensions)
+            template = self._template = service.template(self.connection.info)
         if (request.upgrade or request.protocol) and is_websocket(request):
             channel: Any = WebSocketChannel(self, self.engine, request, now)
             self.channels[event.stream] = channel
