@@ -20,7 +20,7 @@ from server_core.scoreboard import detached_slot
 from server_core.settings import Settings
 from server_http.negotiate import open_http
 from server_workers_async import session as session_module
-from server_workers_async.accept import Acceptor
+from server_workers_async.accept import Entrance
 from server_workers_async.hangup import find_hung_up
 from server_workers_async.loops import new_loop
 from server_workers_async.service import Service
@@ -96,11 +96,14 @@ class Served:
         self.sock.setblocking(False)
         self.address = self.sock.getsockname()
         self.opener = Opener(http_config(self.cfg), open_http)
-        self.acceptor = Acceptor(self.service, self, self.opener, self.cfg.worker_connections, True)
+        self.entrance = Entrance(self.service, self, self.opener, self.cfg.worker_connections, False)
         self.clients: list[Client] = []
         self.ticking: Any = None
-        self.acceptor.start()
         self._tick()
+
+    def fileno(self) -> int:
+        """As a listener."""
+        return self.sock.fileno()
 
     def _tick(self) -> None:
         """The duties of the worker's tick that the tests wait for, more often."""
@@ -128,7 +131,7 @@ class Served:
 
     async def close(self) -> None:
         self.ticking.cancel()
-        self.acceptor.stop()
+        self.entrance.stop()
         for client in self.clients:
             client.sock.close()
         for task in list(self.service.tasks):

@@ -368,7 +368,7 @@ def test_worker_connections_are_enforced(run):
             third.sock.recv(1)
         first.sock.close()
         await served.until(lambda: len(served.service.connections) == 1)
-        served.acceptor.start()
+        served.entrance.look_again()
         assert (await third.response())[0] == 200
 
     run(test)

@@ -21,7 +21,7 @@ from typing import Any, Coroutine, List, Optional, Set
 from server_core.drive.timers import GRANULARITY
 from server_core.worker import BootError, Worker
 from server_core.workers.wsgi import make_openers
-from server_workers_async.accept import Acceptor, start_all
+from server_workers_async.accept import Entrance
 from server_workers_async.hangup import find_hung_up
 from server_workers_async.lifespan import Lifespan, LifespanError
 from server_workers_async.loops import new_loop
@@ -50,7 +50,7 @@ class AsgiWorker(Worker):
         super().__init__(*args, **kwargs)
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._service: Optional[Service] = None
-        self._acceptors: List[Acceptor] = []
+        self._entrances: List[Entrance] = []
         self._defaults: Set[Any] = set()  # whose Date is to be kept right
         self._stop: Optional[asyncio.Event] = None
         self._second = 0
@@ -76,7 +76,9 @@ class AsgiWorker(Worker):
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        loop.add_reader(self.wakeup[0], self._on_signal)
+        for fd in (self.wakeup[0], self.lifeline):
+            if fd is not None:
+                loop.add_reader(fd, self._on_alarm, fd)
         cfg = self.cfg
         lifespan = Lifespan(self.wsgi, cfg.asgi_lifespan, self.log)
         ticking = loop.call_later(TICK, self._tick)  # the heartbeat begins before the application has started
@@ -100,12 +102,10 @@ class AsgiWorker(Worker):
 
     def _open_listeners(self, service: Service) -> None:
         cfg = self.cfg
-        alone = cfg.workers == 1 or cfg.reuse_port
+        shared = cfg.workers > 1 and not cfg.reuse_port
         for listener, opener in zip(self.sockets, make_openers(self)):
             self._defaults.add(opener.config.defaults)
-            acceptor = Acceptor(service, listener, opener, cfg.worker_connections, alone)
-            self._acceptors.append(acceptor)
-            acceptor.start()
+            self._entrances.append(Entrance(service, listener, opener, cfg.worker_connections, shared))
 
     # The loop's duties -----------------------------------------------------------------------------------------------
 
@@ -148,7 +148,11 @@ class AsgiWorker(Worker):
         """A connection is over: there may be room for another."""
         service = self._service
         if service is not None and not service.draining and len(service.connections) == self.cfg.worker_connections - 1:
-            start_all(self._acceptors)
+            self._look_again()
+
+    def _look_again(self) -> None:
+        for entrance in self._entrances:
+            entrance.look_again()
 
     # Signals ---------------------------------------------------------------------------------------------------------
 
@@ -159,9 +163,12 @@ class AsgiWorker(Worker):
             # Where the loop keeps the wake-up descriptor for itself (uvloop), this is what wakes it.
             self._loop.call_soon_threadsafe(self._on_stop)
 
-    def _on_signal(self) -> None:
-        """The signal's handler has run; the octet it left says nothing more."""
-        _drain_pipe(self.wakeup[0])
+    def _on_alarm(self, fd: int) -> None:
+        """A signal arrived, whose handler has run, or the arbiter is gone."""
+        with suppress(BlockingIOError):
+            if not os.read(fd, 4096):
+                self.alive = False
+                asyncio.get_running_loop().remove_reader(fd)
         if not self.alive:
             self._on_stop()
 
@@ -182,8 +189,8 @@ class AsgiWorker(Worker):
         service.on_idle = idle.set
         service.notice.announce(loop.time() + time_left)
         lifespan.notice()
-        for acceptor in self._acceptors:
-            acceptor.stop()
+        for entrance in self._entrances:
+            entrance.stop()
         now = monotonic()
         for session in list(service.connections):
             session.drain(now)
@@ -236,11 +243,6 @@ async def _close_websockets(service: Service, seconds: float) -> None:
 async def _within(wait: Coroutine[Any, Any, Any], seconds: float) -> None:
     with suppress(asyncio.TimeoutError):
         await asyncio.wait_for(wait, seconds)
-
-
-def _drain_pipe(fd: int) -> None:
-    with suppress(BlockingIOError):
-        os.read(fd, 4096)
 
 
 def _forget_tasks(loop: asyncio.AbstractEventLoop) -> None:
