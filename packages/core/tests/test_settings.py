@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 
 import pytest
 
 from server_core.errors import ConfigError
-from server_core.settings import Catalogue, Group, Setting, Settings
+from server_core.settings import Catalogue, Group, Setting, Settings, config
 from server_core.settings import values as kinds
 from server_core.settings.config import default_catalogue
 from server_core.settings.groups import GROUPS, hooks
@@ -247,9 +248,27 @@ def test_contradictions_are_refused(tmp_path):
         Settings.make(certfile="/no.pem").validate()
     with pytest.raises(ConfigError, match="workers_max"):
         Settings.make(workers=4, workers_max=2).validate()
+
+
+def test_the_fast_parser_needs_a_compiled_build(monkeypatch):
+    monkeypatch.setattr(config, "compiled_modules", lambda package: ["server_http.h1.scan"])
+    Settings.make(http_parser="fast").validate()
+    monkeypatch.setattr(config, "compiled_modules", lambda package: [])
+    with pytest.raises(ConfigError, match="http_parser: expected a compiled build"):
+        Settings.make(http_parser="fast").validate()
+
+
+def test_h2_without_tls_is_warned_of():
+    pytest.importorskip("h2")
     cfg = Settings.make(http_protocols="h2,h1")
     cfg.validate()
     assert "no effect without TLS" in cfg.warnings[0]
+
+
+def test_h2_without_its_package_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"http_protocols: h2 is not installed: pip install 'server-cli\[http2\]'"):
+        Settings.make(http_protocols="h2").validate()
 
 
 def test_gunicorn_s_view_of_a_setting():

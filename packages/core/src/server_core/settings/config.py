@@ -13,6 +13,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Type
 from server_core.errors import ConfigError
 from server_core.settings.declare import Catalogue, Values
 from server_core.settings.values import parse_networks
+from server_http._compiled import compiled_modules
 
 # What a sentence about a feature needs to have set: (setting, value) -> (needed setting, text).
 _CONTRADICTIONS = (
@@ -141,6 +142,8 @@ class Settings(Values):
         if self.paste:
             self._check_readable("paste", os.path.expanduser(self.paste.partition("#")[0]))
         self._check_http2()
+        if self.http_parser == "fast" and not compiled_modules("server_http"):
+            raise ConfigError("http_parser: expected a compiled build for 'fast', got an interpreted one")
         self._say_whose_worker_serves()
         if self.workers_max and self.workers_max < self.workers:
             raise ConfigError(f"workers_max: expected at least workers ({self.workers}), got {self.workers_max}")
