@@ -19,8 +19,15 @@ EXIT_EXEC = 127
 
 def command() -> List[str]:
     """Return the command line that started this process, interpreter and its options included."""
-    # sys.argv alone would lose "-m package" and interpreter options; before 3.10 there is nothing else.
-    return [sys.executable, *getattr(sys, "orig_argv", [sys.executable, *sys.argv])[1:]]
+    original = getattr(sys, "orig_argv", None)
+    if original is not None:
+        return [sys.executable, *original[1:]]
+    # Before 3.10 sys.argv has lost "-m PACKAGE" and the interpreter's options; the former can be told.
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is None:
+        return [sys.executable, *sys.argv]
+    module = spec.parent if spec.name.endswith(".__main__") else spec.name
+    return [sys.executable, "-m", module, *sys.argv[1:]]
 
 
 class StartContext:
