@@ -39,7 +39,11 @@ format: ## ruff's formatter over everything
 
 bench: ## compare with other servers; writes docs/performance-table.md
 	@$(ENVIRONMENT) compiled >/dev/null
+	@$(ENVIRONMENT) dev >/dev/null
 	@$(PYTHON) benchmarks/run.py $(ARGS)
+	-@.venv-compiled/bin/python -m pip install -qq gunicorn_h1c
+	@.venv-compiled/bin/python benchmarks/parse.py
+	@.venv-dev/bin/python benchmarks/parse.py
 
 soak: ## the long scenarios at full length, in the compiled build (SOAK=seconds each)
 	@$(ENVIRONMENT) compiled >/dev/null

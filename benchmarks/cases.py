@@ -17,6 +17,7 @@ class Case(NamedTuple):
         peers: rows it is compared with; the best of them counts. target: our CPU time per request at most this share.
         load: ``wrk``, ``h2load`` or ``websocket``. script: Lua for wrk. options: words added to the load generator.
         tls: serve and ask with TLS. beside: rows that are shown and do not count.
+        front: ``http`` or ``uwsgi``: what nginx speaks to the server, over a unix socket.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Case(NamedTuple):
     tls: bool = False
     access_log: bool = False
     beside: Tuple[str, ...] = ()
+    front: str = ""
 
 
 WSGI_PEERS = ("bjoern", "fastwsgi", "granian wsgi")
@@ -126,6 +128,15 @@ _ROWS = [
         load="websocket",
         beside=("gunicorn asgi",),
     ),
+    Case(
+        "nginx-http",
+        "wsgi_apps:hello",
+        "server sync unix",
+        ("gunicorn sync unix", "uwsgi unix http"),
+        0.9,
+        front="http",
+    ),
+    Case("nginx-uwsgi", "wsgi_apps:hello", "server sync uwsgi", ("uwsgi unix uwsgi",), 0.9, front="uwsgi"),
     Case("log-wsgi", "wsgi_apps:hello", "server sync", (), 0.0, access_log=True, beside=("gunicorn sync",)),
     Case("log-asgi", "asgi_apps:hello", "server asgi", (), 0.0, access_log=True, beside=("gunicorn asgi",)),
     Case(

@@ -31,7 +31,7 @@ class Sample(NamedTuple):
 
     Attributes:
         cpu: microseconds of the server's processes per request. rate: requests per second.
-        p50, p99: milliseconds, None where the generator does not tell. errors: failed requests. pss: MiB.
+        p50, p99: milliseconds, None where the generator does not tell. errors: failed ones of ``requests``. pss: MiB.
     """
 
     cpu: float
@@ -39,6 +39,7 @@ class Sample(NamedTuple):
     p50: Optional[float]
     p99: Optional[float]
     errors: int
+    requests: int
     pss: float
 
 
@@ -154,6 +155,7 @@ def sample(server: Running, load: List[str], seconds: float) -> Sample:
         p50=report.p50,
         p99=report.p99,
         errors=report.errors,
+        requests=report.requests,
         pss=server.pss(),
     )
 

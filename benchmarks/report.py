@@ -18,6 +18,8 @@ from servers import SERVERS
 # case -> server -> list of samples, each a dict of measure.Sample
 Results = Dict[str, Dict[str, List[Dict[str, Any]]]]
 
+ERROR_SHARE = 0.01
+
 HEADER = "| case | server | CPU µs/request | requests/s | p50 ms | p99 ms | errors | PSS MiB | CPU to best peer |"
 RULE = "|---|---|---:|---:|---:|---:|---:|---:|---:|"
 
@@ -28,9 +30,14 @@ def middle(samples: Sequence[Dict[str, Any]], field: str) -> Optional[float]:
     return median(values) if values else None
 
 
+def fails(samples: Sequence[Dict[str, Any]]) -> bool:
+    """Whether more than ERROR_SHARE of the requests failed."""
+    return sum(sample["errors"] for sample in samples) > ERROR_SHARE * sum(sample["requests"] for sample in samples)
+
+
 def best_peer(case: Case, rows: Dict[str, List[Dict[str, Any]]]) -> Optional[str]:
-    """The counted peer with the lowest CPU time per request."""
-    costs = {name: middle(rows[name], "cpu") for name in case.peers if rows.get(name)}
+    """The counted peer with the lowest CPU time per request; one that fails requests is no peer."""
+    costs = {name: middle(rows[name], "cpu") for name in case.peers if rows.get(name) and not fails(rows[name])}
     known = {name: cost for name, cost in costs.items() if cost is not None}
     return min(known, key=lambda name: known[name]) if known else None
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import figures
+import front
 import measure
 import peers
 import plot
@@ -24,8 +25,9 @@ from cases import CASES, Case
 from servers import SERVERS, Server
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "build" / "bench" / "results.json"
-FIGURES = ROOT / "build" / "bench" / "figures.json"
+WORK = ROOT / "build" / "bench"
+RESULTS = WORK / "results.json"
+FIGURES = WORK / "figures.json"
 PLOT = ROOT / "docs" / "performance.svg"
 PAGE = ROOT / "docs" / "performance-table.md"
 
@@ -58,9 +60,9 @@ def main(arguments: List[str]) -> int:
         for case in CASES.values():
             print(f"{case.name:20} {case.ours}; {', '.join(case.peers + case.beside)}")
         return 0
-    missing = [tool for tool in ("wrk", "h2load", "taskset", "openssl") if shutil.which(tool) is None]
+    missing = [tool for tool in ("wrk", "h2load", "taskset", "openssl", "nginx") if shutil.which(tool) is None]
     if missing:
-        print(f"bench: expected wrk, h2load, taskset and openssl, missing {missing}", file=sys.stderr)
+        print(f"bench: expected wrk, h2load, taskset, openssl and nginx, missing {missing}", file=sys.stderr)
         return 1
     environments = {
         "peers": peers.environment(),
@@ -118,7 +120,13 @@ def run_case(
         running = {}
         for server in servers:
             try:
-                running[server.name] = stack.enter_context(measure.started(start(server, case, environments)))
+                process = start(server, case, environments)
+                stack.callback(process.stop)
+                if case.front:
+                    socket = WORK / f"{process.port}.sock"
+                    stack.enter_context(front.nginx(case.front, socket, process.port, WORK))
+                process.wait_until_answering()
+                running[server.name] = process
             except (RuntimeError, OSError) as error:
                 print(f"bench: {error}", file=sys.stderr)
         for _ in range(options.rounds):
@@ -135,8 +143,7 @@ def start(
 ) -> measure.Running:
     """Start a server for a case; ``options`` are added to its command."""
     port = measure.free_port()
-    work = ROOT / "build" / "bench"
-    work.mkdir(parents=True, exist_ok=True)
+    WORK.mkdir(parents=True, exist_ok=True)
     environment = environments[server.environment]
     words = {
         "python": environment / "bin" / "python",
@@ -144,16 +151,17 @@ def start(
         "app": case.app,
         "port": port,
         "bind": f"127.0.0.1:{port}",
+        "socket": WORK / f"{port}.sock",
         "workers": workers,
-        "log": work / "access.log",
-        **measure.certificate(work),
+        "log": WORK / "access.log",
+        **measure.certificate(WORK),
     }
     extra = (server.tls if case.tls else "", server.access_log if case.access_log else "", options)
     if None in extra:
         raise RuntimeError(f"{server.name}: has no way to do {case.name}")
     command = " ".join((server.command, *filter(None, extra))).format(**words)
     variables = {"PYTHONPATH": str(ROOT / "benchmarks" / "apps"), "PATH": f"{environment / 'bin'}:{os.environ['PATH']}"}
-    return measure.Running(server.name, command, port, variables, work / f"{server.name.replace(' ', '-')}.log")
+    return measure.Running(server.name, command, port, variables, WORK / f"{server.name.replace(' ', '-')}.log")
 
 
 def load_of(case: Case, port: int) -> List[str]:

@@ -15,7 +15,7 @@ class Server(NamedTuple):
 
     Attributes:
         name: as in the table. gateway: ``wsgi`` or ``asgi``. environment: ``peers``, ``compiled`` or ``interpreted``.
-        command: with {python} {bin} {app} {port} {key} {cert} {log} {workers} to be filled in.
+        command: with {python} {bin} {app} {bind} {port} {socket} {key} {cert} {log} {workers} to be filled in.
         tls: what is added for TLS, None where it has none. access_log: what is added for an access log to {log}.
     """
 
@@ -52,6 +52,10 @@ UVICORN = (
     "{bin}/uvicorn {app} --host 127.0.0.1 --port {port} --loop uvloop --http httptools --ws websockets "
     "--log-level warning --workers {workers}"
 )
+UWSGI = (
+    "{bin}/uwsgi --module {app} --master --processes {workers} --disable-logging --die-on-term --buffer-size 16384"
+    " --listen 100 --chmod-socket=666"
+)
 
 _ROWS = [
     *_ours("sync", "wsgi", "-k sync -w {workers}"),
@@ -76,13 +80,25 @@ _ROWS = [
     ),
     Server("bjoern", "wsgi", "peers", "{python} embedded.py bjoern {app} {port}"),
     Server("fastwsgi", "wsgi", "peers", "{python} embedded.py fastwsgi {app} {port}"),
+    Server("uwsgi", "wsgi", "peers", f"{UWSGI} --http11-socket {{bind}}"),
+    # Behind nginx, by a unix socket.
     Server(
-        "uwsgi",
+        "server sync unix", "wsgi", "compiled", "{python} -m server_cli {app} -b unix:{socket} -k sync -w {workers}"
+    ),
+    Server(
+        "server sync uwsgi",
+        "wsgi",
+        "compiled",
+        "{python} -m server_cli {app} -b unix:{socket} -k sync -w {workers} --protocol uwsgi",
+    ),
+    Server(
+        "gunicorn sync unix",
         "wsgi",
         "peers",
-        "{bin}/uwsgi --http11-socket {bind} --module {app} --master --processes {workers} --disable-logging"
-        " --die-on-term --buffer-size 16384 --listen 100",
+        "{bin}/gunicorn {app} -b unix:{socket} -k sync -w {workers} --http-parser fast --log-level warning",
     ),
+    Server("uwsgi unix http", "wsgi", "peers", f"{UWSGI} --http-socket {{socket}}"),
+    Server("uwsgi unix uwsgi", "wsgi", "peers", f"{UWSGI} --socket {{socket}}"),
     Server("waitress", "wsgi", "peers", "{bin}/waitress-serve --listen={bind} --threads=4 {app}"),
 ]
 
