@@ -163,6 +163,15 @@ def test_a_broken_reload_keeps_the_old_settings_and_says_why():
         assert len(server.booted_pids()) == 1
 
 
+def test_a_config_file_that_raises_at_a_reload_is_shown_with_its_traceback():
+    with ServerProcess(["app:app"], app=HELLO, config="workers = 1\n") as server:
+        (server.cwd / "server.conf.py").write_text("def inner():\n    1 / 0\ninner()\n")
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("config file server.conf.py: ZeroDivisionError: division by zero")
+        assert "in inner" in server.log
+        assert server.get("/").body == b"hello"
+
+
 def test_an_unreadable_config_file_is_named(tmp_path):
     if os.geteuid() == 0:
         pytest.skip("root reads everything")

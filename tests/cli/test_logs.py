@@ -213,3 +213,16 @@ def test_logs_follow_the_settings_of_a_reload():
 
         until(arrives, 10, "a line in the new log")
         until(lambda: "[DEBUG]" in server.log, 10, "debug lines")
+
+
+def test_a_reload_with_a_log_that_cannot_be_written_keeps_the_old_logs():
+    with ServerProcess(["app:app"], app=HELLO, config="accesslog = 'one.log'\n") as server:
+        (server.cwd / "server.conf.py").write_text("accesslog = 'missing/two.log'\n")
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("accesslog: expected a file that can be written, got 'missing/two.log'")
+        server.get("/still")
+        until(lambda: lines_of(server.cwd / "one.log"), 10, "a line in the old log")
+        server.send_signal(signal.SIGUSR1)
+        server.get("/again")
+        until(lambda: len(lines_of(server.cwd / "one.log")) == 2, 10, "a second line")
+        assert len(server.booted_pids()) == 1

@@ -436,6 +436,8 @@ class Arbiter:
             self.listeners.close_dropped(self._current().listeners)  # what was opened for the rejected settings
             if not isinstance(error, ServerError):
                 self.log.exception("Exception while loading the settings")
+            elif error.traceback:
+                self.log.error("%s", error.traceback.rstrip())
             self._queue.append(ev.ConfigRejected(str(error) or type(error).__name__))
             return
         self._queue.append(ev.ConfigLoaded(self._plan(self.app.cfg)))
