@@ -437,7 +437,7 @@ class Arbiter:
             if not isinstance(error, ServerError):
                 self.log.exception("Exception while loading the settings")
             elif error.traceback:
-                self.log.error("%s", error.traceback.rstrip())
+                self.log.error("%s", error.traceback.rstrip())  # noqa: TRY400 - trimmed to the user's own frames
             self._queue.append(ev.ConfigRejected(str(error) or type(error).__name__))
             return
         self._queue.append(ev.ConfigLoaded(self._plan(self.app.cfg)))
