@@ -158,12 +158,12 @@ def test_clients_that_do_not_read_or_finish_delay_nobody(running):
     with connect(running) as good, contextlib.ExitStack() as stack:
         for _ in range(20):
             raw = stack.enter_context(socket.socket(socket.AF_UNIX))
+            raw.connect(good.path)  # without a timeout: with one, a full backlog is EAGAIN
             raw.settimeout(5)
-            raw.connect(good.path)
             raw.sendall(struct.pack(">I", 100) + b"{")
         flood = stack.enter_context(socket.socket(socket.AF_UNIX))
-        flood.settimeout(1)
         flood.connect(good.path)
+        flood.settimeout(1)
         body = b'{"command":"show config","id":1}'
         with contextlib.suppress(OSError):  # timed out, or cut off: either way it was bounded
             while True:
