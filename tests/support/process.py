@@ -115,6 +115,7 @@ class ServerProcess:
         self.extra_env = dict(env or {})
         self._own_dir = cwd is None
         self.cwd = Path(tempfile.mkdtemp(prefix="server-test-") if cwd is None else cwd)
+        self._runtime = tempfile.mkdtemp(prefix="server-run-")  # the control socket's default place
         self._files = dict(files or {})
         if app is not None:
             self._files["app.py"] = app
@@ -158,6 +159,7 @@ class ServerProcess:
         env = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_SETTINGS)}
         # SPT_NOENV: setproctitle would write titles over the environment, and so over the mark.
         env.update(PYTHONUNBUFFERED="1", PYTHONFAULTHANDLER="1", SPT_NOENV="1", **{MARK: self.mark})
+        env["XDG_RUNTIME_DIR"] = self._runtime
         env.update(self.extra_env)
         return env
 
@@ -197,6 +199,7 @@ class ServerProcess:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+        shutil.rmtree(self._runtime, ignore_errors=True)
         if self._own_dir:
             shutil.rmtree(self.cwd, ignore_errors=True)
 
