@@ -89,9 +89,8 @@ class BlockingSession(Session):
     def _linger(self) -> None:
         try:
             self.sock.shutdown(socket.SHUT_WR)
-            until = monotonic() + LINGER_SECONDS
             while self.lingered <= LINGER_OCTETS:
-                ready, _, _ = select.select([self.sock], [], [], max(0.0, until - monotonic()))
+                ready, _, _ = select.select([self.sock], [], [], max(0.0, self.linger_until - monotonic()))
                 data = self.sock.recv(RECEIVE_OCTETS) if ready else b""
                 if not data:
                     break
@@ -140,6 +139,12 @@ class BlockingSession(Session):
 
     def on_timer(self, now: float) -> None:
         """The wheel says that the session may be due."""
+        if self.phase == CLOSING and self.linger:
+            if now >= self.linger_until:
+                self._shut_down(socket.SHUT_RDWR)
+            else:
+                self.driver.wheel.arm(self, self.linger_until)
+            return
         deadline = self.layer.deadline()
         if self.phase != OPEN or deadline is None:
             return
@@ -163,9 +168,18 @@ class BlockingSession(Session):
         """The connection's own greenlet sees to its end."""
 
     def _stop_reading(self) -> None:
-        """Wake the greenlet that waits for octets; it then finds that there is nothing more to do."""
+        """Wake the greenlet that waits for octets; it then finds that there is nothing more to do.
+
+        Where it is to linger the peer wakes it, by its end or by what it still sends, or else the timer: after
+        SHUT_RD nobody could tell when the peer is through, and what it sends then would reset the connection.
+        """
         self._wanted.set()
-        self._shut_down(socket.SHUT_RD)
+        if self.phase != CLOSING or not self.linger:
+            self._shut_down(socket.SHUT_RD)
+        elif not self.linger_until:
+            self.linger_until = monotonic() + LINGER_SECONDS
+            self.driver.wheel.arm(self, self.linger_until)
+            self._shut_down(socket.SHUT_WR)
 
     def _shut_down(self, how: int) -> None:
         try:

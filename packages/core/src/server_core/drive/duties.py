@@ -117,6 +117,7 @@ class Duties:
             session.enter()
             try:
                 if channel.lost or channel.finished or session.place(channel):
+                    session.flush(now)  # HTTP/2: the credit
                     session.read_more()
                 elif now - channel.began > self.limits.body_timeout > 0:
                     session.refuse(channel, 503, now)
