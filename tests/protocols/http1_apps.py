@@ -66,7 +66,6 @@ def stream(environ, start_response):
 
 def lazy(environ, start_response):
     def parts():
-        yield b""
         start_response("200 OK", TEXT)
         yield b""
         yield b"lazy"
@@ -188,8 +187,8 @@ def was_seen(environ, start_response):
 
 
 RULE_BREAKERS = {
-    "bad_head": bad_head, "hints": hints, "file": file, "hop_by_hop": hop_by_hop, "bodiless_with_body": bodiless_with_body,
-    "raised_again": raised_again, "was_seen": was_seen,
+    "bad_head": bad_head, "hints": hints, "file": file, "hop_by_hop": hop_by_hop,
+    "bodiless_with_body": bodiless_with_body, "raised_again": raised_again, "was_seen": was_seen,
 }
 ROUTES = {
     name: validator(globals()[name]) for name in (

@@ -430,6 +430,15 @@ class TestTLS:
         connection.handle_timer(0.0)
         assert connection.segments() == []
 
+    def test_a_connection_that_is_to_be_reset_says_no_close_notify(self, tls, material):
+        connection = opened(tls)
+        client = Client(connection, material).shake()
+        connection.engine.waiting = [b"half"]
+        assert client.hear(drained(connection)) == b"half"
+        connection.engine.next_events = [ConnectionEnded(None, False, True)]
+        connection.advance(0.0)
+        assert connection.segments() == []
+
     def test_handshake_has_a_deadline(self, tls):
         connection = opened(tls, now=1.0)
         assert connection.deadline() == 10.0

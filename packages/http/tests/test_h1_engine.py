@@ -268,6 +268,28 @@ def test_a_reset_shows_that_the_rest_is_missing() -> None:
     assert quiet(flush(engine)) == ["StreamClosed", "ConnectionEnded"]
 
 
+@pytest.mark.parametrize(
+    ("version", "headers", "aborts"),
+    [(b"1.0", [], True), (b"1.1", [], False), (b"1.0", [(b"Content-Length", b"5")], False)],
+)
+def test_only_where_framing_cannot_show_the_cut_a_reset_is_asked_for(
+    version: bytes, headers: List[Any], aborts: bool
+) -> None:
+    for cut in (True, False):
+        engine = new_engine()
+        engine.receive_data(b"GET / HTTP/%b\r\nHost: h\r\nConnection: close\r\n\r\n" % version, 0.0)
+        engine.respond(1, 200, headers, 0.0)
+        engine.send(1, b"hi", 0.0)
+        if cut:
+            engine.reset(1, 2, 0.0)
+        else:
+            engine.end(1, 0.0)
+        ended = flush(engine)[-1]
+        assert isinstance(ended, ConnectionEnded)
+        assert ended.abort is (cut and aborts)
+        assert not (ended.abort and ended.linger)
+
+
 def test_commands_for_a_stream_that_is_over_are_ignored() -> None:
     it = talk([GET])
     engine = it.engine

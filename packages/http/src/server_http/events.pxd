@@ -34,4 +34,4 @@ cdef class Handover:
 
 cdef class ConnectionEnded:
     cdef public object error
-    cdef public bint linger
+    cdef public bint linger, abort

@@ -217,13 +217,16 @@ class ConnectionEnded:
     ``linger`` asks for a lingering close: shut the sending side down, then discard what arrives
     for a bounded time and size, so that a reset cannot destroy the answer on its way
     (RFC 9112 section 9.6).
+    ``abort`` asks for a reset instead: a message that would end with the connection was cut, and nothing else tells
+    the peer that its rest is missing (RFC 9112 section 8).
     """
 
-    __slots__ = ("error", "linger")
+    __slots__ = ("abort", "error", "linger")
 
-    def __init__(self, error: Optional[BaseException], linger: bool) -> None:
+    def __init__(self, error: Optional[BaseException], linger: bool, abort: bool = False) -> None:
         self.error = error
         self.linger = linger
+        self.abort = abort
 
 
 Event = Union[

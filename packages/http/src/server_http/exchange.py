@@ -319,6 +319,10 @@ class Exchange:
         self.keep_alive = False
         self._advance(ABANDON)
 
+    def cut_unmarked(self) -> bool:
+        """Whether the message was cut and its framing cannot show it: only a reset tells (RFC 9112 section 8)."""
+        return self.state == CUT and self.framing == UNTIL_CLOSE
+
     def take_warning(self) -> str:
         """Return the line for the log, once, or ``""``."""
         warning = self.warning

@@ -322,7 +322,7 @@ class UwsgiEngine:
         if exchange.state >= ENDED and not self._out.pending:
             self._exchange = None
             events.append(StreamClosed(STREAM, exchange.status, exchange.sent))
-            self._close(events, None, self._state == BODY)
+            self._close(events, None, self._state == BODY, exchange.cut_unmarked())
 
     def _fail(self, error: ProtocolError, events: List[Event]) -> None:
         """Answer an error of the peer while that is possible, and end the connection."""
@@ -355,8 +355,8 @@ class UwsgiEngine:
             events.append(StreamReset(STREAM, error))
             events.append(StreamClosed(STREAM, exchange.status, exchange.sent))
 
-    def _close(self, events: List[Event], error: Optional[BaseException], linger: bool) -> None:
+    def _close(self, events: List[Event], error: Optional[BaseException], linger: bool, abort: bool = False) -> None:
         if self._state != CLOSED:
             self._state = CLOSED
             self._held = b""
-            events.append(ConnectionEnded(error, linger))
+            events.append(ConnectionEnded(error, linger and not abort, abort))

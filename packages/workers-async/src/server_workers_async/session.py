@@ -15,7 +15,7 @@ import socket
 from time import monotonic
 from typing import Any, Dict, Optional, Sequence
 
-from server_core.drive.sockio import WOULD_BLOCK, receive, transmit
+from server_core.drive.sockio import WOULD_BLOCK, abort_at_close, receive, transmit
 from server_http.asgi import ScopeTemplate
 from server_http.errors import ProtocolError
 from server_http.events import (
@@ -380,6 +380,8 @@ class Session:
 
     def _ended(self, event: ConnectionEnded) -> None:
         self._linger = event.linger
+        if event.abort:
+            abort_at_close(self.sock)
         if self.phase == OPEN:
             self.phase = CLOSING
         error = event.error

@@ -283,13 +283,13 @@ class LayeredConnection(Connection):
             if type(event) is Handover:
                 self.engine = event.engine
             elif type(event) is ConnectionEnded:
-                self._end_output()
+                self._end_output(event.abort)
         return events
 
-    def _end_output(self) -> None:
+    def _end_output(self, abort: bool) -> None:
         """No input follows; where the engine gave its output up, what was encrypted of it goes too."""
         self._ended = True
-        if self._covered > sum(map(len, self.engine.segments())):
+        if abort or self._covered > sum(map(len, self.engine.segments())):
             self._queue.clear()
             self._queued = self._covered = 0
             self._failure = TLSError("output: given up before it was written")  # and no close_notify: it is cut

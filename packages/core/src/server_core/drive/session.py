@@ -18,7 +18,7 @@ from typing import Any, Dict, Optional, Sequence
 from server_core.drive.body import NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, StreamedBody
 from server_core.drive.channel import Channel
 from server_core.drive.poller import GONE, READ, WRITE
-from server_core.drive.sockio import RECEIVE_OCTETS, WOULD_BLOCK, receive, transmit
+from server_core.drive.sockio import RECEIVE_OCTETS, WOULD_BLOCK, abort_at_close, receive, transmit
 from server_http.events import (
     BodyEnded,
     BodyReceived,
@@ -388,6 +388,8 @@ class Session:
         if self.phase == OPEN:
             self.phase = CLOSING
             self.linger = event.linger
+            if event.abort:
+                abort_at_close(self.sock)
             if not self.connection.plain:
                 self.connection.close(now)
             if event.error is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from typing import Any, List, Optional
 
 from server_http.engine import FileRegion
@@ -33,6 +34,8 @@ FILE_READ_OCTETS = 65536
 LOCKED_OCTETS = 65536
 
 WOULD_BLOCK = -1
+
+_RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 
 # The sockets keep Python's blocking mode, which saves a call for each; the flag makes each operation return.
 _DONTWAIT = socket.MSG_DONTWAIT
@@ -62,6 +65,11 @@ def receive(sock: Any, fd: int) -> Optional[bytes]:
     except BlockingIOError:
         return None
     return data
+
+
+def abort_at_close(sock: Any) -> None:
+    """Have ``sock.close()`` reset the connection: the peer sees an error where it waits for octets."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
 def transmit(sock: Any, fd: int, segments: List[Any], use_sendfile: bool) -> int:

@@ -69,4 +69,4 @@ cdef class Http1Engine:
     cdef _fail(self, error, double now, list events)
     cdef _answer(self, Exchange exchange, int status, double now)
     cdef _break(self, error, list events)
-    cdef _close(self, list events, error, bint linger)
+    cdef _close(self, list events, error, bint linger, bint abort=*)

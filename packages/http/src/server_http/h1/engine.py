@@ -593,7 +593,8 @@ class Http1Engine:
         self._blocked = False
         self._since = now
         if not exchange.keep_alive:
-            self._close(events, None, not self._eof and not (self._last and self._state == WAITING))
+            linger = not self._eof and not (self._last and self._state == WAITING)
+            self._close(events, None, linger, exchange.cut_unmarked())
 
     def _next(self, now: float, events: List[Event]) -> None:
         """Turn to the next request, which may be here already."""
@@ -617,6 +618,7 @@ class Http1Engine:
     def _fail(self, error: ProtocolError, now: float, events: List[Event]) -> None:
         """Answer an error of the peer if that is still possible, and end the connection."""
         exchange = self._exchange
+        abort = False
         if exchange is None:
             self._answer(Exchange("GET", "1.1", False), error.status, now)
         else:
@@ -624,10 +626,11 @@ class Http1Engine:
                 self._answer(exchange, error.status, now)
             else:
                 exchange.abandon()
+                abort = exchange.cut_unmarked()
             events.append(StreamReset(self._stream, error))
             events.append(StreamClosed(self._stream, exchange.status, exchange.sent))
             self._exchange = None
-        self._close(events, error, True)
+        self._close(events, error, True, abort)
 
     def _answer(self, exchange: Exchange, status: int, now: float) -> None:
         exchange.keep_alive = False
@@ -651,13 +654,15 @@ class Http1Engine:
             self._exchange = None
         self._close(events, error, False)
 
-    def _close(self, events: List[Event], error: Optional[BaseException], linger: bool) -> List[Event]:
+    def _close(
+        self, events: List[Event], error: Optional[BaseException], linger: bool, abort: bool = False
+    ) -> List[Event]:
         """No more input is taken."""
         if self._state != CLOSED:
             self._state = CLOSED
             self._held = _NO_OCTETS
             self._body = None
-            events.append(ConnectionEnded(error, linger))
+            events.append(ConnectionEnded(error, linger and not abort, abort))
         return events
 
 
