@@ -91,6 +91,8 @@ class Worker:
 
     # A class whose loop has to start something first (lifespan) sets this to False and calls ready().
     ready_before_run = True
+    # Whether ``request_timeout`` ends a request of this worker.
+    ends_requests = False
 
     def __init__(
         self, age: int, ppid: int, sockets: Sequence[Any], app: Any, timeout: float, cfg: Any, log: Any

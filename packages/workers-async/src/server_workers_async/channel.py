@@ -324,14 +324,24 @@ class HttpChannel:
         """
         if complaint:
             self.service.report(complaint, self)
+        if not self.finished and not self.lost:
+            self._give_up(503 if self.service.ending else 500, monotonic())
+
+    def time_out(self, now: float) -> None:
+        """The request has run for too long: 503 before the head, after it the stream is cut; the task is cancelled."""
         if self.finished or self.lost:
             return
-        now = monotonic()
+        self.service.report(f"Request timeout ({self.service.request_timeout:g} s): {self.request.method}", self)
+        self._give_up(503, now)
+        self.on_lost(now)
+        self.cancel()
+
+    def _give_up(self, status: int, now: float) -> None:
         if not self.responded:
-            headers, page = error_page(503 if self.service.ending else 500)
-            self.status = 503 if self.service.ending else 500
+            headers, page = error_page(status)
+            self.status = status
             self.responded = True
-            self.engine.respond(self.stream, self.status, headers, now)
+            self.engine.respond(self.stream, status, headers, now)
             self.engine.send(self.stream, page, now)
             self.sent = len(page)
             self._end(now, ())

@@ -1,6 +1,7 @@
 cdef class Service:
     cdef public object worker, app, loop, log, state, root_path, grace_period, wheel, notice, starter, record, access, ids
     cdef public object context, pre_request, post_request, on_idle
+    cdef public double request_timeout
     cdef public dict extensions
     cdef dict _templates
     cdef public set connections, watched, tasks

@@ -49,6 +49,7 @@ class Service:
         self.state: Optional[Dict[str, Any]] = None
         self.root_path: str = cfg.root_path
         self.grace_period: float = cfg.asgi_disconnect_grace_period
+        self.request_timeout: float = cfg.request_timeout
         self.half_close_disconnects: bool = cfg.half_close == "disconnect"
         self.sendfile: bool = cfg.sendfile
         self.wheel = TimerWheel()
@@ -167,6 +168,14 @@ class Service:
         """Tell everybody whose time has come."""
         for item in self.wheel.due(now):
             item.on_timer(now)
+
+    def end_overdue(self, now: float) -> None:
+        """End the requests that have run for longer than ``request_timeout``; WebSockets have no such bound."""
+        since = now - self.request_timeout
+        channels = [channel for session in self.connections for channel in session.channels.values()]
+        for channel in channels:
+            if channel.began < since and not channel.is_websocket:
+                channel.time_out(now)
 
     def flush_log(self, now: float) -> bool:
         """Write access lines that have waited long enough; return whether some still wait."""

@@ -45,6 +45,7 @@ class AsgiWorker(Worker):
     server_api = 1  # the plugin contract this class is written for
     ready_before_run = False
     gateway = "asgi"
+    ends_requests = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -138,6 +139,8 @@ class AsgiWorker(Worker):
             return
         for session, reset in find_hung_up(service.watched):
             session.on_hung_up(reset, now)
+        if service.request_timeout:
+            service.end_overdue(now)
         for listener in self.sockets:
             tls = getattr(listener, "tls", None)
             if tls is not None:

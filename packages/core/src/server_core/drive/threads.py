@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from time import monotonic
-from typing import Any, Deque, Dict, List
+from typing import Any, Deque, Dict, List, Optional
 
 from server_core.drive.channel import Channel
 from server_core.drive.reactor import Reactor
@@ -29,12 +29,14 @@ class PoolThread:
     Attributes:
         signal: a lock that is held while there is nothing to tell; its release wakes the thread.
         busy_since: when its request began, monotonic seconds; 0 while it has none.
+        channel: its request, or None.
     """
 
     def __init__(self, pool: Pool, index: int, record: Any) -> None:
         self.signal = threading.Lock()
         self.signal.acquire()
         self.busy_since = 0.0
+        self.channel: Optional[Channel] = None
         self.record = record
         self.pool = pool
         self.thread = threading.Thread(target=self._run, name=f"request-{index}", daemon=True)
@@ -47,10 +49,12 @@ class PoolThread:
             if channel is None:
                 return
             self.busy_since = monotonic()
+            self.channel = channel
             try:
                 pool.serve(channel, self.record)
             finally:
                 self.busy_since = 0.0
+                self.channel = None
 
     def wake(self) -> None:
         """Wake the thread; several calls before it wakes are one."""
@@ -188,6 +192,17 @@ class Pool:
             return False
         return any(thread.busy_since and now - thread.busy_since > seconds for thread in self.threads)
 
+    def overdue(self, now: float, seconds: float) -> List[Channel]:
+        """Return the unanswered requests that have run for longer than ``seconds``."""
+        found = []
+        for thread in self.threads:
+            channel = thread.channel  # read before its time, which the thread sets first: they belong together
+            if channel is None or channel.finished or channel.lost:
+                continue
+            if 0.0 < thread.busy_since < now - seconds:
+                found.append(channel)
+        return found
+
 
 class PooledReactor(Reactor):
     """Requests run in the threads of a pool (``gthread``)."""
@@ -195,6 +210,7 @@ class PooledReactor(Reactor):
     def __init__(self, worker: Any, gateway: Any, openers: List[Any]) -> None:
         super().__init__(worker, gateway, openers)
         self._timeout_seconds: float = worker.cfg.timeout
+        self._request_timeout: float = worker.cfg.request_timeout
         self._streaming: Dict[Channel, None] = {}
         # One thread stays free of requests whose client decides how long they take.
         self._streaming_max: int = worker.cfg.threads - 1
@@ -240,6 +256,24 @@ class PooledReactor(Reactor):
         """The worker is alive, unless all of its threads hang."""
         if not self.pool.stuck(now, self._timeout_seconds):
             super().beat(now)
+        if self._request_timeout:
+            for channel in self.pool.overdue(now, self._request_timeout):
+                self._end_overdue(channel, now)
+
+    def _end_overdue(self, channel: Channel, now: float) -> None:
+        """Answer 503, or cut the answer that has begun. A thread cannot be ended: what it says later is refused."""
+        session = channel.session
+        session.enter()
+        try:
+            if channel.finished or channel.lost:
+                return
+            request = channel.request
+            target = request.target.decode("latin-1")
+            self.log.error("Request timeout (%g s): %s %s", self._request_timeout, request.method, target)
+            channel.give_up(503, now)
+            channel.lose()
+        finally:
+            session.leave()
 
     def wait_writable(self, channel: Channel, spools: bool) -> bool:
         """Block the calling thread until the stream has room; False = go on into a spool, others wait."""

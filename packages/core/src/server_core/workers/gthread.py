@@ -15,3 +15,4 @@ class ThreadWorker(WSGIWorker):
 
     reactor_class = PooledReactor
     multithread = True
+    ends_requests = True

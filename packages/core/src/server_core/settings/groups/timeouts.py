@@ -12,8 +12,8 @@ GROUP = Group(
         Setting("boot_timeout", Seconds(), 300,
                 "How long a worker may take to load the application and become ready; 0 means for ever."),
         Setting("request_timeout", Seconds(), 0,
-                "End a request that runs longer, without ending the worker where the worker type allows it; "
-                "0 turns this off."),
+                "End a request that runs longer, looked at once a second: 503 before the head of the answer, after it "
+                "the stream is cut. In gthread and asgi workers; 0 turns this off."),
         Setting("graceful_timeout", Seconds(), 30,
                 "How long workers may finish requests after a stop or reload before they are killed."),
         Setting("keepalive", Seconds(), 2,
