@@ -120,7 +120,6 @@ def test_the_stand_ins_are_gone_when_the_file_has_run(load):
     ("line", "advice"),
     [
         ("from gunicorn.workers.gtornado import TornadoWorker", "write instead: worker_class = 'asgi'"),
-        ("from gunicorn.instrument.statsd import Statsd", "write instead: statsd_host"),
         ("import gunicorn.http.body", "write instead: wsgi.input"),
         ("from gunicorn.glogging import Loger", "gunicorn.glogging has CONFIG_DEFAULTS, Logger, SafeAtoms here"),
         ("from gunicorn.nothing import x", "has no counterpart"),
@@ -153,6 +152,52 @@ def test_the_standalone_pattern_of_the_documentation(tmp_path, monkeypatch):
 
         assert BaseApplication is Application
         assert (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR) == (3, 4)
+
+
+def test_a_hook_imports_when_it_is_called_and_nobody_else_can(load, tmp_path):
+    (tmp_path / "server.conf.py").write_text(
+        "def when_ready(server):\n"
+        "    import gunicorn.glogging\n"
+        "    from gunicorn import SERVER_SOFTWARE, util\n"
+        "    from gunicorn.workers.sync import SyncWorker\n"
+        "    import json, os.path\n"
+        "    server.append((gunicorn.glogging.Logger, SERVER_SOFTWARE, util.is_ipv6('::1'), SyncWorker.__name__))\n"
+    )
+    cfg = CommandApplication(arguments=["app:app"]).cfg
+    seen = []
+    cfg.when_ready(seen)
+    assert seen[0][0] is Logger
+    assert seen[0][2:] == (True, "SyncWorker")
+    assert not [name for name in sys.modules if name.partition(".")[0] == "gunicorn"]
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("gunicorn")
+
+
+def test_names_that_files_subclass_or_compare_with(load, tmp_path):
+    (tmp_path / "server.conf.py").write_text(
+        "from gunicorn.http.errors import ParseException, InvalidChunkSize\n"
+        "from gunicorn.http.wsgi import FileWrapper, Response\n"
+        "from gunicorn.instrument.statsd import Statsd\n"
+        "from gunicorn.workers.base_async import ALREADY_HANDLED, AsyncWorker\n"
+        "class Metrics(Statsd):\n    def access(self, resp, req, environ, request_time):\n        pass\n"
+        "class Green(AsyncWorker):\n    def run(self):\n        return 'ran'\n"
+        "assert issubclass(InvalidChunkSize, ParseException)\n"
+        "logger_class, worker_class = Metrics, Green\n"
+    )
+    cfg = CommandApplication(arguments=["app:app"]).cfg
+    assert issubclass(cfg.logger_class, Logger)
+    assert cfg.worker_class(1, 2, [], None, 30, cfg, None).run() == "ran"
+
+
+def test_an_async_worker_without_a_loop_of_its_own_is_told_what_to_write(load, tmp_path):
+    (tmp_path / "server.conf.py").write_text(
+        "from gunicorn.workers.base_async import AsyncWorker\n"
+        "class Green(AsyncWorker):\n    def run(self):\n        self.handle(None, None, None)\n"
+        "worker_class = Green\n"
+    )
+    cfg = CommandApplication(arguments=["app:app"]).cfg
+    with pytest.raises(ConfigError, match=r"AsyncWorker\.handle, which has no counterpart; write instead"):
+        cfg.worker_class(1, 2, [], None, 30, cfg, None).run()
 
 
 def test_a_worker_over_uvicorn_s_is_told_the_settings(load, tmp_path, monkeypatch):

@@ -1,12 +1,14 @@
 """gunicorn's import paths, for config files and worker classes that were written for it.
 
-Owns: ``gunicorn_imports()``, which makes these paths importable for a while, and the table of what
-stands for what (``compat.table``).
+Owns: ``gunicorn_imports()``, which makes these paths importable for a while, ``builtins_of_file()``, by
+which the functions of a config file find them later, and the table of what stands for what
+(``compat.table``).
 Must not know: the classes themselves, which are imported when a file asks for them.
 """
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import importlib
 import importlib.abc
@@ -14,7 +16,7 @@ import importlib.machinery
 import importlib.util
 import sys
 import types
-from typing import Any, Iterator, Optional, Sequence
+from typing import Any, Dict, Iterator, Optional, Sequence
 
 from server_core.compat import table
 
@@ -39,6 +41,21 @@ def gunicorn_imports() -> Iterator[None]:
         sys.meta_path.remove(finder)
         for name in [name for name in sys.modules if name == ROOT or name.startswith(ROOT + ".")]:
             del sys.modules[name]
+
+
+def builtins_of_file() -> Dict[str, Any]:
+    """Return builtins for the globals of a config file, whose import statements find gunicorn's paths.
+
+    A hook may import in its body, when it is called; nobody else's imports are touched.
+    """
+
+    def import_module(name: str, *arguments: Any, **keywords: Any) -> Any:
+        if name.partition(".")[0] != ROOT:
+            return builtins.__import__(name, *arguments, **keywords)
+        with gunicorn_imports():
+            return builtins.__import__(name, *arguments, **keywords)
+
+    return {**vars(builtins), "__import__": import_module}
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Dict
 
 _APP = "server_core.app"
+_BAD_REQUEST = "server_http.errors:BadRequest"
 _ERRORS = {
     "HaltServer": "server_core.errors:HaltServer",
     "ConfigError": "server_core.errors:ConfigError",
@@ -46,16 +47,33 @@ MODULES: Dict[str, Dict[str, str]] = {
     "gunicorn.http": {},
     "gunicorn.http.errors": {
         "ParseException": "server_http.errors:ProtocolError",
-        "InvalidRequestLine": "server_http.errors:BadRequest",
-        "InvalidRequestMethod": "server_http.errors:BadRequest",
+        "NoMoreData": _BAD_REQUEST,
+        "ConfigurationProblem": "server_http.errors:ConfigurationProblem",
+        "ExpectationFailed": "server_http.errors:ExpectationFailed",
+        "InvalidRequestLine": _BAD_REQUEST,
+        "InvalidRequestMethod": _BAD_REQUEST,
         "InvalidHTTPVersion": "server_http.errors:VersionNotSupported",
-        "InvalidHeader": "server_http.errors:BadRequest",
-        "InvalidHeaderName": "server_http.errors:BadRequest",
+        "InvalidHeader": _BAD_REQUEST,
+        "InvalidHeaderName": _BAD_REQUEST,
+        "InvalidChunkSize": _BAD_REQUEST,
+        "InvalidChunkExtension": _BAD_REQUEST,
+        "ChunkMissingTerminator": _BAD_REQUEST,
+        "InvalidProxyLine": _BAD_REQUEST,
+        "InvalidProxyHeader": _BAD_REQUEST,
+        "InvalidSchemeHeaders": _BAD_REQUEST,
+        "ObsoleteFolding": _BAD_REQUEST,
+        "UnsupportedTransferCoding": "server_http.errors:NotImplementedByServer",
         "LimitRequestLine": "server_http.errors:UriTooLong",
         "LimitRequestHeaders": "server_http.errors:HeaderFieldsTooLarge",
         "ForbiddenProxyRequest": "server_http.errors:Forbidden",
     },
+    "gunicorn.http.message": {"Request": "server_core.compat.objects:GunicornRequest"},
+    "gunicorn.http.wsgi": {
+        "Response": "server_core.compat.objects:GunicornResponse",
+        "FileWrapper": "server_http.wsgi:FileWrapper",
+    },
     "gunicorn.instrument": {},
+    "gunicorn.instrument.statsd": {"Statsd": "server_core.compat.classes:Statsd"},
     "gunicorn.sock": {
         "create_sockets": "server_core.compat.values:create_sockets",
         "ssl_context": "server_core.compat.values:ssl_context",
@@ -69,6 +87,10 @@ MODULES: Dict[str, Dict[str, str]] = {
     },
     "gunicorn.workers": {"SUPPORTED_WORKERS": "server_core.compat.values:SUPPORTED_WORKERS"},
     "gunicorn.workers.base": {"Worker": "server_core.worker:Worker"},
+    "gunicorn.workers.base_async": {
+        "AsyncWorker": "server_core.compat.classes:AsyncWorker",
+        "ALREADY_HANDLED": "server_core.compat.classes:ALREADY_HANDLED",
+    },
     "gunicorn.workers.sync": {"SyncWorker": "server_core.workers.sync:SyncWorker"},
     "gunicorn.workers.gthread": {"ThreadWorker": "server_core.workers.gthread:ThreadWorker"},
     "gunicorn.workers.ggevent": {
@@ -87,8 +109,6 @@ MODULES: Dict[str, Dict[str, str]] = {
 # What to write instead of a path without counterpart.
 _INSTEAD = {
     "gunicorn.workers.gtornado": "worker_class = 'asgi' (Tornado applications run in their own server)",
-    "gunicorn.workers.base_async": "server_core.worker.Worker",
-    "gunicorn.instrument.statsd": "statsd_host = 'HOST:PORT', which works with every logger_class",
     "gunicorn.http.wsgi": "the hooks pre_request and post_request",
     "gunicorn.http.message": "the hooks pre_request and post_request",
     "gunicorn.http.body": "wsgi.input",

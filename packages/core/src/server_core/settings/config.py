@@ -144,6 +144,8 @@ class Settings(Values):
         self._check_http2()
         if self.http_parser == "fast" and not compiled_modules("server_http"):
             raise ConfigError("http_parser: expected a compiled build for 'fast', got an interpreted one")
+        if self.http_parser == "python" and compiled_modules("server_http"):
+            self.warn("http_parser: python has no effect on a compiled build; install with SERVER_ACCEL=0 for it")
         self._say_whose_worker_serves()
         if self.workers_max and self.workers_max < self.workers:
             raise ConfigError(f"workers_max: expected at least workers ({self.workers}), got {self.workers_max}")

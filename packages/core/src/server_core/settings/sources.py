@@ -128,6 +128,7 @@ def read_python_file(cfg: Values, path: str, name: str) -> None:
     assert spec is not None, path  # noqa: S101  # a loader was given
     module = importlib.util.module_from_spec(spec)
     sys.modules["__config__"] = module
+    vars(module)["__builtins__"] = compat.builtins_of_file()
     _run(lambda: loader.exec_module(module), name)
     apply_module(cfg, vars(module), name)
 
