@@ -87,6 +87,7 @@ def as_environ(scope):
     }
     for name, value in scope["headers"]:
         facts["HTTP_" + name.decode().upper().replace("-", "_")] = value.decode()
+    facts.update(scope["extensions"].get("server.proxy", {}))
     tls = scope["extensions"].get("tls")
     if tls is not None:
         facts["HTTPS"] = "on"

@@ -206,10 +206,9 @@ class TestHAProxy:
         with serve(worker, "--proxy-protocol", "v2") as server, haproxy(sections % server.port, tmp_path) as proxy:
             told = facts(ask(proxy.port, tls=certificates.context()))
         assert told["wsgi.url_scheme"] == "https"
-        if worker != "asgi":  # a scope has no place for the rest
-            assert told["SSL_PROTOCOL"] == "TLSv1.3"
-            assert (told["PROXY_PROTOCOL"], told["PROXY_AUTHORITY"]) == ("TCP4", "localhost")
-            assert told["PROXY_PORT"] == str(proxy.port)
+        assert told["SSL_PROTOCOL"] == "TLSv1.3"
+        assert (told["PROXY_PROTOCOL"], told["PROXY_AUTHORITY"]) == ("TCP4", "localhost")
+        assert told["PROXY_PORT"] == str(proxy.port)
 
     def test_tls_goes_through_behind_the_header(self, worker: str, tmp_path: Path, certificates: Certificates) -> None:
         sections = """

@@ -10,6 +10,7 @@ from server_http import asgi
 from server_http.engine import ConnectionInfo
 from server_http.errors import ApplicationFault
 from server_http.events import Request
+from server_http.proxy import ProxyHeader
 
 
 class Tls:
@@ -279,3 +280,9 @@ def test_a_path_to_send_is_a_string():
     assert asgi.message_path(PATH) == "/x"
     with pytest.raises(ApplicationFault, match="path"):
         asgi.message_path({"type": "http.response.pathsend", "path": b"/x"})
+
+
+def test_what_the_proxy_header_said_is_an_extension():
+    info = ConnectionInfo(("192.0.2.7", 4711), ("198.51.100.1", 80), proxy=ProxyHeader(2, "TCP4"))
+    assert asgi.ScopeTemplate(info).http(request())["extensions"]["server.proxy"] == {"PROXY_PROTOCOL": "TCP4"}
+    assert "server.proxy" not in template().http(request())["extensions"]

@@ -28,19 +28,20 @@ HTTP_EXTENSIONS: Tuple[str, ...] = (
 )
 TRAILERS_EXTENSION = "http.response.trailers"
 PRIORITY_EXTENSION = "http.response.priority"
+PROXY_EXTENSION = "server.proxy"  # what the PROXY header said, under the names an environ has
 DENIAL_EXTENSION = "websocket.http.response"
 
 
 class ScopeTemplate:
     """The part of a scope that requests share; ``http`` and ``websocket`` fill in the rest.
 
-    Connections in clear that were made to the same address can share one: the client is the request's.
+    Connections to the same address without TLS and PROXY header can share one: the client is the request's.
 
     Every scope is a fresh dictionary, and so are its ``asgi``, ``extensions``, ``headers`` and ``state``: what an
     application changes is not seen by the next request.
 
     Args:
-        info: a connection, for ``server`` and TLS facts.
+        info: a connection, for ``server`` and the facts of TLS and of the PROXY header.
         root_path: the mount point when no trusted proxy named one.
         extensions: further extensions of the server, by name.
     """
@@ -53,6 +54,8 @@ class ScopeTemplate:
         shared: Scope = dict(extensions or ())
         if info.tls is not None:
             shared["tls"] = info.tls.extension()
+        if info.proxy is not None:
+            shared[PROXY_EXTENSION] = info.proxy.variables()
         self._asgi: Scope = {"version": ASGI_VERSION, "spec_version": SPEC_VERSION}
         self._root_path = root_path
         self._server = info.server

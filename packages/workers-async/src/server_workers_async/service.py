@@ -90,7 +90,7 @@ class Service:
     def template(self, info: ConnectionInfo) -> ScopeTemplate:
         """What the scopes of a connection begin with. Connections in clear share it: it would be most of what an idle
         connection costs."""
-        if info.tls is not None:
+        if info.tls is not None or info.proxy is not None:
             return ScopeTemplate(info, self.root_path, self.extensions)
         template = self._templates.get(info.server)
         if template is None:
