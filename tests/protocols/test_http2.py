@@ -275,7 +275,7 @@ def test_every_setting_is_announced_and_kept(worker: str) -> None:
 
 def test_a_worker_without_http2_says_so() -> None:
     with serve("sync") as server:
-        server.wait_for_log("HTTP/1")
+        server.wait_for_log("the worker class 'sync' serves HTTP/1 only")
         assert server.get().status == 200
 
 

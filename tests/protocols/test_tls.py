@@ -173,6 +173,23 @@ def test_alpn_promises_what_the_worker_speaks(worker: str, certificates: Certifi
         assert told == ("2 200" if worker in WITH_HTTP2 else "1.1 200")
 
 
+def _await_a_second_worker(server: ServerProcess, context: ssl.SSLContext) -> None:
+    """Hold connections open until more than one worker accepts: the first that booted would get all of few."""
+    kept: List[RawClient] = []
+    pids = set()
+
+    def shared() -> bool:
+        kept.append(tls_client(server, context))
+        pids.add(facts(kept[-1].request("GET", "/facts"))["pid"])
+        return len(pids) > 1
+
+    try:
+        until(shared, 10.0, "a second worker accepts")
+    finally:
+        for client in kept:
+            client.close()
+
+
 def _resumptions(server: ServerProcess, context: ssl.SSLContext) -> Tuple[List[bool], List[str]]:
     """Make 20 connections, each held open and offering the session of the one before."""
     session: Optional[ssl.SSLSession] = None
@@ -203,6 +220,7 @@ def test_a_session_made_with_one_worker_is_resumed_by_all(
     context = certificates.context()
     context.maximum_version = maximum
     with serve(worker, "--certfile", certificates.server, "-w", "4", "--keep-alive", "20", workers=4) as server:
+        _await_a_second_worker(server, context)
         reused, pids = _resumptions(server, context)
     assert reused == [False] + [True] * 19
     assert len(set(pids)) > 1
