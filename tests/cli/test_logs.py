@@ -89,6 +89,43 @@ def test_four_workers_and_a_slow_reader_mix_and_lose_no_line(tmp_path):
         errors.close()
 
 
+NOISY = """
+import logging
+def app(environ, start_response):
+    for number in range(2000):
+        logging.getLogger("gunicorn.error").info("noise %04d %s", number, "x" * 60)
+    start_response("200 OK", [])
+    return [b"logged"]
+"""
+
+
+def test_error_lines_kept_for_a_blocked_stderr_are_written_when_it_is_read_again(tmp_path):
+    (tmp_path / "app.py").write_text(NOISY)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "server_cli", "app:app", "-b", f"unix:{tmp_path}/socket"],
+        cwd=tmp_path, stderr=subprocess.PIPE, bufsize=0,
+    )  # fmt: skip
+    try:
+        data = b""
+        while b"Booting worker" not in data:
+            data += os.read(server.stderr.fileno(), 65536)
+        answer = request(str(tmp_path / "socket"))
+        assert answer.text == "logged"  # 2000 lines do not fit into a pipe, which did not block the worker
+        reading = threading.Timer(20, server.kill)
+        reading.start()
+        data = b""
+        while b"noise 1999" not in data:  # nothing else is logged: only the timer writes the rest
+            got = os.read(server.stderr.fileno(), 65536)
+            assert got, "the rest did not come"
+            data += got
+        reading.cancel()
+        numbers = re.findall(rb"noise (\d+) x{60}\n", data)
+        assert [int(number) for number in numbers] == list(range(2000))
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.communicate(timeout=20)
+
+
 def test_rotation_follows_usr1_in_all_processes():
     args = ["app:app", "-w", "2", "--access-logfile", "access.log", "--error-logfile", "error.log"]
     with ServerProcess(args, app=HELLO, wait=False) as server:

@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from lifecycle.apps import PID_APP
+from server_core.scoreboard import records_for
 from support import KeepAliveLoad, ServerProcess, free_port, request, until
 
 
@@ -134,3 +135,23 @@ def refused(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.2)
         return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_reload_with_more_threads_than_the_scoreboard_counts_is_refused_with_the_remedy() -> None:
+    config = "worker_class = 'gthread'\nthreads = {}\n"
+    with ServerProcess(["app:app"], app=PID_APP, config=config.format(2)) as server:
+        (server.cwd / "server.conf.py").write_text(config.format(63))
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reload complete.")
+        (server.cwd / "server.conf.py").write_text(config.format(64))
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log(
+            "threads: expected at most 63 in a reload, got 64 (from server.conf.py); restart the server"
+        )
+        assert server.get().status == 200
+        assert len(server.booted_pids()) == 2
+
+
+def test_threads_beyond_the_usual_number_are_counted_from_the_start_on() -> None:
+    assert records_for(2) == records_for(31) == 64
+    assert records_for(200) > 200

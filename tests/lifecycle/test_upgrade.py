@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 
 from lifecycle.apps import PID_APP
 from support import KeepAliveLoad, ServerProcess, processes_marked, request, until
+from support.process import children_of
 
 SUCCESSOR = re.compile(r"A second arbiter was started \(pid:(\d+)\)")
 
@@ -55,6 +64,62 @@ def test_upgrade_with_a_unix_socket_keeps_its_file_until_the_last_arbiter_ends()
         os.kill(successor, signal.SIGTERM)
         until(lambda: not processes_marked(server.mark), what="the successor ended")
         assert not os.path.exists(path)
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_PASSCRED"), reason="tells senders apart by their credentials")
+def test_the_service_manager_is_told_the_new_main_process_before_the_old_one_stops(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        manager.settimeout(20)
+        told: list[tuple[int, str]] = []
+
+        def wait_for(pid: int, message: str) -> None:
+            while (pid, message) not in told:
+                data, credentials, _flags, _address = manager.recvmsg(4096, socket.CMSG_SPACE(12))
+                sender = struct.unpack("iii", credentials[0][2])[0]
+                told.extend((sender, line) for line in data.decode().splitlines())
+
+        # The variables as systemd sets them: WATCHDOG_PID names the process it started.
+        program = ["sh", "-c", 'WATCHDOG_PID=$$ exec "$0" -m server_cli "$@"', sys.executable]
+        env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
+        with ServerProcess(["app:app"], app=PID_APP, env=env, program=program, clean=False) as server:
+            wait_for(server.pid, "READY=1")
+            wait_for(server.pid, "WATCHDOG=1")
+            server.send_signal(signal.SIGUSR2)
+            successor = successor_of(server)
+            wait_for(successor, "READY=1")
+            assert server.stop() == 0
+            wait_for(server.pid, f"MAINPID={successor}")
+            assert (server.pid, "STOPPING=1") not in told
+            told.clear()
+            wait_for(successor, "WATCHDOG=1")
+            os.kill(successor, signal.SIGTERM)
+            wait_for(successor, "STOPPING=1")
+            until(lambda: not processes_marked(server.mark), what="the successor ended")
+
+
+UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+
+
+def can_unshare() -> bool:
+    return (
+        shutil.which("unshare") is not None
+        and subprocess.run([*UNSHARE, "true"], stderr=subprocess.DEVNULL).returncode == 0
+    )
+
+
+@pytest.mark.skipif(not can_unshare(), reason="needs a process id namespace of its own")
+def test_process_one_refuses_an_upgrade_and_serves_on() -> None:
+    program = [*UNSHARE, sys.executable, "-m", "server_cli"]
+    with ServerProcess(["app:app"], app=PID_APP, program=program, clean=False) as server:
+        arbiter = children_of(server.pid)[0]
+        os.kill(arbiter, signal.SIGUSR2)
+        server.wait_for_log("USR2 ignored: process 1 cannot hand over to a successor.")
+        assert server.get().status == 200
+        assert len(server.booted_pids()) == 1
+        os.kill(arbiter, signal.SIGTERM)
+        assert server.wait() == 0
 
 
 def test_a_second_arbiter_that_cannot_start_leaves_the_first_serving() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
+from pathlib import Path
 
 import pytest
 
+from server_core import plugins
 from server_core.errors import ConfigError
 from server_core.settings import Catalogue, Group, Setting, Settings, config
 from server_core.settings import values as kinds
@@ -224,6 +227,42 @@ def test_a_copy_is_independent():
     twin = cfg.copy()
     twin.set("workers", 3)
     assert (cfg.workers, twin.workers) == (2, 3)
+
+
+def reads_of_settings():
+    """Names that the packages' code reads of a ``cfg`` or writes as a text, declarations aside."""
+    found = set()
+    holders = {"cfg", "_cfg", "conf", "config", "settings"}
+    for package in sorted(
+        {point.value.partition(".")[0].partition(":")[0] for point in plugins.plugins(plugins.SETTINGS)}
+        | {"server_core", "server_cli"}
+    ):
+        spec = importlib.util.find_spec(package)
+        for path in Path(spec.submodule_search_locations[0]).rglob("*.py"):
+            if path.name == "settings.py" or "groups" in path.parts:
+                continue
+            derived = path.parts[-2:] == ("settings", "config.py")
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Attribute):
+                    holder = getattr(node.value, "attr", getattr(node.value, "id", ""))
+                    if holder in holders or (derived and holder == "self"):
+                        found.add(node.attr)
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.add(node.value)
+    return found
+
+
+def test_every_setting_is_read_or_says_that_it_has_no_effect():
+    read = reads_of_settings()
+    assert len(read) > 500
+    assert [setting.name for setting in default_catalogue() if setting.name not in read and not setting.inert] == []
+
+
+def test_the_python_parser_is_not_chosen_at_run_time_and_says_so(monkeypatch):
+    monkeypatch.setattr(config, "compiled_modules", lambda package: ["server_http.h1.scan"])
+    cfg = Settings.make(http_parser="python")
+    cfg.validate()
+    assert cfg.warnings == ["http_parser: python has no effect on a compiled build; install with SERVER_ACCEL=0 for it"]
 
 
 def test_a_setting_without_effect_warns_when_it_is_set():

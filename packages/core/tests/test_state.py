@@ -176,6 +176,14 @@ def test_stopping_beside_another_arbiter_leaves_the_sockets_to_it() -> None:
     assert [note.message for note in only(ev.Notify, actions)] == ["MAINPID=77"]
 
 
+def test_a_second_arbiter_that_leaves_again_does_not_announce_the_end_of_the_service() -> None:
+    world = World(is_upgrade=True).begin()
+    assert not only(ev.Notify, world.signal("TERM"))
+    world = World(is_upgrade=True).begin()
+    world.feed(ev.ParentGone())
+    assert [note.message for note in only(ev.Notify, world.signal("TERM"))] == ["STOPPING=1"]
+
+
 def test_a_failed_upgrade_takes_everything_back() -> None:
     world = World().begin()
     world.feed(ev.Upgraded(77))

@@ -32,6 +32,7 @@ from server_core.scoreboard.layout import (
 )
 
 MEMORY_INTERVAL = 5.0  # seconds between two looks at the resident memory
+LOG_INTERVAL = 1.0  # seconds between two tries to write what a blocked error log kept
 SLOT_VARIABLE = "SERVER_WORKER_SLOT"
 
 
@@ -123,6 +124,7 @@ class Worker:
         self.retiring = 0
         self._board: Optional[SlotWriter] = None
         self._memory_due = 0.0
+        self._log_due = 0.0
 
     def __str__(self) -> str:
         return f"<Worker {self.pid}>"
@@ -234,6 +236,9 @@ class Worker:
         if now >= self._memory_due:
             self._memory_due = now + MEMORY_INTERVAL
             self._watch_memory()
+        if now >= self._log_due:
+            self._log_due = now + LOG_INTERVAL
+            self.log.retry()
 
     def _watch_memory(self) -> None:
         resident = resident_memory()

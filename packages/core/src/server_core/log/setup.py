@@ -86,6 +86,7 @@ class Logger:
         self.lock = threading.Lock()
         self.cfg = cfg
         self._sinks: List[Sink] = []
+        self._error_lines_lost = 0
         self._access_formatter: Optional[logging.Formatter] = None
         self.wsgi_errors = WsgiErrors(self.error_log)
         self.access_log_writer = AccessLog(_no_line, None, self, enabled=False)
@@ -107,6 +108,7 @@ class Logger:
         self.loglevel = LEVELS.get(str(cfg.loglevel).lower(), logging.INFO)
         self.access_log_writer.flush()
         self._remove_handlers()
+        self._error_lines_lost = 0
         self.error_log.setLevel(self.loglevel)
         self.access_log.setLevel(logging.INFO)
         if cfg.capture_output and cfg.errorlog != "-":
@@ -357,6 +359,18 @@ class Logger:
         for handler in _file_handlers():
             if handler.stream:
                 os.set_inheritable(handler.stream.fileno(), False)
+
+    def retry(self) -> None:
+        """Write what a blocked error log kept, as far as it takes it; called about once a second."""
+        for handler in self.error_handlers:
+            sink = getattr(getattr(handler, "stream", None), "sink", None)
+            if sink is None:
+                continue
+            if sink.pending:
+                handler.flush()  # under the handler's lock
+            if sink.dropped > self._error_lines_lost and not sink.pending:
+                lost, self._error_lines_lost = sink.dropped - self._error_lines_lost, sink.dropped
+                self.warning("Error log: %d lines were dropped, because the output did not take them", lost)
 
     def flush(self, seconds: float = 0.5) -> None:
         """Write what waits, before an exit, abort or exec, taking at most about ``seconds``."""

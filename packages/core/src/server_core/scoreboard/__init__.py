@@ -5,7 +5,7 @@ decisions all read it; there are no temporary files, no messages and no locks.
 Must not know: processes, signals, sockets.
 """
 
-from server_core.scoreboard.board import Scoreboard, SlotWriter, detached_slot, slots_for
+from server_core.scoreboard.board import Scoreboard, SlotWriter, detached_slot, records_for, slots_for
 from server_core.scoreboard.reader import Counters, Reader, RunningRequest, SlotView
 from server_core.scoreboard.record import ThreadRecord
 
@@ -18,5 +18,6 @@ __all__ = [
     "SlotWriter",
     "ThreadRecord",
     "detached_slot",
+    "records_for",
     "slots_for",
 ]

@@ -50,6 +50,11 @@ def slots_for(workers: int) -> int:
     return max(DEFAULT_SLOTS, 4 * workers)
 
 
+def records_for(threads: int) -> int:
+    """Return how many thread records a slot gets: one of the loop, and room to raise ``threads`` in a reload."""
+    return max(DEFAULT_THREADS, 2 * threads + 1)
+
+
 class Scoreboard:
     """The mapping. The arbiter claims a slot before it forks and releases it when the child is gone.
 

@@ -14,8 +14,8 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple, Type
 
 from server_core import process, systemd
-from server_core.errors import EXIT_APP_LOAD, EXIT_WORKER_BOOT, ServerError
-from server_core.scoreboard import Scoreboard, slots_for
+from server_core.errors import EXIT_APP_LOAD, EXIT_WORKER_BOOT, ConfigError, ServerError
+from server_core.scoreboard import Scoreboard, records_for, slots_for
 from server_core.supervise import events as ev
 from server_core.supervise.causes import exit_cause
 from server_core.supervise.children import ChildState
@@ -205,7 +205,7 @@ class Arbiter:
         self.watch(self.inbox, self._read_signals)
         self.selector.register(self.doorbell[0], selectors.EVENT_READ, self._answer_doorbell)
         workers = sum(group.target for group in self.state.groups.values())
-        self.board = Scoreboard(slots_for(workers))
+        self.board = Scoreboard(slots_for(workers), records_for(self.cfg.threads))
         self.processes = Processes(self, self.board, self._services, process.become_subreaper())
         self.inbox.install()
 
@@ -266,6 +266,7 @@ class Arbiter:
             self.master_pid = 0
             self._queue.append(ev.ParentGone())
         self._serve_watchdog()
+        self.log.retry()
         self.presence.tick(now)
         for generation in self._generations.values():
             if generation.listeners.tls is not None:
@@ -429,6 +430,7 @@ class Arbiter:
         before = self.app.cfg
         try:
             self.app.reload()
+            self._check_room(self.app.cfg)
             self.log.setup(self.app.cfg)
             self._pending = self._make_generation(0, self._current())
         except Exception as error:
@@ -441,6 +443,15 @@ class Arbiter:
             self._queue.append(ev.ConfigRejected(str(error) or type(error).__name__))
             return
         self._queue.append(ev.ConfigLoaded(self._plan(self.app.cfg)))
+
+    def _check_room(self, cfg: Any) -> None:
+        """The scoreboard's size was settled at the start; threads beyond it would lose counts."""
+        most = self.board.layout.threads - 1  # the loop of a worker has a record, too
+        if cfg.threads > most:
+            raise ConfigError(
+                f"threads: expected at most {most} in a reload, got {cfg.threads} (from {cfg.source('threads')}); "
+                "restart the server, or upgrade it (USR2), for more"
+            )
 
     def _use_config(self, action: ev.UseConfig) -> None:
         new = self._pending is not None and action.generation not in self._generations

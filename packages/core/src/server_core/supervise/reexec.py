@@ -59,6 +59,8 @@ def start_successor(arbiter: Any, context: StartContext) -> int:
         process.release_signals()
         environ = dict(os.environ)
         environ[PARENT_VARIABLE] = str(arbiter.pid)
+        if "WATCHDOG_PID" in environ:  # it becomes the process that the service manager watches
+            environ["WATCHDOG_PID"] = str(os.getpid())
         for fd in arbiter.hand_over(environ):
             os.set_inheritable(fd, True)
         arbiter.cfg.pre_exec(arbiter)

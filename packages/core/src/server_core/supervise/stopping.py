@@ -24,12 +24,18 @@ def begin_stop(state: State, now: float, graceful: bool, code: int) -> List[Acti
     state.reload = None
     for group in state.groups.values():
         group.stopping = True
-    # Another arbiter, older or younger, goes on with the same sockets.
-    farewell = Notify("STOPPING=1" if state.upgraded is None else f"MAINPID={state.upgraded}")
     if not graceful or state.shares_listeners:
+        # Another arbiter, older or younger, goes on with the same sockets.
         state.stop.closed = True
-        return [farewell, CloseListeners(state.shares_listeners)]
-    return [farewell, RefuseNew()]
+        return [*_farewell(state), CloseListeners(state.shares_listeners)]
+    return [*_farewell(state), RefuseNew()]
+
+
+def _farewell(state: State) -> List[Action]:
+    """Tell the service manager who goes on; a second arbiter that leaves again changes nothing for it."""
+    if state.is_upgrade:
+        return []
+    return [Notify("STOPPING=1" if state.upgraded is None else f"MAINPID={state.upgraded}")]
 
 
 def _escalate(state: State, now: float) -> List[Action]:
