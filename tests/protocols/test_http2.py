@@ -232,6 +232,17 @@ def test_no_stream_is_lost_when_the_worker_goes(worker: str, how: int) -> None:
 
 
 @pytest.mark.parametrize("worker", WITH_HTTP2)
+def test_what_a_client_still_sends_at_the_end_does_not_reset_the_connection(worker: str) -> None:
+    with serve(worker) as server, connect(server) as client:
+        client.wait(client.ask("/x"))
+        server.send_signal(signal.SIGTERM)
+        assert client.closed()
+        for _ in range(3):
+            client.credit(1)
+            assert client.sock.recv(1) == b"", "an end, and no reset"
+
+
+@pytest.mark.parametrize("worker", WITH_HTTP2)
 def test_no_stream_is_lost_by_max_requests(worker: str) -> None:
     served: List[bytes] = []
     with serve(worker, "--max-requests", "10") as server:
