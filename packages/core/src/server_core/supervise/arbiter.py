@@ -6,6 +6,7 @@ Must not know: what is to be done when; ``state.step`` decides everything.
 
 from __future__ import annotations
 
+import gc
 import os
 import selectors
 import sys
@@ -180,6 +181,9 @@ class Arbiter:
         self.presence.open(self.cfg)
         self._queue.append(ev.Begun())
         self.cfg.when_ready(self)
+        # All children share what is alive now, as long as no collection of theirs writes to it.
+        gc.collect()
+        gc.freeze()
 
     def _plan(self, cfg: Any) -> ev.Plan:
         add_services(self._services, cfg)
