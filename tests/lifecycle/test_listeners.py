@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import sys
+import time
 
 import pytest
 
@@ -159,6 +160,31 @@ def test_an_upgrade_with_reuse_port_loses_nothing() -> None:
             except ProcessLookupError:
                 continue
         server.assert_nothing_left()
+
+
+PATIENT = """
+import asyncio
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise NotImplementedError
+    if scope["path"] == "/slow":
+        await asyncio.sleep(2)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"answered"})
+"""
+
+
+def test_an_asgi_worker_without_room_answers_what_waits_in_the_backlog_when_it_stops() -> None:
+    with ServerProcess(["app:app", "-k", "asgi", "--worker-connections", "1"], app=PATIENT) as server:
+        with server.client(timeout=15) as slow, server.client(timeout=15) as waiting:
+            slow.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            waiting.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            time.sleep(0.5)  # the worker has taken the first connection and has no room for the second
+            server.send_signal(signal.SIGTERM)
+            assert slow.read_answer().body == b"answered"
+            assert waiting.read_answer().body == b"answered"
+        assert server.wait() == 0
+        assert "Cannot enter into task" not in server.log
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix:s"])

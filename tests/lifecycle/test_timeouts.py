@@ -56,3 +56,48 @@ def test_the_successor_of_a_silent_worker_boots_before_it_is_aborted() -> None:
         booted = max(i for i, line in enumerate(lines) if "Booting worker" in line)
         exited = next(i for i, line in enumerate(lines) if "Worker exiting" in line)
         assert booted < exited
+
+
+def test_a_threaded_worker_is_silent_only_when_no_thread_is_free() -> None:
+    arguments = ["app:app", "-k", "gthread", "--threads", "2", "--timeout", "1"]
+    with ServerProcess(arguments, app=PID_APP) as server:
+        victim = int(server.get().body)
+        with server.client(timeout=20) as first, server.client(timeout=20) as second:
+            first.send(b"GET /?sleep=3 HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert first.read_answer().status == 200, "one thread was free all the time"
+            assert "WORKER TIMEOUT" not in server.log
+            first.send(b"GET /?sleep=60 HTTP/1.1\r\nHost: a\r\n\r\n")
+            second.send(b"GET /?sleep=61 HTTP/1.1\r\nHost: a\r\n\r\n")
+            server.wait_for_log(f"WORKER TIMEOUT (pid:{victim})", timeout=15)
+            server.wait_for_log("Worker exiting", timeout=15)
+        assert ": GET /?sleep=60" in server.log
+        assert ": GET /?sleep=61" in server.log
+
+
+BLOCKING_LOOP = """
+import asyncio, time
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise NotImplementedError
+    if scope["path"] == "/patient":
+        await asyncio.sleep(60)
+    if scope["path"] == "/blocking":
+        blocks_the_loop()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"done"})
+def blocks_the_loop():
+    time.sleep(60)
+"""
+
+
+def test_a_blocked_loop_is_reported_with_its_stack_and_the_requests_that_run_beside_it() -> None:
+    with ServerProcess(["app:app", "-k", "asgi", "--timeout", "1"], app=BLOCKING_LOOP) as server:
+        with server.client(timeout=20) as patient, server.client(timeout=20) as blocking:
+            patient.send(b"GET /patient HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert server.get("/").status == 200  # the other request has begun by now
+            blocking.send(b"GET /blocking HTTP/1.1\r\nHost: a\r\n\r\n")
+            server.wait_for_log("WORKER TIMEOUT", timeout=15)
+            server.wait_for_log("in blocks_the_loop", timeout=15)
+        assert ": GET /patient" in server.log
+        assert ": GET /blocking" in server.log
+        until(lambda: server.get("/").status == 200)

@@ -193,7 +193,9 @@ class AsgiWorker(Worker):
         service.notice.announce(loop.time() + time_left)
         lifespan.notice()
         for entrance in self._entrances:
-            entrance.stop()
+            # In a callback: an application cannot be started from within a task, which this is.
+            loop.call_soon(entrance.stop, context=service.context)
+        await asyncio.sleep(0)
         now = monotonic()
         for session in list(service.connections):
             session.drain(now)
