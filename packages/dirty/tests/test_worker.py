@@ -66,6 +66,7 @@ class Sample(DirtyApp):
         while not call.cancelled:
             time.sleep(0.001)
         self.closed.set()
+        self.gate.wait(10)  # so that no answer comes in the moment in which the caller gives up
 
     def count(self, n):
         try:
