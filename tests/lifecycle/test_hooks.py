@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from lifecycle.apps import PID_APP
-from support import ServerProcess, until
+from support import ServerProcess, request, until
 
 HOOKS = """
 import os
@@ -144,6 +144,7 @@ def test_a_daemon_detaches_and_is_stopped_by_its_pid_file() -> None:
         until(lambda: "Booting worker" in (server.cwd / "error.log").read_text())
         pid = int((server.cwd / "server.pid").read_text())
         assert os.getsid(pid) != os.getsid(0)
+        assert request(str(server.cwd / "s")).status == 200  # a worker that still boots leaves without a word
         os.kill(pid, signal.SIGWINCH)
         until(lambda: "Worker exiting" in (server.cwd / "error.log").read_text())
         os.kill(pid, signal.SIGTERM)
