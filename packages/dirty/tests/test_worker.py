@@ -66,7 +66,7 @@ class Sample(DirtyApp):
         while not call.cancelled:
             time.sleep(0.001)
         self.closed.set()
-        self.gate.wait(10)  # so that no answer comes in the moment in which the caller gives up
+        self.gate.wait(0.5)  # so that no answer comes in the moment in which the caller gives up
 
     def count(self, n):
         try:
@@ -119,7 +119,7 @@ class Pool:
         )  # fmt: skip
         log = SimpleNamespace(
             debug=lambda *a: None, info=lambda *a: None, error=lambda *a: self.errors.append(a[0] % a[1:]),
-            exception=lambda *a: self.errors.append(a),
+            exception=lambda *a: self.errors.append(a), retry=lambda: None,
         )  # fmt: skip
         self.worker = DirtyWorker(1, 0, [AppListener(PATH, listener)], {PATH: {"gpu": [1]}}, threads, 0, 30.0, cfg, log)
         self.worker.wakeup = os.pipe()
