@@ -107,7 +107,7 @@ def page(results: Results, figures: List[Dict[str, Any]]) -> str:
     commands = "\n".join(f"| {name} | `{SERVERS[name].command}` |" for name in SERVERS if name in used)
     return (
         "# Performance: the table\n\n"
-        "Made by `make bench`; `performance.md` says what the figures mean and where the time goes.\n\n"
+        "Made by `make bench`.\n\n"
         f"CPython {platform.python_version()}, {platform.machine()}, server and load generator on one core each, "
         f"one worker, medians of up to {rounds} interleaved rounds. CPU time is that of all the server's processes.\n\n"
         "![CPU time per request](performance.svg)\n\n"
