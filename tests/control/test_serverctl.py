@@ -17,7 +17,7 @@ import time
 
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/slow":
-        time.sleep(2)
+        time.sleep(6)
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 """
@@ -66,6 +66,7 @@ def test_every_answer_can_be_shown(server, command):
 
 def test_a_stack_shows_where_a_worker_is_and_in_which_request(server):
     with socket.create_connection((server.host, server.port)) as client:
+        client.settimeout(20)
         client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
         rows = []
         until(lambda: rows.extend(_running(server)) or rows, 5, "the request runs")
