@@ -115,10 +115,14 @@ def stack(client: ControlClient, pid: str) -> Any:
     """Have a worker write its stacks and return them; the request it is in comes with them."""
     client.call("stack dump", pid)
     until = time.monotonic() + STACK_WAIT
+    before = None
     while True:
         data = client.call("stack read", pid)
-        if "File " in data["report"] or time.monotonic() > until:
+        # Complete when it has stopped growing: the worker writes line by line.
+        stacks = [line for line in data["report"].splitlines() if line.lstrip().startswith("File ")]
+        if (stacks and stacks == before) or time.monotonic() > until:
             return data
+        before = stacks
         time.sleep(STACK_POLL)
 
 
