@@ -20,7 +20,6 @@ from typing import Callable, Dict, List, Optional, Tuple
 
 from hpack import Decoder, Encoder
 from hyperframe.frame import (
-    DataFrame,
     Frame,
     GoAwayFrame,
     HeadersFrame,
@@ -31,6 +30,7 @@ from hyperframe.frame import (
 
 PAUSE_SHARE = 0.8  # of keepalive
 KILL_SLACK = 0.05  # seconds between a kill and its being noted
+PID_FIELD = b"x-pid"  # the process that answered
 REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\n%s\r\n"
 
 
@@ -86,9 +86,9 @@ class Http1Connection:
         if not lines[0].startswith(b"HTTP/1.1 200"):
             raise LostError(f"status line {lines[0]!r}")
         fields = dict(line.lower().split(b": ", 1) for line in lines[1:])
-        body = self._body(int(fields[b"content-length"]))
+        self._read(int(fields[b"content-length"]))
         self.usable = fields.get(b"connection") != b"close" and not last
-        return int(body)
+        return int(fields[PID_FIELD])
 
     def _head(self) -> bytes:
         while b"\r\n\r\n" not in self.buffer:
@@ -96,11 +96,10 @@ class Http1Connection:
         head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
         return head
 
-    def _body(self, length: int) -> bytes:
+    def _read(self, length: int) -> None:
         while len(self.buffer) < length:
             self._more()
-        body, self.buffer = self.buffer[:length], self.buffer[length:]
-        return body
+        self.buffer = self.buffer[length:]
 
     def _more(self) -> None:
         data = self.sock.recv(65536)
@@ -134,20 +133,20 @@ class Http2Connection:
         self.sock.sendall(
             HeadersFrame(self.stream, self.encoder.encode(names), flags=["END_HEADERS", "END_STREAM"]).serialize()
         )
-        body = b""
+        fields: Dict[str, str] = {}
         while True:
             frame = self._next()
             if frame.stream_id != self.stream:
                 continue
-            if isinstance(frame, HeadersFrame) and dict(self.decoder.decode(frame.data)).get(":status", "200") != "200":
-                raise LostError("status")
+            if isinstance(frame, HeadersFrame):
+                fields.update(self.decoder.decode(frame.data))
+                if fields[":status"] != "200":
+                    raise LostError(f"status {fields[':status']}")
             if isinstance(frame, RstStreamFrame):
                 raise LostError(f"stream reset {frame.error_code}")
-            if isinstance(frame, DataFrame):
-                body += frame.data
             if "END_STREAM" in frame.flags:
                 self.usable = self.usable and not last
-                return int(body)
+                return int(fields[PID_FIELD.decode()])
 
     def _look(self) -> None:
         """Take what arrived while the connection was idle."""
