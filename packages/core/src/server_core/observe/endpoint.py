@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from server_core.errors import BindError
 from server_core.observe import exposition, snapshot
+from server_core.observe.metrics import collect
 from server_core.sockets import SocketOptions, open_listener, parse_address
 from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, FileRegion
@@ -61,7 +62,7 @@ class Pages:
     def _metrics(self, request: Request) -> Page:
         wanted = request.header(b"accept") or b""
         openmetrics = b"application/openmetrics-text" in wanted
-        found = exposition.families(snapshot.take(self._arbiter))
+        found = collect(self._arbiter)
         kind = exposition.OPENMETRICS if openmetrics else exposition.PROMETHEUS
         return 200, kind, exposition.render(found, openmetrics).encode()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, Mapping, Tuple
 
 from server_core.scoreboard.reader import Counters
 from server_core.supervise.services import HTTP
@@ -16,9 +16,13 @@ from server_core.supervise.services import HTTP
 
 @dataclass(frozen=True)
 class GroupNumbers:
-    """One group of children; ``states`` counts them by state, ``memory`` is resident octets by slot."""
+    """One group of children; ``states`` counts them by state, ``memory`` is resident octets by slot.
+
+    ``needed`` says whether requests can be answered only while some of them are ready.
+    """
 
     name: str
+    needed: bool
     target: int
     ready: int
     states: Mapping[str, int]
@@ -45,8 +49,8 @@ class Snapshot:
         return self.groups[0]
 
     def is_ready(self) -> bool:
-        """Whether requests should be sent here: workers serve, every group has what it needs, nothing stops."""
-        return not self.draining and all(group.ready > 0 for group in self.groups if group.target > 0)
+        """Whether requests should be sent here: workers serve, every needed group has some, nothing stops."""
+        return not self.draining and all(group.ready > 0 for group in self.groups if group.needed and group.target > 0)
 
 
 def take(arbiter: Any) -> Snapshot:
@@ -56,13 +60,13 @@ def take(arbiter: Any) -> Snapshot:
         uptime=time.monotonic() - arbiter.started_at,
         draining=state.stop is not None,
         reloads=state.generation - 1,
-        groups=tuple(_group(arbiter, index, name) for index, name in enumerate(arbiter.group_names())),
+        groups=tuple(_group(arbiter, number, name) for name, number in arbiter.group_numbers().items()),
         queues={str(listener): listener.queued() for listener in arbiter.LISTENERS},
         exits=dict(arbiter.exits),
     )
 
 
-def _group(arbiter: Any, index: int, name: str) -> GroupNumbers:
+def _group(arbiter: Any, number: int, name: str) -> GroupNumbers:
     group = arbiter.state.groups[name]
     reader = arbiter.board.reader()
     states: Dict[str, int] = {}
@@ -74,21 +78,12 @@ def _group(arbiter: Any, index: int, name: str) -> GroupNumbers:
             slots.append((child.slot, reader.slot(process.index)))
     return GroupNumbers(
         name=name,
+        needed=group.plan.halts,
         target=group.target,
         ready=group.ready_count,
         states=states,
         capacity=group.ready_count * (arbiter.cfg.threads if name == HTTP else 1),
         connections=sum(slot.connections for _, slot in slots),
-        memory={number: slot.memory for number, slot in slots},
-        counters=reader.totals(index),
+        memory={place: slot.memory for place, slot in slots},
+        counters=reader.totals(number),
     )
-
-
-def latency_pairs(counters: Counters, bounds: Tuple[float, ...]) -> List[Tuple[float, int]]:
-    """Return ``(upper bound in seconds, answers not slower)``, cumulative, without the infinite one."""
-    total = 0
-    pairs = []
-    for bound, count in zip(bounds, counters.latency):
-        total += count
-        pairs.append((bound, total))
-    return pairs

@@ -340,9 +340,9 @@ class Arbiter:
         """Report an event, for example a command: it is handled before the loop waits again."""
         self._queue.append(event)
 
-    def group_names(self) -> List[str]:
-        """Return the groups, in the order of their numbers on the scoreboard, HTTP first."""
-        return [name for name in self._services if name in self.state.groups]
+    def group_numbers(self) -> Dict[str, int]:
+        """Return the numbers on the scoreboard of the groups that run, by name, HTTP first."""
+        return {name: number for number, name in enumerate(self._services) if name in self.state.groups}
 
     def services(self) -> List[Service]:
         """Return the services beside the HTTP workers whose groups are running."""

@@ -52,6 +52,12 @@ class Service:
         """Return control commands by name: ``command(arbiter, args) -> plain values`` (``control.commands``)."""
         return {}
 
+    def metrics(self) -> Sequence[Any]:
+        """Return the service's own metrics (``observe.metrics.Metric``), which are served with the server's.
+
+        What the thread records of its children count is served without them."""
+        return ()
+
     def close(self) -> None:
         """Release what ``prepare`` made; called when the arbiter ends."""
 
