@@ -10,6 +10,7 @@ import sys
 from typing import Any, List, Optional, Sequence
 
 from server_cli import show
+from server_cli.migrate import command as migrate
 from server_core import plugins
 from server_core.app import CommandApplication, guarded
 from server_core.errors import ConfigError
@@ -30,6 +31,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
 
 
 def _act(words: List[str]) -> None:
+    if words[:1] == ["migrate"]:
+        _migrate(words[1:])
+        return
     if any(word in ("-h", "--help") for word in words):
         description = "Serve a WSGI or ASGI application."
         print(commandline.parser(default_catalogue(), PROG, description).format_help(), end="")
@@ -51,6 +55,15 @@ def _act(words: List[str]) -> None:
         return
     show.welcome(app, sys.stderr)
     app.run()
+
+
+def _migrate(words: List[str]) -> None:
+    """Report on another server's configuration; what cannot be used is an error after the report."""
+    try:
+        print(migrate.run(words))
+    except migrate.NotUsable as error:
+        print(error.text, flush=True)
+        raise
 
 
 def _explain(words: List[str]) -> None:

@@ -24,7 +24,8 @@ server serves a WSGI or ASGI application. Say where it is:
   server -k asgi main:app          for FastAPI, Starlette, Django's asgi.py
   server -w 4 -b 0.0.0.0:8000 ...  four workers, all interfaces
 
-server --help shows all options, server --print-config APP their values.
+server --help shows all options, server --print-config APP their values,
+server migrate gunicorn.conf.py what becomes of a configuration of gunicorn.
 """
 
 

@@ -52,15 +52,22 @@ def read_named_file(cfg: Values, location: str, directory: str) -> None:
     if location.startswith("python:"):
         read_python_module(cfg, location[len("python:") :])
         return
+    path = _existing(location, directory)
     name = location[len("file:") :] if location.startswith("file:") else location
-    path = os.path.join(directory, name)
-    if not os.path.isfile(path):
-        raise ConfigError(f"config: expected a file, got {name!r}, which is not there (in {directory})")
     if name.endswith(".toml"):
         table = read_toml(path, name)
         apply_table(cfg, table.get("tool", {}).get("server", table), name)
     else:
         read_python_file(cfg, path, name)
+
+
+def _existing(location: str, directory: str) -> str:
+    """Return the path of PATH or file:PATH; raises ConfigError when there is no such file."""
+    name = location[len("file:") :] if location.startswith("file:") else location
+    path = os.path.join(directory, name)
+    if not os.path.isfile(path):
+        raise ConfigError(f"config: expected a file, got {name!r}, which is not there (in {directory})")
+    return path
 
 
 # --- TOML ---------------------------------------------------------------------------------------
@@ -123,6 +130,26 @@ def apply_table(cfg: Values, table: Any, name: str) -> None:
 
 def read_python_file(cfg: Values, path: str, name: str) -> None:
     """Run a Python config file and set every global whose name is a setting."""
+    apply_module(cfg, _globals_of_file(path, name), name)
+
+
+def read_python_module(cfg: Values, name: str) -> None:
+    """Import a module and set every global whose name is a setting."""
+    apply_module(cfg, _globals_of_module(name), name)
+
+
+def globals_of(location: str, directory: str) -> Mapping[str, Any]:
+    """Return the globals of the Python file or module that ``-c`` would name, without setting anything.
+
+    Raises:
+        ConfigError: it is not there, or raises.
+    """
+    if location.startswith("python:"):
+        return _globals_of_module(location[len("python:") :])
+    return _globals_of_file(_existing(location, directory), location)
+
+
+def _globals_of_file(path: str, name: str) -> Mapping[str, Any]:
     loader = importlib.machinery.SourceFileLoader("__config__", path)
     spec = importlib.util.spec_from_loader("__config__", loader)
     assert spec is not None, path  # noqa: S101  # a loader was given
@@ -130,11 +157,10 @@ def read_python_file(cfg: Values, path: str, name: str) -> None:
     sys.modules["__config__"] = module
     vars(module)["__builtins__"] = compat.builtins_of_file()
     _run(lambda: loader.exec_module(module), name)
-    apply_module(cfg, vars(module), name)
+    return vars(module)
 
 
-def read_python_module(cfg: Values, name: str) -> None:
-    """Import a module and set every global whose name is a setting."""
+def _globals_of_module(name: str) -> Mapping[str, Any]:
     sys.modules.pop(name, None)  # a reload reads it afresh
     module: Any = None
 
@@ -143,7 +169,7 @@ def read_python_module(cfg: Values, name: str) -> None:
         module = importlib.import_module(name)
 
     _run(imported, name)
-    apply_module(cfg, vars(module), name)
+    return dict(vars(module))
 
 
 def _run(execute: Any, name: str) -> None:

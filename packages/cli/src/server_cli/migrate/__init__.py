@@ -1,0 +1,1 @@
+"""``server migrate``: what becomes of a configuration that was written for another server."""
