@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import struct
+import threading
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,29 @@ def test_clients_that_do_not_read_or_finish_delay_nobody(running):
             while True:
                 flood.sendall(struct.pack(">I", len(body)) + body)
         assert good.call("show stats")["workers_current"] == 2
+
+
+def test_a_flood_of_commands_gets_one_turn_after_the_other(running):
+    body = b'{"command":"show config","id":1}'
+    flood_size = 400
+    with connect(running) as good, socket.socket(socket.AF_UNIX) as flood:
+        flood.connect(good.path)
+        answered = []
+
+        def read() -> None:
+            for _ in range(flood_size):
+                (size,) = struct.unpack(">I", flood.recv(4, socket.MSG_WAITALL))
+                flood.recv(size, socket.MSG_WAITALL)
+                answered.append(size)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        flood.sendall((struct.pack(">I", len(body)) + body) * flood_size)
+        until(lambda: answered, 10, "the flood is being answered")
+        assert good.call("show stats")["workers_current"] == 2
+        meanwhile = len(answered)
+        reader.join()
+        assert meanwhile < flood_size / 2
 
 
 def test_no_control_socket_when_it_is_turned_off():

@@ -59,11 +59,13 @@ class ControlClient:
 
     def _receive(self) -> Dict[str, Any]:
         while True:
+            message = self._reader.next()
+            if message is not None:
+                return message
             data = self._socket.recv(65536)
             if not data:
                 raise ControlError("control socket: the server closed the connection")
-            for message in self._reader.feed(data):
-                return message
+            self._reader.feed(data)
 
     def close(self) -> None:
         """Close the connection."""

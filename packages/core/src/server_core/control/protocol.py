@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 VERSION = 1
 MAX_REQUEST = 64 * 1024  # octets of one request
@@ -42,23 +42,36 @@ class MessageReader:
         self._limit = limit
         self._data = bytearray()
 
-    def feed(self, data: bytes) -> List[Dict[str, Any]]:
-        """Take octets and return the messages that are complete now.
+    def feed(self, data: bytes) -> None:
+        """Take octets."""
+        self._data += data
+
+    def has_message(self) -> bool:
+        """Whether ``next`` has something to say: a message is complete, or cannot become one."""
+        size = self._size()
+        return size is not None and (size > self._limit or len(self._data) >= _LENGTH.size + size)
+
+    def next(self) -> Optional[Dict[str, Any]]:
+        """Return the next complete message, None when there is none yet.
 
         Raises:
             ControlError: a message over the limit, or one that is no JSON object.
         """
-        self._data += data
-        messages = []
-        while len(self._data) >= _LENGTH.size:
-            (size,) = _LENGTH.unpack_from(self._data)
-            if size > self._limit:
-                raise ControlError(f"message: expected at most {self._limit} octets, got {size}")
-            if len(self._data) < _LENGTH.size + size:
-                break
-            messages.append(_parse(bytes(self._data[_LENGTH.size : _LENGTH.size + size])))
-            del self._data[: _LENGTH.size + size]
-        return messages
+        size = self._size()
+        if size is None:
+            return None
+        if size > self._limit:
+            raise ControlError(f"message: expected at most {self._limit} octets, got {size}")
+        if len(self._data) < _LENGTH.size + size:
+            return None
+        body = bytes(self._data[_LENGTH.size : _LENGTH.size + size])
+        del self._data[: _LENGTH.size + size]
+        return _parse(body)
+
+    def _size(self) -> Optional[int]:
+        if len(self._data) < _LENGTH.size:
+            return None
+        return int(_LENGTH.unpack_from(self._data)[0])
 
 
 def _parse(body: bytes) -> Dict[str, Any]:

@@ -1,27 +1,24 @@
 """The control socket in the arbiter's loop.
 
-Owns: the listening unix socket, its clients, and how much of the arbiter's time and memory they may take.
-Must not know: what commands do.
-
-Nothing here waits: a client that is slow to send or to read only loses its own connection.
+Owns: the listening unix socket, who may connect, and how much memory a client may take.
+Must not know: what commands do, how connections are served (``loopserver``).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import socket
 import stat
 import struct
 import time
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 from server_core.control.commands import Table, default_table
 from server_core.control.protocol import MAX_REQUEST, ControlError, MessageReader, answer, refusal
+from server_core.loopserver import Client, LoopServer, Octets
 
 MAX_CLIENTS = 32
-MAX_UNREAD = 32 * 1024 * 1024  # octets of answers a client has not read
 IDLE_SECONDS = 300.0  # without a request
 BACKLOG = 16
 
@@ -38,11 +35,10 @@ class ControlServer:
     def __init__(self, arbiter: Any, path: str, mode: int) -> None:
         self._arbiter = arbiter
         self.path = path
-        self._clients: Dict[socket.socket, _Client] = {}
         self._table: Optional[Table] = None
-        self._socket = _listen(path, mode)
+        listener = _listen(path, mode)
         self._identity = _identity(path)
-        arbiter.watch(self._socket, self._accept)
+        self._server = LoopServer(arbiter, listener, self._welcome, MAX_CLIENTS)
 
     def move(self, path: str) -> None:
         """Give the socket another path, taking the place of whatever is there."""
@@ -51,56 +47,24 @@ class ControlServer:
 
     def tick(self, now: float) -> None:
         """Close the connections of clients that say nothing."""
-        for client in [client for client in self._clients.values() if now - client.last > IDLE_SECONDS]:
-            self._drop(client)
+        self._server.tick(now)
 
     def close(self) -> None:
         """Close every connection and the socket, and remove its file when it still is ours."""
-        for client in list(self._clients.values()):
-            self._drop(client)
-        self._arbiter.unwatch(self._socket)
-        self.close_in_child()
+        self._server.close()
         if _identity(self.path) == self._identity:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path)
 
     def close_in_child(self) -> None:
         """Close the descriptors only; in a process that was just forked."""
-        for client in self._clients.values():
-            client.socket.close()
-        self._socket.close()
+        self._server.close_in_child()
 
-    def _accept(self) -> None:
-        try:
-            accepted, _ = self._socket.accept()
-        except OSError:  # it has gone already, or there is no descriptor left: it may try again
-            return
-        if len(self._clients) >= MAX_CLIENTS or not _allowed(accepted):
-            accepted.close()
-            return
-        accepted.setblocking(False)
-        client = _Client(accepted)
-        self._clients[accepted] = client
-        self._arbiter.watch(accepted, lambda: self._serve(client))
+    def _welcome(self, accepted: socket.socket) -> Optional[Client]:
+        return _ControlClient(accepted, self.carry_out) if _allowed(accepted) else None
 
-    def _serve(self, client: _Client) -> None:
-        client.last = time.monotonic()
-        try:
-            for message in client.receive():
-                client.out += self._carry_out(message)
-            closed = client.ended
-        except ControlError as error:
-            client.out += refusal({}, str(error))
-            client.ended = closed = True
-        except OSError:
-            self._drop(client)
-            return
-        if closed and not client.out:
-            self._drop(client)
-        else:
-            self._send(client)
-
-    def _carry_out(self, message: Dict[str, Any]) -> bytes:
+    def carry_out(self, message: Dict[str, Any]) -> bytes:
+        """Return the answer to a request."""
         command, args = message.get("command"), message.get("args") or []
         if not isinstance(command, str) or not isinstance(args, list):
             return refusal(message, "request: expected a command and a list of arguments")
@@ -115,58 +79,48 @@ class ControlServer:
             self._arbiter.log.exception("Exception in control command %r", command)
             return refusal(message, "the command failed; the server's log says why")
 
-    def _send(self, client: _Client) -> None:
+
+class _ControlClient(Client):
+    """One connection: what it sent and what it has not read; an answer at a time, so MAX_ANSWER bounds that."""
+
+    def __init__(self, sock: socket.socket, carry_out: Callable[[Dict[str, Any]], bytes]) -> None:
+        super().__init__(sock)
+        self._carry_out = carry_out
+        self._reader = MessageReader(MAX_REQUEST)
+        self._out = bytearray()
+        self._ending = False
+        self._last = time.monotonic()
+
+    def receive(self, data: bytes, now: float) -> None:
+        self._last = now
+        self._ending = not data
+        self._reader.feed(data)
+        self.work(now)
+
+    def has_work(self) -> bool:
+        return self._reader.has_message()
+
+    def work(self, now: float) -> None:
         try:
-            client.flush()
-        except OSError:
-            self._drop(client)
+            message = self._reader.next()
+        except ControlError as error:
+            self._out += refusal({}, str(error))
+            self.finished = True
             return
-        if len(client.out) > MAX_UNREAD or (client.ended and not client.out):
-            self._drop(client)
-            return
-        self._rewatch(client)
+        if message is not None:
+            self._out += self._carry_out(message)
+        self.finished = self._ending and not self._reader.has_message()
 
-    def _rewatch(self, client: _Client) -> None:
-        waiting = bool(client.out)
-        if waiting != client.writing:
-            client.writing = waiting
-            self._arbiter.unwatch(client.socket)
-            if waiting:  # further requests wait until the answers are read
-                self._arbiter.watch(client.socket, lambda: self._send(client), selectors.EVENT_WRITE)
-            else:
-                self._arbiter.watch(client.socket, lambda: self._serve(client))
+    def output(self) -> Octets:
+        return self._out
 
-    def _drop(self, client: _Client) -> None:
-        if self._clients.pop(client.socket, None) is not None:
-            self._arbiter.unwatch(client.socket)
-            client.socket.close()
+    def sent(self, count: int) -> None:
+        del self._out[:count]
 
-
-class _Client:
-    """One connection: what it sent and what it has not read."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.socket = sock
-        self.reader = MessageReader(MAX_REQUEST)
-        self.out = bytearray()
-        self.writing = False
-        self.ended = False
-        self.last = time.monotonic()
-
-    def receive(self) -> Any:
-        try:
-            data = self.socket.recv(MAX_REQUEST)
-        except (BlockingIOError, InterruptedError):
-            return []
-        self.ended = not data
-        return self.reader.feed(data)
-
-    def flush(self) -> None:
-        while self.out:
-            try:
-                del self.out[: self.socket.send(self.out)]
-            except (BlockingIOError, InterruptedError):
-                return
+    def tick(self, now: float) -> None:
+        if now - self._last > IDLE_SECONDS:
+            self._out.clear()
+            self.finished = True
 
 
 def default_path(environ: Any) -> str:

@@ -1,19 +1,18 @@
 """The metrics listener in the arbiter's loop: ``/metrics``, ``/livez``, ``/readyz``.
 
-Owns: the listening socket, its connections, and how much of the arbiter's time and memory they may take.
-Must not know: what metrics there are (``exposition``), HTTP's rules (the engine).
-
-Nothing here waits: a client that is slow only loses its own connection.
+Owns: the listening socket, and what is served at which path.
+Must not know: what metrics there are (``metrics``), HTTP's rules (the engine), how connections are served
+(``loopserver``).
 """
 
 from __future__ import annotations
 
-import selectors
 import socket
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 
 from server_core.errors import BindError
+from server_core.loopserver import Client, LoopServer, Octets
 from server_core.observe import exposition, snapshot
 from server_core.observe.metrics import collect
 from server_core.sockets import SocketOptions, open_listener, parse_address
@@ -25,7 +24,6 @@ from server_http.h1.engine import Http1Engine
 from server_http.limits import Limits
 
 MAX_CONNECTIONS = 32
-RECEIVE = 16 * 1024  # octets of one read
 LIMITS = Limits(
     request_line=2048, header_count=64, header_field=4096, body=1, head_timeout=5.0, body_timeout=5.0, send_timeout=5.0,
     keepalive=75.0, first_request=10.0, unread_body_drain=0,
@@ -89,13 +87,11 @@ class MetricsEndpoint:
     """
 
     def __init__(self, arbiter: Any, bind: str) -> None:
-        self._arbiter = arbiter
         self.bind = bind
         self._pages = Pages(arbiter)
         self._config = HttpConfig(limits=LIMITS, defaults=ResponseDefaults(b"server"))
         self._listener = open_listener(parse_address(bind), SocketOptions(), attempts=1)
-        self._connections: Dict[int, _Connection] = {}
-        arbiter.watch(self._listener, self._accept)
+        self._server = LoopServer(arbiter, self._listener, self._welcome, MAX_CONNECTIONS)
 
     def __str__(self) -> str:
         return str(self._listener)
@@ -103,130 +99,75 @@ class MetricsEndpoint:
     def tick(self, now: float) -> None:
         """Act on deadlines of connections."""
         self._config.defaults.set_date(time.time())
-        for connection in list(self._connections.values()):
-            due = connection.engine.deadline()
-            if due is not None and now >= due:
-                connection.engine.handle_timer(now)
-                self._settle(connection)
+        self._server.tick(now)
 
     def close(self) -> None:
         """Close everything."""
-        for connection in list(self._connections.values()):
-            self._drop(connection)
-        self._arbiter.unwatch(self._listener)
         self._listener.unlink()
-        self._listener.close()
+        self._server.close()
 
     def close_in_child(self) -> None:
         """Close the descriptors only; in a process that was just forked."""
-        for connection in self._connections.values():
-            connection.socket.close()
-        self._listener.close()
+        self._server.close_in_child()
 
-    def _accept(self) -> None:
-        try:
-            accepted, _ = self._listener.accept()
-        except OSError:  # it has gone already, or there is no descriptor left: it may try again
-            return
-        if len(self._connections) >= MAX_CONNECTIONS:
-            accepted.close()
-            return
-        accepted.setblocking(False)
+    def _welcome(self, accepted: socket.socket) -> Client:
         info = ConnectionInfo(None, ("metrics", None))
-        connection = _Connection(accepted, Http1Engine(info, self._config, time.monotonic()))
-        self._connections[accepted.fileno()] = connection
-        self._arbiter.watch(accepted, lambda: self._read(connection))
+        return _HttpClient(accepted, Http1Engine(info, self._config, time.monotonic()), self._pages)
 
-    def _read(self, connection: _Connection) -> None:
-        now = time.monotonic()
-        try:
-            data = connection.socket.recv(RECEIVE)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            self._drop(connection)
-            return
-        events = connection.engine.receive_data(data, now) if data else connection.engine.receive_eof(now)
-        self._handle(connection, list(events), now)
 
-    def _handle(self, connection: _Connection, events: List[Any], now: float) -> None:
-        while events:
-            for event in events:
-                if type(event) is RequestReceived:
-                    self._respond(connection.engine, event.request, now)
-                elif type(event) is ConnectionEnded:
-                    connection.ended = True
-            if not self._write(connection):
-                return
-            events = list(connection.engine.advance(now))
-        self._settle(connection)
+class _HttpClient(Client):
+    """One connection of the metrics listener."""
 
-    def _respond(self, engine: Http1Engine, request: Request, now: float) -> None:
+    def __init__(self, sock: socket.socket, engine: Http1Engine, pages: Pages) -> None:
+        super().__init__(sock)
+        self._engine = engine
+        self._pages = pages
+        self._answered = False  # the engine may have the next request
+
+    def receive(self, data: bytes, now: float) -> None:
+        self._handle(self._engine.receive_data(data, now) if data else self._engine.receive_eof(now), now)
+
+    def has_work(self) -> bool:
+        return self._answered
+
+    def work(self, now: float) -> None:
+        self._answered = False
+        self._handle(self._engine.advance(now), now)
+
+    def output(self) -> Octets:
+        segments = self._engine.segments()
+        if not segments:
+            return b""
+        assert not isinstance(segments[0], FileRegion)  # noqa: S101 - no page is a file
+        return segments[0]
+
+    def sent(self, count: int) -> None:
+        self._engine.sent(count)
+        self.finished = self.finished or not self._engine.want_read()
+
+    def tick(self, now: float) -> None:
+        due = self._engine.deadline()
+        if due is not None and now >= due:
+            self._handle(self._engine.handle_timer(now), now)
+
+    def _handle(self, events: Iterable[Any], now: float) -> None:
+        for event in events:
+            if type(event) is RequestReceived:
+                self._respond(event.request, now)
+                self._answered = True
+            elif type(event) is ConnectionEnded:
+                self.finished = True
+
+    def _respond(self, request: Request, now: float) -> None:
         status, kind, body = self._pages.answer(request)
         headers = [
             (b"content-type", kind.encode()),
             (b"content-length", b"%d" % len(body)),
             (b"cache-control", b"no-store"),
         ]
-        engine.respond(request.stream, status, headers, now)
-        engine.send(request.stream, body, now)
-        engine.end(request.stream, now)
-
-    def _write(self, connection: _Connection) -> bool:
-        """Write what can be written; return whether the connection still exists."""
-        try:
-            connection.flush()
-        except OSError:
-            self._drop(connection)
-            return False
-        return True
-
-    def _flush(self, connection: _Connection) -> None:
-        """The socket has room again."""
-        if self._write(connection):
-            now = time.monotonic()
-            self._handle(connection, list(connection.engine.advance(now)), now)
-
-    def _settle(self, connection: _Connection) -> None:
-        if connection.socket.fileno() < 0:
-            return
-        waiting = bool(connection.engine.segments())
-        if not waiting and (connection.ended or not connection.engine.want_read()):
-            self._drop(connection)
-        elif waiting != connection.writing:
-            connection.writing = waiting
-            self._arbiter.unwatch(connection.socket)
-            if waiting:
-                self._arbiter.watch(connection.socket, lambda: self._flush(connection), selectors.EVENT_WRITE)
-            else:
-                self._arbiter.watch(connection.socket, lambda: self._read(connection))
-
-    def _drop(self, connection: _Connection) -> None:
-        if self._connections.pop(connection.socket.fileno(), None) is not None:
-            self._arbiter.unwatch(connection.socket)
-            connection.socket.close()
-
-
-class _Connection:
-    """One client of the metrics listener."""
-
-    def __init__(self, sock: socket.socket, engine: Http1Engine) -> None:
-        self.socket = sock
-        self.engine = engine
-        self.writing = False
-        self.ended = False
-
-    def flush(self) -> None:
-        while True:
-            segments = self.engine.segments()
-            if not segments:
-                return
-            data = segments[0]
-            assert not isinstance(data, FileRegion)  # noqa: S101 - no page is a file
-            try:
-                self.engine.sent(self.socket.send(data))
-            except (BlockingIOError, InterruptedError):
-                return
+        self._engine.respond(request.stream, status, headers, now)
+        self._engine.send(request.stream, body, now)
+        self._engine.end(request.stream, now)
 
 
 def open_endpoint(arbiter: Any, cfg: Any) -> Optional[MetricsEndpoint]:
