@@ -52,7 +52,7 @@ def test_a_request_is_shown_while_it_runs_and_counted_when_it_ends() -> None:
     entry = record.begin("GET", b"/a?b=c", 100.0)
     assert [(r.text, r.began) for r in board.reader().running(index)] == [("GET /a?b=c", 100.0)]
     assert board.reader().counters(index).running == 1
-    record.finish(entry, 404, 1234, 100.2)
+    record.finish(entry, 404, 1234, 100.0, 100.2)
     counters = board.reader().counters(index)
     assert board.reader().running(index) == []
     assert (counters.began, counters.finished, counters.running, counters.sent) == (1, 1, 0, 1234)
@@ -77,9 +77,10 @@ def test_a_full_table_counts_what_it_cannot_show() -> None:
     entries = [record.begin("GET", b"/", 1.0) for _ in range(3)]
     assert entries[2] == -1
     for entry in entries:
-        record.finish(entry, 200, 0, 2.0)
+        record.finish(entry, 200, 0, 1.0, 2.0)
     counters = board.reader().counters(index)
     assert (counters.overflow, counters.finished) == (1, 3)
+    assert counters.seconds == pytest.approx(3.0), "a request without an entry has a duration all the same"
     assert record.begin("GET", b"/", 3.0) >= 0
 
 
@@ -95,7 +96,7 @@ def test_any_target_is_kept_as_far_as_there_is_room(target: bytes) -> None:
 @pytest.mark.parametrize("status", [-5, 0, 99, 600, 999])
 def test_a_status_outside_the_classes_counts_as_other(status: int) -> None:
     slot = detached_slot()
-    slot.record(0).finish(-1, status, 0, 1.0)
+    slot.record(0).finish(-1, status, 0, 1.0, 1.0)
     assert slot.board.reader().counters(0).statuses[0 if not 100 <= status < 200 else 1] == 1
 
 
@@ -111,7 +112,7 @@ def test_counters_of_a_dead_child_are_folded_into_its_group_once() -> None:
     for group in (0, 0, 1):
         index = new_slot(board, group=group)
         record = board.slot(index).record(2)
-        record.finish(record.begin("GET", b"/", 1.0), 200, 10, 1.5)
+        record.finish(record.begin("GET", b"/", 1.0), 200, 10, 1.0, 1.5)
         record.count(at.RECEIVED, 7)
     reader = board.reader()
     before = reader.totals(0)
@@ -134,6 +135,46 @@ def test_a_child_killed_inside_a_request_leaves_nothing_running_to_its_successor
     assert board.reader().running(index) == []
     board.slot(index).record(0).begin("GET", b"/next", 2.0)
     assert [request.text for request in board.reader().running(index)] == ["GET /next"]
+
+
+def test_a_request_that_died_with_its_child_ended_without_an_answer() -> None:
+    board = Scoreboard(slots=1)
+    index = new_slot(board)
+    board.slot(index).record(0).begin("GET", b"/", 1.0)
+    board.release(index)
+    totals = board.reader().totals(0)
+    assert (totals.running, totals.finished, totals.statuses[0]) == (0, 1, 1)
+
+
+def test_queue_times_are_counted_by_bucket_and_short_ones_are_what_is_left() -> None:
+    board = Scoreboard(slots=1)
+    index = new_slot(board)
+    record = board.slot(index).record(0)
+    for waited in (0.0, 0.001, 0.002, 0.2, 100.0):
+        record.finish(record.begin("GET", b"/", 5.0, waited), 200, 0, 5.0, 5.0)
+    record.shed()
+    before = board.reader().totals(0)
+    assert (before.queue[0], before.queue[1], before.queue[at.LATENCY_BOUNDS.index(0.25)], before.queue[-1]) == (
+        2, 1, 1, 1,
+    )  # fmt: skip
+    assert before.queued_seconds == pytest.approx(100.202)
+    assert (before.shed, before.codes[503], before.finished, before.running) == (1, 1, 6, 0)
+    board.release(index)
+    assert board.reader().totals(0) == before
+
+
+def test_a_child_with_threads_is_busy_while_they_run_and_one_with_a_loop_says_so() -> None:
+    board = Scoreboard(slots=2)
+    threaded, looping = board.slot(new_slot(board)), board.slot(new_slot(board))
+    threaded.capacity(2)
+    record = threaded.record(1)
+    record.finish(record.begin("GET", b"/", 10.0), 200, 0, 10.0, 11.0)
+    threaded.record(2).begin("GET", b"/long", 12.0)
+    looping.busy(7.5)
+    reader = board.reader()
+    assert reader.busy_seconds(0, 15.0) == pytest.approx(4.0)
+    assert reader.busy_seconds(1, 15.0) == 7.5
+    assert [view.capacity for view in reader.slots()] == [2, 0]
 
 
 def test_threads_beyond_the_records_share_them() -> None:
@@ -166,7 +207,7 @@ def test_what_a_child_process_writes_is_read_while_it_writes_and_never_torn() ->
         record = slot.record(0)
         for n in range(10_000_000):
             letter = b"abc"[n % 3 : n % 3 + 1]
-            record.finish(record.begin("GET", letter * 200, float(n)), 200, 1, float(n))
+            record.finish(record.begin("GET", letter * 200, float(n)), 200, 1, float(n), float(n))
         os._exit(0)
     try:
         reader = board.reader()

@@ -166,7 +166,7 @@ class CallRunner:
             contextvars.copy_context().run(self._run, running)
         finally:
             self._watch(running, False)
-            self._record.finish(entry, 500 if running.failed else 200, 0, time.monotonic())
+            self._record.finish(entry, 500 if running.failed else 200, 0, running.started, time.monotonic())
 
     def _run(self, running: RunningCall) -> None:
         enter_call(running.context)

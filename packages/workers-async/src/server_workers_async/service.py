@@ -131,7 +131,7 @@ class Service:
 
     def ended(self, channel: Any, event: StreamClosed, now: float) -> None:
         """The stream of ``channel`` is over: count it, log it."""
-        self.record.finish(channel.entry, event.status, event.sent, now)
+        self.record.finish(channel.entry, event.status, event.sent, channel.began, now)
         if event.status:
             channel.status = event.status
         channel.sent = event.sent

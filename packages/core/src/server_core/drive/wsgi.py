@@ -81,7 +81,7 @@ class Gateway:
             copy_context().run(self._serve, channel, record)
         finally:
             channel.done()
-            record.finish(entry, channel.status, channel.sent, monotonic())
+            record.finish(entry, channel.status, channel.sent, began, monotonic())
             worker = self.worker
             worker.nr += 1
             if worker.nr >= worker.max_requests:

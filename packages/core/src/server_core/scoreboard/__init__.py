@@ -5,7 +5,7 @@ decisions all read it; there are no temporary files, no messages and no locks.
 Must not know: processes, signals, sockets.
 """
 
-from server_core.scoreboard.board import Scoreboard, SlotWriter, detached_slot, records_for, slots_for
+from server_core.scoreboard.board import Scoreboard, SlotWriter, detached_slot, records_for, running_for, slots_for
 from server_core.scoreboard.reader import Counters, Reader, RunningRequest, SlotView
 from server_core.scoreboard.record import ThreadRecord
 
@@ -19,5 +19,6 @@ __all__ = [
     "ThreadRecord",
     "detached_slot",
     "records_for",
+    "running_for",
     "slots_for",
 ]

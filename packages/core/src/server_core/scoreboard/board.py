@@ -16,10 +16,13 @@ from server_core.scoreboard import layout
 from server_core.scoreboard.layout import (
     AGE,
     BOOTING,
+    BUSY,
+    CAPACITY,
     CELL,
     CONNECTIONS,
     ENTRY_CELLS,
     ENTRY_SEQUENCE,
+    FLOATS,
     FREE,
     GROUP,
     HEARTBEAT,
@@ -27,12 +30,14 @@ from server_core.scoreboard.layout import (
     MEMORY,
     NUMBER,
     PID,
+    READINESS,
     RECORD_CELLS,
     RETIRE,
-    SECONDS,
+    SERVING,
     SLOT_CELLS,
     STARTED,
     STATE,
+    STATUS,
     TARGET,
     THREADS_USED,
     Layout,
@@ -53,6 +58,11 @@ def slots_for(workers: int) -> int:
 def records_for(threads: int) -> int:
     """Return how many thread records a slot gets: one of the loop, and room to raise ``threads`` in a reload."""
     return max(DEFAULT_THREADS, 2 * threads + 1)
+
+
+def running_for(threads: int) -> int:
+    """Return how many entries the table of running requests gets: one for each thread, also after a reload."""
+    return max(DEFAULT_RUNNING, 2 * threads)
 
 
 class Scoreboard:
@@ -107,6 +117,10 @@ class Scoreboard:
         """Note how many workers are wanted."""
         self.cells[TARGET] = workers
 
+    def set_readiness(self, readiness: int) -> None:
+        """Note whether requests should be sent here: STARTING, SERVING or ENDING of ``layout``."""
+        self.cells[READINESS] = readiness
+
     def release(self, index: int) -> None:
         """Fold the counters of a dead child into its group's total, once, and free the slot."""
         base = self.layout.slot(index)
@@ -116,10 +130,12 @@ class Scoreboard:
         for thread in range(self.cells[base + THREADS_USED]):
             record = self.layout.record(index, thread)
             for cell in range(RECORD_CELLS):
-                if cell == SECONDS:
+                if cell in FLOATS:
                     self.floats[total + cell] += self.floats[record + cell]
                 else:
                     self.cells[total + cell] += self.cells[record + cell]
+        # What the child was answering when it died ended without an answer.
+        self.cells[total + STATUS] += self.reader().counters(index).running
         self._clear(index)
 
     def slot(self, index: int) -> SlotWriter:
@@ -189,6 +205,18 @@ class SlotWriter:
         """The child's resident memory, in octets."""
         self._header[MEMORY] = octets
 
+    def capacity(self, threads: int) -> None:
+        """The child runs a request in each of ``threads``; 0 = any number, in a loop that tells ``busy``."""
+        self._header[CAPACITY] = threads
+
+    def busy(self, seconds: float) -> None:
+        """The processor time that a child with a loop has used so far."""
+        self._floats[BUSY] = seconds
+
+    def readiness(self) -> int:
+        """Return whether requests should be sent to this server, as the arbiter sees it."""
+        return int(self.board.cells[READINESS])
+
     def record(self, thread_index: int) -> ThreadRecord:
         """Return the record of a thread of this child, numbered from 0.
 
@@ -227,4 +255,5 @@ def detached_slot() -> SlotWriter:
     """Return a slot on a board of its own, for a worker that no arbiter started."""
     board = Scoreboard(slots=1)
     board.claim(group=0, number=0, age=0, now=0.0)
+    board.set_readiness(SERVING)
     return board.slot(0)

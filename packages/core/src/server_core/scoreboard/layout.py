@@ -18,6 +18,13 @@ CELL = 8  # octets
 HEADER_CELLS = 64
 HIGH_WATER = 0  # slots at and above this index were never used
 TARGET = 1  # workers wanted, written by the arbiter
+READINESS = 2  # whether requests should be sent here, written by the arbiter
+
+# What READINESS says
+STARTING = 0
+SERVING = 1
+ENDING = 2
+READINESS_NAMES = ("starting", "ready", "stopping")
 
 # Groups of children: HTTP workers, then services
 GROUPS = 16
@@ -35,6 +42,8 @@ CONNECTIONS = 11  # open client connections
 THREADS_USED = 12  # thread records at and above this index were never used
 RETIRE = 13  # why the child asks for a successor (Retire)
 MEMORY = 14  # resident octets, as the child last saw them
+CAPACITY = 15  # requests the child runs at once, one in each thread; 0 = a loop runs any number
+BUSY = 16  # seconds of processor time of a child with a loop, as it last saw them (float)
 
 # States of a child (STATE)
 FREE = 0
@@ -51,7 +60,7 @@ RETIRE_RELOAD = 3
 RETIRE_NAMES = ("", "max_requests", "max_memory", "reload")
 
 # A thread record: counters with one writer
-RECORD_CELLS = 80
+RECORD_CELLS = 104
 BEGAN = 0
 SENT = 1  # octets of response bodies
 RECEIVED = 2  # octets of request bodies
@@ -65,6 +74,11 @@ STATUS_CLASSES = 6
 LATENCY = 16  # one counter per bound, and one above the last
 
 CODES = 32  # one counter per status of STATUS_CODES
+QUEUE = 80  # queue time by the bounds of LATENCY; the first bucket is not written, it is what the others leave
+QUEUED_SECONDS = 96  # sum of the queue times that were above the first bound (float)
+SHED = 97  # requests refused because requests waited for too long
+
+FLOATS = frozenset((SECONDS, QUEUED_SECONDS))  # all other cells of a record are integers
 
 # The statuses that are counted one by one; the others only by their class.
 STATUS_CODES: Tuple[int, ...] = (

@@ -13,6 +13,8 @@ from typing import Any, Iterator, List, Mapping, Tuple
 from server_core.scoreboard.layout import (
     AGE,
     BEGAN,
+    BUSY,
+    CAPACITY,
     CELL,
     CODES,
     CONNECTIONS,
@@ -30,12 +32,15 @@ from server_core.scoreboard.layout import (
     NUMBER,
     OVERFLOW,
     PID,
+    QUEUE,
+    QUEUED_SECONDS,
     RECEIVED,
     RECORD_CELLS,
     REFUSED,
     RETIRE,
     SECONDS,
     SENT,
+    SHED,
     STARTED,
     STATE,
     STATE_NAMES,
@@ -57,7 +62,8 @@ class Counters:
     """Sums over threads, slots or a whole group.
 
     ``statuses`` counts responses by class (other, 1xx .. 5xx), ``codes`` those of ``layout.STATUS_CODES`` one by one,
-    ``latency`` by the buckets of ``layout.LATENCY_BOUNDS``; ``seconds`` is the sum of the durations.
+    ``latency`` by the buckets of ``layout.LATENCY_BOUNDS``; ``seconds`` is the sum of the durations. ``queue`` and
+    ``queued_seconds`` are the same of the time that requests waited for the application; ``shed`` ones never got there.
     """
 
     began: int
@@ -71,6 +77,9 @@ class Counters:
     statuses: Tuple[int, ...]
     codes: Mapping[int, int]
     latency: Tuple[int, ...]
+    queue: Tuple[int, ...]
+    queued_seconds: float
+    shed: int
 
     @property
     def finished(self) -> int:
@@ -98,6 +107,7 @@ class SlotView:
     started: float
     connections: int
     memory: int
+    capacity: int
 
     @property
     def state_name(self) -> str:
@@ -141,11 +151,25 @@ class Reader:
             started=floats[base + STARTED],
             connections=cells[base + CONNECTIONS],
             memory=cells[base + MEMORY],
+            capacity=cells[base + CAPACITY],
         )
 
     def slots(self) -> List[SlotView]:
         """Return every child that lives, in the order of their places."""
         return [self.slot(index) for index in self._live()]
+
+    def busy_seconds(self, index: int, now: float) -> float:
+        """Return how long the child in slot ``index`` has been at work so far.
+
+        With threads: the sum over them of the time spent in the application, of running requests up to ``now``. With
+        a loop: the processor time of the process.
+        """
+        base = self._layout.slot(index)
+        if not self._cells[base + CAPACITY]:
+            return float(self._floats[base + BUSY])
+        records = (self._layout.record(index, thread) for thread in range(self._threads(index)))
+        finished = sum(self._floats[record + SECONDS] for record in records)
+        return float(finished + sum(max(0.0, now - request.began) for request in self.running(index)))
 
     def counters(self, index: int) -> Counters:
         """Return the sums over the threads of the child in slot ``index``."""
@@ -194,8 +218,10 @@ class Reader:
             return sum(cells[record + cell] for record in records)
 
         codes = {status: total(CODES + i) for i, status in enumerate(STATUS_CODES)}
+        began, shed = total(BEGAN), total(SHED)
+        waited = [total(QUEUE + i) for i in range(1, LATENCY_BUCKETS)]
         return Counters(
-            began=total(BEGAN),
+            began=began,
             sent=total(SENT),
             received=total(RECEIVED),
             seconds=sum(self._floats[record + SECONDS] for record in records),
@@ -209,4 +235,7 @@ class Reader:
             ),
             codes=codes,
             latency=tuple(total(LATENCY + i) for i in range(LATENCY_BUCKETS)),
+            queue=(max(0, began - shed - sum(waited)), *waited),
+            queued_seconds=sum(self._floats[record + QUEUED_SECONDS] for record in records),
+            shed=shed,
         )

@@ -20,8 +20,11 @@ from server_core.scoreboard.layout import (
     LATENCY_BOUNDS,
     LATENCY_BUCKETS,
     OVERFLOW,
+    QUEUE,
+    QUEUED_SECONDS,
     SECONDS,
     SENT,
+    SHED,
     STATUS,
     STATUS_CELL,
 )
@@ -30,6 +33,7 @@ _BODY = struct.Struct(f"=dQ{ENTRY_TEXT}s")
 _pack_body = _BODY.pack_into
 _BODY_OFFSET = ENTRY_BODY * CELL
 _ENTRY_OCTETS = ENTRY_CELLS * CELL
+_FIRST_BOUND: float = LATENCY_BOUNDS[0]
 
 # Built once, because encoding a method costs as much as the rest of its entry.
 _METHOD_PREFIXES: Dict[str, bytes] = {
@@ -45,13 +49,12 @@ class RunningTable:
     the process may take from it, while an entry in use has one owner.
     """
 
-    __slots__ = ("begun", "cells", "free", "octets")
+    __slots__ = ("cells", "free", "octets")
 
     def __init__(self, cells: Any, octets: Any, entries: int) -> None:
         self.cells = cells
         self.octets = octets
         self.free: List[int] = list(range(entries - 1, -1, -1))
-        self.begun: List[float] = [0.0] * entries
 
 
 class ThreadRecord:
@@ -70,15 +73,19 @@ class ThreadRecord:
         self.floats = floats
         self.table = table
 
-    def begin(self, method: str, target: bytes, now: float) -> int:
+    def begin(self, method: str, target: bytes, now: float, waited: float = 0.0) -> int:
         """A request begins. Return its entry, -1 when the table is full (that is counted).
 
         Args:
             method: the request method.
             target: the request target as sent; its first octets are kept.
             now: monotonic seconds.
+            waited: its queue time, seconds.
         """
         self.cells[BEGAN] += 1
+        if waited > _FIRST_BOUND:
+            self.cells[QUEUE + latency_bucket(waited)] += 1
+            self.floats[QUEUED_SECONDS] += waited
         table = self.table
         try:
             entry = table.free.pop()
@@ -91,30 +98,35 @@ class ThreadRecord:
         text = prefix + target
         # The text is written while the sequence number is even, that is, while readers skip it.
         _pack_body(table.octets, entry * _ENTRY_OCTETS + _BODY_OFFSET, now, len(text), text)
-        table.begun[entry] = now
         table.cells[entry * ENTRY_CELLS + ENTRY_SEQUENCE] += 1
         return entry
 
-    def finish(self, entry: int, status: int, sent: int, now: float) -> None:
+    def finish(self, entry: int, status: int, sent: int, began: float, now: float) -> None:
         """The request of ``entry`` ended.
 
         Args:
-            entry: what ``begin`` returned; the duration of a request without entry counts as 0.
+            entry: what ``begin`` returned.
             status: the status of the response; 0 when there was none.
             sent: octets of the response body.
+            began: what ``begin`` was given, monotonic seconds.
             now: monotonic seconds.
         """
         cells = self.cells
-        seconds = 0.0
         if entry >= 0:
             table = self.table
             table.cells[entry * ENTRY_CELLS + ENTRY_SEQUENCE] += 1
-            seconds = now - table.begun[entry]
             table.free.append(entry)
-            self.floats[SECONDS] += seconds
+        seconds = now - began
+        self.floats[SECONDS] += seconds
         cells[STATUS_CELL[status] if 0 <= status < 1000 else STATUS] += 1
         cells[SENT] += sent
         cells[LATENCY + latency_bucket(seconds)] += 1
+
+    def shed(self) -> None:
+        """A request was answered 503 without the application, because requests waited for too long."""
+        self.cells[BEGAN] += 1
+        self.cells[SHED] += 1
+        self.cells[STATUS_CELL[503]] += 1
 
     def count(self, counter: int, n: int = 1) -> None:
         """Add ``n`` to a counter of ``layout``: RECEIVED, ERRORS, WEBSOCKETS or REFUSED."""
