@@ -248,3 +248,39 @@ def test_fields_that_come_once_are_refused_twice():
     refuse_duplicates([(b"host", b"a"), (b"accept", b"b"), (b"accept", b"c")])
     with pytest.raises(BadRequest, match="field b'host': expected once"):
         refuse_duplicates([(b"host", b"a"), (b"host", b"a")])
+
+
+class TestRequestStart:
+    @pytest.mark.parametrize(
+        ("value", "seconds"),
+        [
+            (b"t=1700000000.123", 1700000000.123),
+            (b"1700000000.123", 1700000000.123),
+            (b"1700000000", 1700000000.0),
+            (b"1700000000123", 1700000000.123),
+            (b"t=1700000000123", 1700000000.123),
+            (b"t=1700000000123456", 1700000000.123456),
+            (b"1700000000123456789", 1700000000.123456789),
+            (b" t=1700000000.5 ", 1700000000.5),
+            (b"", 0.0),
+            (b"t=", 0.0),
+            (b"yesterday", 0.0),
+            (b"-5", 0.0),
+            (b"1e9", 0.0),
+            (b"nan", 0.0),
+            (b"9" * 40, 0.0),
+        ],
+    )
+    def test_a_proxy_says_when_it_took_the_request_in_any_unit(self, value, seconds):
+        request = admitted(believing(), [(b"x-request-start", value)])
+        assert request.queued_since == pytest.approx(seconds, abs=1e-6)
+
+    def test_a_stranger_is_not_believed(self):
+        request = admitted(believing(), [(b"x-request-start", b"t=1700000000.1")], client=STRANGER)
+        assert request.queued_since == 0.0
+
+    def test_the_nearest_proxy_is_believed_and_the_application_sees_the_field(self):
+        lines = [(b"x-request-start", b"t=1"), (b"x-request-start", b"t=1700000000.5")]
+        request = admitted(believing(forwarder_headers=("SCRIPT_NAME",)), [*lines, (b"script_name", b"/app")])
+        assert (request.queued_since, request.script_name) == (1700000000.5, "/app")
+        assert lines[0] in request.headers

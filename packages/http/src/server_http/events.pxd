@@ -2,6 +2,7 @@ cdef class Request:
     cdef public object stream, method, target, path, query, version, scheme, authority, headers, content_length
     cdef public object upgrade, protocol, script_name, client, server, priority, variables
     cdef public bint expects_continue, keep_alive
+    cdef public double queued_since
     cpdef header(self, name)
 
 cdef class RequestReceived:

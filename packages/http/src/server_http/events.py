@@ -36,6 +36,7 @@ class Request:
         server: ``(host, port)`` that the client addressed, or None to use the listener's.
         priority: ``(urgency, incremental)`` of RFC 9218, or None.
         variables: extra variables of the uwsgi protocol as ``{str: str}``, or None.
+        queued_since: when a trusted proxy took the request (``X-Request-Start``), epoch seconds; 0.0 = it did not say.
     """
 
     __slots__ = (
@@ -50,6 +51,7 @@ class Request:
         "priority",
         "protocol",
         "query",
+        "queued_since",
         "scheme",
         "script_name",
         "server",
@@ -79,6 +81,7 @@ class Request:
     priority: Optional[Tuple[int, bool]]
     variables: Optional[dict[str, str]]
     keep_alive: bool
+    queued_since: float
 
     def __init__(self, stream: int, method: str, target: bytes, version: str) -> None:
         self.stream = stream
@@ -100,6 +103,7 @@ class Request:
         self.priority = None
         self.variables = None
         self.keep_alive = True
+        self.queued_since = 0.0
 
     def header(self, name: bytes) -> Optional[bytes]:
         """Return the first value of the lower-case field ``name``, or None."""

@@ -1,4 +1,4 @@
-"""Reads ``Forwarded`` (RFC 7239) and ``X-Forwarded-*`` values; decides nothing.
+"""Reads ``Forwarded`` (RFC 7239), ``X-Forwarded-*`` and ``X-Request-Start`` values; decides nothing.
 
 Owns: their grammar, and counting entries from the nearest proxy.
 Must not know: whom to believe; ``headers`` asks only for fields of trusted peers.
@@ -20,6 +20,9 @@ _PAIR = re.compile(rb"[ \t]*(" + _TOKEN + rb")=(?:(" + _TOKEN + rb')|"((?:[^"\\]
 _EMPTY = re.compile(rb"[ \t]*(?=[;,]|\Z)")
 _ESCAPE = re.compile(rb"\\(.)")
 _BRACKETED = re.compile(rb"\[([0-9A-Fa-f:.]+)\](?::([0-9A-Za-z._\-]+))?\Z")
+_MOMENT = re.compile(rb"[ \t]*(?:t=)?[ \t]*([0-9]{1,20}(?:\.[0-9]{1,9})?)[ \t]*\Z")
+#: From these numbers on a moment is in milliseconds, microseconds or nanoseconds: as seconds they lie 3000 years ahead.
+_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 _OBFUSCATED = re.compile(rb"(?:unknown|_[0-9A-Za-z._\-]+)(?::[0-9A-Za-z._\-]+)?\Z", re.IGNORECASE)
 
 
@@ -121,3 +124,19 @@ def parse_port(value: bytes) -> int:
         if port <= 65535:
             return port
     raise BadRequest(f"forwarded port: expected 0 to 65535, got {value[:64]!r}")
+
+
+def parse_request_start(value: bytes) -> float:
+    """Return when a proxy took a request, in seconds since the epoch; 0.0 when the value says nothing.
+
+    Proxies write ``t=1700000000.123`` (nginx, ``t=${msec}``), milliseconds (Heroku, HAProxy), microseconds (Apache's
+    ``%t``) or nanoseconds, each with or without ``t=``. The size of the number tells the unit.
+    """
+    match = _MOMENT.match(value)
+    if match is None:
+        return 0.0
+    moment = float(match.group(1))
+    for least, unit in _UNITS:
+        if moment >= least:
+            return moment / unit
+    return moment

@@ -16,13 +16,24 @@ from server_http.engine import ConnectionInfo
 from server_http.errors import BadRequest, ConfigurationProblem
 from server_http.events import Header, Headers, Request
 from server_http.fields import SINGLE, split_authority
-from server_http.forwarded import Node, element_at, parse_forwarded, parse_node, parse_port, values_at
+from server_http.forwarded import (
+    Node,
+    element_at,
+    parse_forwarded,
+    parse_node,
+    parse_port,
+    parse_request_start,
+    values_at,
+)
 
 DEFAULT_SCHEME_HEADERS: Mapping[str, str] = {
     "X-FORWARDED-PROTOCOL": "ssl",
     "X-FORWARDED-PROTO": "https",
     "X-FORWARDED-SSL": "on",
 }
+
+#: When the proxy took the request: its queue time begins there.
+REQUEST_START = b"x-request-start"
 
 LOOPBACK: Tuple[str, ...] = ("127.0.0.1", "::1")
 
@@ -111,7 +122,7 @@ class HeaderPolicy:
             for name, value in self.secure_scheme_headers.items()
         }
         forwarders = frozenset(name.lower().encode("latin-1") for name in self.forwarder_headers)
-        watched = set(schemes) | (forwarders & {b"script_name"})
+        watched = set(schemes) | (forwarders & {b"script_name"}) | {REQUEST_START}
         if b"*" in forwarders:
             watched.add(b"script_name")
         if self.forwarded_hops:
@@ -193,10 +204,13 @@ def _apply_fields(policy: HeaderPolicy, request: Request, fields: Headers) -> st
         request.scheme = scheme
     if policy.forwarded_hops:
         _apply_forwarded(policy, request, fields)
+    script = ""
     for name, value in fields:
         if name == b"script_name":
-            return value.decode("latin-1").rstrip("/")
-    return ""
+            script = script or value.decode("latin-1").rstrip("/")
+        elif name == REQUEST_START:  # of several the last: the nearest proxy's
+            request.queued_since = parse_request_start(value)
+    return script
 
 
 def _said_scheme(policy: HeaderPolicy, fields: Headers) -> Optional[str]:
