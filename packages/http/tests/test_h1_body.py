@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any, List, Tuple
 
 import pytest
@@ -111,14 +110,14 @@ def test_an_unfinished_body_is_not_complete(at: int) -> None:
 
 
 def test_the_limit_of_a_body_is_exact_and_known_from_the_size_line() -> None:
-    limits = replace(LIMITS, body=8)
+    limits = LIMITS.replace(body=8)
     assert decode([b"5\r\nhello\r\n3\r\nabc\r\n0\r\n\r\n"], limits)[0] is True
     assert decode([b"5\r\nhello\r\n4\r\n"], limits)[:2] == (ContentTooLarge, b"hello")
     assert decode([b"fffffffffffffff\r\n"], limits)[0] is ContentTooLarge
 
 
 def test_what_frames_a_body_is_bounded() -> None:
-    limits = replace(LIMITS, chunk_overhead=100)
+    limits = LIMITS.replace(chunk_overhead=100)
     assert decode([b"1\r\nx\r\n" * 19 + b"0\r\n\r\n"], limits)[0] is True
     assert decode([b"1\r\nx\r\n" * 21], limits)[0] is BadRequest
 

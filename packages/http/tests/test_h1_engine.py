@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Dict, List, Optional
 
 import pytest
@@ -37,7 +36,7 @@ LENGTH_2 = [(b"Content-Length", b"2")]
 
 
 def configured(**limits: Any) -> HttpConfig:
-    return HttpConfig(limits=replace(Limits(), **limits))
+    return HttpConfig(limits=Limits().replace(**limits))
 
 
 def flush(engine: Http1Engine, now: float = 0.0, size: Optional[int] = None) -> List[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, List, Tuple
 
 from hypothesis import given, settings
@@ -91,7 +90,7 @@ class AnyDriver(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.engine: Http1Engine = new_engine(replace(CONFIG, limits=replace(SMALL, keepalive=10.0)))
+        self.engine: Http1Engine = new_engine(CONFIG.replace(limits=SMALL.replace(keepalive=10.0)))
         self.now = 0.0
         self.stream = 0
         self.open = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any, Dict, NamedTuple, Optional
 
 import pytest
@@ -284,7 +283,7 @@ RELAXED = [
 
 @pytest.mark.parametrize(("setting", "octets", "expected"), RELAXED)
 def test_a_relaxation_permits_what_it_says_and_nothing_else(setting: str, octets: bytes, expected: Any) -> None:
-    config = HttpConfig(grammar=replace(Grammar(), **{setting: True}))
+    config = HttpConfig(grammar=Grammar().replace(**{setting: True}))
     row = Row("", setting, octets, expected)
     whole = talk([octets], config)
     check(whole, row)
@@ -319,7 +318,7 @@ LIMITED = [
 def test_a_limit_is_exact_and_answered_as_soon_as_it_is_exceeded(
     limit: str, value: int, octets: bytes, expected: Any
 ) -> None:
-    config = HttpConfig(limits=replace(Limits(), **{limit: value}))
+    config = HttpConfig(limits=Limits().replace(**{limit: value}))
     whole = talk([octets], config)
     check(whole, Row("", limit, octets, expected))
     for pieces in every_cut(octets) if len(octets) < 300 else [[octets], [bytes([o]) for o in octets]]:
@@ -366,7 +365,7 @@ def test_an_error_text_quotes_a_bounded_part_of_what_was_sent() -> None:
 def test_a_head_octet_by_octet_costs_linear_time() -> None:
     def seconds(count: int) -> float:
         octets = head(*[b"X-%d: %b" % (i, b"v" * 100) for i in range(count)])
-        config = HttpConfig(limits=replace(Limits(), header_count=0x7FFF))
+        config = HttpConfig(limits=Limits().replace(header_count=0x7FFF))
         began = time.perf_counter()
         assert talk(octet_by_octet(octets), config).error_status is None
         return time.perf_counter() - began

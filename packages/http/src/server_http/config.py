@@ -6,17 +6,16 @@ Must not know: which settings the values come from; ``server_core.drive.config``
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Tuple
+from typing import Any, Dict, Tuple
 
 from server_http.exchange import ResponseDefaults
 from server_http.h1.rules import Grammar, RequestRules
 from server_http.headers import LOOPBACK, AddressSet, HeaderPolicy
 from server_http.limits import Limits
+from server_http.record import Record, derived, fresh
 
 
-@dataclass(frozen=True)
-class HttpConfig:
+class HttpConfig(Record):
     """Everything an engine needs beside its connection.
 
     Args:
@@ -31,16 +30,16 @@ class HttpConfig:
         uwsgi_allow_ips: peers that may speak uwsgi.
     """
 
-    limits: Limits = field(default_factory=Limits)
-    policy: HeaderPolicy = field(default_factory=HeaderPolicy)
-    defaults: ResponseDefaults = field(default_factory=ResponseDefaults)
-    grammar: Grammar = field(default_factory=Grammar)
+    limits: Limits = Limits()
+    policy: HeaderPolicy = HeaderPolicy()
+    defaults: ResponseDefaults = fresh(factory=ResponseDefaults)
+    grammar: Grammar = Grammar()
     protocols: Tuple[str, ...] = ("h1",)
     http2_cleartext: str = "off"
     proxy_mode: str = "off"
-    proxy_allow_ips: AddressSet = field(default_factory=lambda: AddressSet(LOOPBACK))
-    uwsgi_allow_ips: AddressSet = field(default_factory=lambda: AddressSet(LOOPBACK))
-    rules: RequestRules = field(init=False, repr=False, compare=False)
+    proxy_allow_ips: AddressSet = AddressSet(LOOPBACK)
+    uwsgi_allow_ips: AddressSet = AddressSet(LOOPBACK)
+    rules: RequestRules = derived(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "rules", RequestRules(self.limits, self.grammar))
+    def _settle(self, values: Dict[str, Any]) -> None:
+        values["rules"] = RequestRules(self.limits, self.grammar)

@@ -9,8 +9,7 @@ Must not know: how a field arrived, settings, sockets. Trust is decided once per
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
-from typing import FrozenSet, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple, Union
 
 from server_http.engine import ConnectionInfo
 from server_http.errors import BadRequest, ConfigurationProblem
@@ -25,6 +24,7 @@ from server_http.forwarded import (
     parse_request_start,
     values_at,
 )
+from server_http.record import Record, derived
 
 DEFAULT_SCHEME_HEADERS: Mapping[str, str] = {
     "X-FORWARDED-PROTOCOL": "ssl",
@@ -85,8 +85,7 @@ class AddressSet:
         return any(host in network for network in self._networks)
 
 
-@dataclass(frozen=True)
-class HeaderPolicy:
+class HeaderPolicy(Record):
     """The header rules of one listener; immutable and shared by all of its connections.
 
     Args:
@@ -105,14 +104,14 @@ class HeaderPolicy:
 
     header_map: str = "drop"
     forwarder_headers: Tuple[str, ...] = ("SCRIPT_NAME", "PATH_INFO")
-    secure_scheme_headers: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_SCHEME_HEADERS))
+    secure_scheme_headers: Mapping[str, str] = DEFAULT_SCHEME_HEADERS
     forwarded_allow_ips: Tuple[str, ...] = LOOPBACK
     forwarded_hops: int = 0
     forwarded_header: str = "x-forwarded"
     script_name: str = ""
     trusted_only: Tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
+    def _settle(self, values: Dict[str, Any]) -> None:
         if self.header_map not in ("drop", "refuse", "dangerous"):
             raise ValueError(f"header_map: expected drop, refuse or dangerous, got {self.header_map!r}")
         if self.forwarded_header not in ("x-forwarded", "forwarded"):
@@ -128,26 +127,24 @@ class HeaderPolicy:
         if self.forwarded_hops:
             watched |= _FORWARDING_FIELDS[self.forwarded_header]
         mount = self.script_name.rstrip("/")
-        derived = {
-            "trusted_peers": AddressSet(self.forwarded_allow_ips, "forwarded_allow_ips"),
-            "schemes": schemes,
-            "watched": frozenset(watched),
-            "forwarders": forwarders,
-            "mount": mount,
-            "withheld": frozenset(name.lower().encode("latin-1") for name in self.trusted_only),
-            "always": mount != "" or self.trusted_only != (),
-        }
-        for name, value in derived.items():
-            object.__setattr__(self, name, value)
+        values.update(
+            trusted_peers=AddressSet(self.forwarded_allow_ips, "forwarded_allow_ips"),
+            schemes=schemes,
+            watched=frozenset(watched),
+            forwarders=forwarders,
+            mount=mount,
+            withheld=frozenset(name.lower().encode("latin-1") for name in self.trusted_only),
+            always=mount != "" or self.trusted_only != (),
+        )
 
     # derived once from the fields above
-    trusted_peers: AddressSet = field(init=False, repr=False, compare=False)
-    schemes: Mapping[bytes, bytes] = field(init=False, repr=False, compare=False)
-    watched: FrozenSet[bytes] = field(init=False, repr=False, compare=False)
-    forwarders: FrozenSet[bytes] = field(init=False, repr=False, compare=False)
-    mount: str = field(init=False, repr=False, compare=False)
-    withheld: FrozenSet[bytes] = field(init=False, repr=False, compare=False)
-    always: bool = field(init=False, repr=False, compare=False)
+    trusted_peers: AddressSet = derived(init=False)
+    schemes: Mapping[bytes, bytes] = derived(init=False)
+    watched: FrozenSet[bytes] = derived(init=False)
+    forwarders: FrozenSet[bytes] = derived(init=False)
+    mount: str = derived(init=False)
+    withheld: FrozenSet[bytes] = derived(init=False)
+    always: bool = derived(init=False)
 
     def trusts(self, info: ConnectionInfo) -> bool:
         """Whether the other end of a connection is a proxy whose fields count, and that may speak cleartext

@@ -6,11 +6,10 @@ Must not know: which setting a bound comes from; ``server_core`` fills one ``Lim
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from server_http.record import Record
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Record):
     """The bounds of one listener. Sizes are octets, durations are seconds; 0 means no bound
     where the field says so."""
 

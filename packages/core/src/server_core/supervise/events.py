@@ -7,14 +7,14 @@ own, because it exists before its process and must not be mistaken for a later p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Mapping, Optional, Tuple, Union
+
+from server_http.record import Record
 
 # --- plans ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class GroupPlan:
+class GroupPlan(Record):
     """How one group of children is to be kept. Durations are seconds, 0 = without limit.
 
     Args:
@@ -44,8 +44,7 @@ class GroupPlan:
     settle: float = 0.0
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Record):
     """The groups of one generation, and whether WINCH means "stop the workers" (daemon)."""
 
     groups: Tuple[GroupPlan, ...]
@@ -55,51 +54,44 @@ class Plan:
 # --- events -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Begun:
+class Begun(Record):
     """The listeners are open; children may be started."""
 
 
-@dataclass(frozen=True)
-class Signalled:
+class Signalled(Record):
     """A signal arrived, or a command that means the same. ``name`` is without ``SIG``."""
 
     name: str
 
 
-@dataclass(frozen=True)
-class ChildStarted:
+class ChildStarted(Record):
     """The process of ``child`` exists."""
 
     child: int
     pid: int
 
 
-@dataclass(frozen=True)
-class SpawnFailed:
+class SpawnFailed(Record):
     """The process of ``child`` could not be made."""
 
     child: int
     reason: str
 
 
-@dataclass(frozen=True)
-class ChildReady:
+class ChildReady(Record):
     """``child`` is about to serve."""
 
     child: int
 
 
-@dataclass(frozen=True)
-class ChildRetiring:
+class ChildRetiring(Record):
     """``child`` asks for a successor and serves on."""
 
     child: int
     reason: str
 
 
-@dataclass(frozen=True)
-class ChildExited:
+class ChildExited(Record):
     """The process of ``child`` is gone: by ``code``, or killed by the signal number ``signal``."""
 
     child: int
@@ -107,8 +99,7 @@ class ChildExited:
     signal: int = 0
 
 
-@dataclass(frozen=True)
-class Ticked:
+class Ticked(Record):
     """Time passed.
 
     Args:
@@ -120,49 +111,42 @@ class Ticked:
     queued: int = 0
 
 
-@dataclass(frozen=True)
-class ConfigLoaded:
+class ConfigLoaded(Record):
     """New settings are valid, and what they listen on is open."""
 
     plan: Plan
 
 
-@dataclass(frozen=True)
-class ConfigRejected:
+class ConfigRejected(Record):
     """New settings cannot be used; everything stays as it was."""
 
     reason: str
 
 
-@dataclass(frozen=True)
-class Upgraded:
+class Upgraded(Record):
     """A second arbiter was started as process ``pid``."""
 
     pid: int
 
 
-@dataclass(frozen=True)
-class UpgradeEnded:
+class UpgradeEnded(Record):
     """The second arbiter is gone, or could not be started: we go on alone."""
 
     reason: str
 
 
-@dataclass(frozen=True)
-class ParentGone:
+class ParentGone(Record):
     """The arbiter that started us in an upgrade is gone: we are the only one."""
 
 
-@dataclass(frozen=True)
-class ScaleRequested:
+class ScaleRequested(Record):
     """``count`` children of ``group`` are wanted."""
 
     group: str
     count: int
 
 
-@dataclass(frozen=True)
-class ReplaceRequested:
+class ReplaceRequested(Record):
     """``child`` shall be replaced, its successor ready first."""
 
     child: int
@@ -176,8 +160,7 @@ Event = Union[
 # --- actions ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Spawn:
+class Spawn(Record):
     """Start ``child``. ``template`` names the child that forks it; None forks it from the arbiter.
 
     ``slot`` is the stable slot number, -1 for a template.
@@ -190,23 +173,20 @@ class Spawn:
     template: Optional[int] = None
 
 
-@dataclass(frozen=True)
-class Kill:
+class Kill(Record):
     """Send the signal ``name`` (without ``SIG``) to ``child``."""
 
     child: int
     name: str
 
 
-@dataclass(frozen=True)
-class DumpStacks:
+class DumpStacks(Record):
     """Have ``child`` write the Python stacks of its threads."""
 
     child: int
 
 
-@dataclass(frozen=True)
-class ReportSilence:
+class ReportSilence(Record):
     """Log that ``child`` was silent for ``seconds``, its running requests and its stacks."""
 
     child: int
@@ -214,22 +194,19 @@ class ReportSilence:
     booting: bool
 
 
-@dataclass(frozen=True)
-class ReportBoot:
+class ReportBoot(Record):
     """Log what ``child`` said about its failure to boot."""
 
     child: int
 
 
-@dataclass(frozen=True)
-class Forget:
+class Forget(Record):
     """``child`` is gone: fold its counters, call the hooks."""
 
     child: int
 
 
-@dataclass(frozen=True)
-class SetTarget:
+class SetTarget(Record):
     """``group`` is to have ``count`` children; it had ``before`` (None at the start)."""
 
     group: str
@@ -237,79 +214,66 @@ class SetTarget:
     before: Optional[int]
 
 
-@dataclass(frozen=True)
-class LoadConfig:
+class LoadConfig(Record):
     """Read and check the settings; answer by ConfigLoaded or ConfigRejected."""
 
 
-@dataclass(frozen=True)
-class UseConfig:
+class UseConfig(Record):
     """Children are started from the settings of ``generation`` from now on."""
 
     generation: int
 
 
-@dataclass(frozen=True)
-class RefuseDropped:
+class RefuseDropped(Record):
     """Admit nobody at addresses that the current settings do not have; the old children still drain them."""
 
 
-@dataclass(frozen=True)
-class DropConfigs:
+class DropConfigs(Record):
     """Settings, listeners and templates of generations other than ``generation`` are not needed any more."""
 
     generation: int
 
 
-@dataclass(frozen=True)
-class RefuseNew:
+class RefuseNew(Record):
     """Admit no further connections, keep those that wait."""
 
 
-@dataclass(frozen=True)
-class CloseListeners:
+class CloseListeners(Record):
     """End listening; ``shared`` sockets live on in another arbiter."""
 
     shared: bool = False
 
 
-@dataclass(frozen=True)
-class Reexec:
+class Reexec(Record):
     """Start a second arbiter from the files as they are now."""
 
 
-@dataclass(frozen=True)
-class Promote:
+class Promote(Record):
     """Take over what the first arbiter had: pid file, control socket, the name Master."""
 
 
-@dataclass(frozen=True)
-class Resume:
+class Resume(Record):
     """Take back what the second arbiter had been given."""
 
 
-@dataclass(frozen=True)
-class ReopenLogs:
+class ReopenLogs(Record):
     """Reopen the log files, here."""
 
 
-@dataclass(frozen=True)
-class Notify:
+class Notify(Record):
     """Tell the service manager."""
 
     message: str
 
 
-@dataclass(frozen=True)
-class Log:
+class Log(Record):
     """Write a line to the error log. ``level`` is a method of the logger."""
 
     level: str
     message: str
 
 
-@dataclass(frozen=True)
-class Exit:
+class Exit(Record):
     """Leave with ``code``; no child is left."""
 
     code: int

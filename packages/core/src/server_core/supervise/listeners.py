@@ -16,7 +16,6 @@ import os
 import socket
 import struct
 import sys
-from dataclasses import asdict, dataclass
 from typing import Any, Callable, Dict, Iterable, List, MutableMapping, Optional, Sequence, Tuple
 
 from server_core.errors import ConfigError
@@ -29,6 +28,7 @@ from server_core.sockets import (
     adopt,
     open_listener,
 )
+from server_http.record import Record
 
 HANDOVER_VARIABLE = "SERVER_LISTENERS"
 _SO_ATTACH_REUSEPORT_CBPF = 51
@@ -36,8 +36,7 @@ _SO_ATTACH_REUSEPORT_CBPF = 51
 SHARED = -1  # the slot of a listener that all workers share
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(Record):
     """What makes a listener the same after a reload."""
 
     address: Address
@@ -236,7 +235,7 @@ class ListenerBook:
         """Describe the listeners in ``environ`` and return the descriptors to be inherited."""
         environ[HANDOVER_VARIABLE] = json.dumps(
             [
-                [listener.fileno(), key.slot, listener.unlinks, asdict(key.address)]
+                [listener.fileno(), key.slot, listener.unlinks, key.address.as_dict()]
                 for key, listener in self._open.items()
             ]
         )

@@ -6,7 +6,6 @@ Must not know: how a reactor runs requests.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, List, Type
 
 from server_core import plugins
@@ -22,7 +21,7 @@ def make_openers(worker: Worker) -> List[Opener]:
     config = http_config(worker.cfg)
     if not getattr(worker, "http2", True) and "h2" in config.protocols:
         worker.log.warning("http_protocols: the worker class %r serves HTTP/1 only", worker.cfg.worker_class_str)
-        config = replace(config, protocols=("h1",), http2_cleartext="off")
+        config = config.replace(protocols=("h1",), http2_cleartext="off")
     open_engine = plugins.load("server.protocols", worker.cfg.protocol)
     return [Opener(config, open_engine, getattr(listener, "tls", None)) for listener in worker.sockets]
 

@@ -6,13 +6,11 @@ Must not know: how a rule is applied.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from server_http.limits import Limits
+from server_http.record import Record
 
 
-@dataclass(frozen=True)
-class Grammar:
+class Grammar(Record):
     """Relaxations of the HTTP/1.1 grammar, all off: each is a setting an operator must choose."""
 
     permit_obsolete_folding: bool = False
