@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 import textwrap
+import zipfile
 
 import pytest
 
 from server_core import plugins
+from server_core.distributions import entry_points
 from server_core.errors import PluginError
 from server_core.settings import Settings
 
@@ -40,7 +43,7 @@ def test_the_shipped_workers_are_found():
 def test_the_scan_happens_once(monkeypatch):
     plugins.forget()
     plugins.plugins(plugins.WORKERS)
-    monkeypatch.setattr(plugins.importlib.metadata, "distributions", lambda: pytest.fail("scanned again"))
+    monkeypatch.setattr(plugins, "entry_points", lambda _prefix: pytest.fail("scanned again"))
     plugins.plugins(plugins.SERVICES)
 
 
@@ -49,10 +52,36 @@ def test_a_third_party_worker_is_found_by_name(site):
     assert plugins.worker_class("special").__name__ == "Special"
 
 
-def test_a_distribution_listed_twice_counts_once(site):
-    site("twice", "[server.workers]\nw = one_place:W\n", {"one_place": "class W: pass"})
-    site("Twice", "[server.workers]\nw = other_place:W\n", folder="twice_again")
-    assert plugins.find(plugins.WORKERS, "w").distribution.lower() == "twice"
+def test_the_first_of_two_distributions_of_one_name_counts(site, tmp_path, monkeypatch):
+    site("twice-there", "[server.workers]\nw = one_place:W\n")
+    again = tmp_path / "again"
+    (again / "Twice.There-2.0.dist-info").mkdir(parents=True)
+    (again / "Twice.There-2.0.dist-info" / "entry_points.txt").write_text("[server.workers]\nw = other_place:W\n")
+    monkeypatch.syspath_prepend(str(again))
+    plugins.forget()
+    assert plugins.find(plugins.WORKERS, "w").value == "other_place:W"
+
+
+def test_distributions_in_zip_files_are_found(tmp_path, monkeypatch):
+    path = tmp_path / "packed.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("packed-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: packed\nVersion: 1.0\n")
+        file.writestr("packed-1.0.dist-info/entry_points.txt", "[server.workers]\nw = packed:W\n")
+    monkeypatch.syspath_prepend(str(path))
+    plugins.forget()
+    assert plugins.find(plugins.WORKERS, "w").distribution == "packed"
+    plugins.forget()
+
+
+def test_the_scan_finds_what_the_standard_library_finds():
+    expected = set()
+    for distribution in importlib.metadata.distributions():
+        for point in distribution.entry_points:
+            if point.group.startswith("server."):
+                expected.add(
+                    (point.group, point.name, point.value, distribution.metadata["Name"], distribution.version)
+                )
+    assert {tuple(point) for point in entry_points("server.")} == expected
 
 
 def test_two_plugins_of_one_name_are_refused_naming_both(site):

@@ -8,14 +8,12 @@ the exception, because the command line cannot be parsed without them.
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import importlib.metadata
 import re
-import traceback
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type
 
 from server_core.compat import gunicorn_imports
+from server_core.distributions import entry_points
 from server_core.errors import PluginError
 from server_core.settings.declare import Catalogue, Group
 
@@ -132,19 +130,11 @@ _found: Optional[Dict[str, List[Plugin]]] = None
 
 
 def _scan() -> Dict[str, List[Plugin]]:
-    """Return all plugins by group. The first distribution of a normalised name wins, as it does
-    for imports: a path can list a distribution twice (3.9), and an editable install over a wheel."""
-    seen = set()
+    """Return all plugins by group."""
     found: Dict[str, List[Plugin]] = {group: [] for group in _NOUNS}
-    for distribution in importlib.metadata.distributions():
-        name = distribution.metadata["Name"] or ""
-        normalised = re.sub(r"[-_.]+", "-", name).lower()
-        if not name or normalised in seen:
-            continue
-        seen.add(normalised)
-        for point in distribution.entry_points:
-            if point.group in found:
-                found[point.group].append(Plugin(point.group, point.name, point.value, name, distribution.version))
+    for point in entry_points("server."):
+        if point.group in found:
+            found[point.group].append(Plugin(*point))
     return found
 
 
@@ -179,6 +169,8 @@ def find(group: str, name: str) -> Plugin:
     extra = _EXTRAS.get((group, name))
     if extra:
         raise PluginError(f"{noun} {name!r} is not installed: {how_to_install(extra)}")
+    import difflib
+
     close = difflib.get_close_matches(name, names(group), 1, 0.6)
     hint = f", did you mean {close[0]!r}?" if close else ""
     raise PluginError(f"{noun}: expected one of {', '.join(names(group))} or a dotted path, got {name!r}{hint}")
@@ -200,6 +192,8 @@ def load(group: str, name: str) -> Any:
 
 def _find_in_distribution(group: str, uri: str) -> Any:
     """Return what ``egg:DISTRIBUTION#NAME`` points to, in our groups and in gunicorn's."""
+    import importlib.metadata
+
     wanted, _, name = uri[len("egg:") :].partition("#")
     try:
         points = importlib.metadata.distribution(wanted).entry_points
@@ -285,7 +279,7 @@ def _groups_of(plugin: Plugin) -> Iterator[Group]:
     try:
         loaded = plugin.load()
     except Exception as error:  # any fault of a plugin nobody asked for must not stop the server
-        text = "".join(traceback.format_exception_only(type(error), error)).strip()
+        text = f"{type(error).__name__}: {error}"
         _problems.append(f"settings group {plugin.name!r} of {plugin.distribution} cannot be imported: {text}")
         return
     for group in [loaded] if isinstance(loaded, Group) else loaded:
