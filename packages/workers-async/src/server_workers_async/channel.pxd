@@ -5,7 +5,7 @@ cdef class HttpChannel:
     cdef public object session, engine, request, stream, scope, task, entry, status, headers, sent, view
     cdef public object _order, _head, _trailers, _readers, _writers, armed
     cdef public list _chunks
-    cdef public double began, doomed_at
+    cdef public double began, doomed_at, waited
     cdef public bint body_ended, responded, finished, lost, gone, open, handed_over
     cdef public long long _credit
     cdef public int _file

@@ -18,6 +18,7 @@ import stat
 from time import monotonic
 from typing import Any, Dict, List, Optional
 
+from server_core.drive.body import JOIN_MAX
 from server_core.drive.channel import INTERNAL_ERROR, ClientGoneError
 from server_http import asgi
 from server_http.errors import ApplicationFault
@@ -43,7 +44,8 @@ class HttpChannel:
 
     Attributes:
         task: the application's task, once it has been started.
-        began: when the request arrived, monotonic seconds.
+        began: when the request was read, monotonic seconds.
+        waited: its queue time, seconds.
         entry: the place in the scoreboard's table of running requests.
         status, headers, sent: of the response, for the access log; ``status`` is 0 before the head.
         responded: the head was passed on.
@@ -58,7 +60,8 @@ class HttpChannel:
     __slots__ = (
         "_chunks", "_credit", "_file", "_head", "_order", "_readers", "_trailers", "_writers", "armed",
         "began", "body_ended", "doomed_at", "engine", "entry", "finished", "gone", "handed_over", "headers", "lost",
-        "open", "request", "responded", "scope", "sent", "service", "session", "status", "stream", "task", "view",
+        "open", "request", "responded", "scope", "sent", "service", "session", "status", "stream", "task",
+        "view", "waited",
     )  # fmt: skip
 
     def __init__(self, session: Any, engine: Any, request: Request, complete: bool, now: float) -> None:
@@ -69,6 +72,7 @@ class HttpChannel:
         self.stream = request.stream
         self.body_ended = complete
         self.began = now
+        self.waited = 0.0
         self.scope: Dict[str, Any] = {}
         self.task: Optional[asyncio.Task[None]] = None
         self.entry = -1
@@ -219,10 +223,13 @@ class HttpChannel:
             self.engine.consumed(self.stream, credit)
             return
         self._credit += credit
-        if self._chunks is None:
+        chunks = self._chunks
+        if chunks is None:
             self._chunks = [data]
+        elif chunks and len(chunks[-1]) + len(data) <= JOIN_MAX:
+            chunks[-1] += data
         else:
-            self._chunks.append(data)
+            chunks.append(data)
         if self._readers is not None:
             self._wake_readers()
 

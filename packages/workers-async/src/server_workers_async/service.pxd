@@ -1,5 +1,5 @@
 cdef class Service:
-    cdef public object worker, app, loop, log, state, root_path, grace_period, wheel, notice, starter, record, access, ids
+    cdef public object worker, app, loop, log, state, root_path, grace_period, wheel, notice, starter, record, access, ids, arrivals, gate
     cdef public object context, pre_request, post_request, on_idle
     cdef public double request_timeout
     cdef public dict extensions

@@ -12,14 +12,30 @@ from contextvars import Context, copy_context
 from typing import Any, Dict, Optional, Set
 
 from server_core.compat.objects import GunicornRequest, GunicornResponse
+from server_core.drive.arrival import Arrivals, told_wait
+from server_core.drive.gate import make_gate
 from server_core.drive.timers import TimerWheel
 from server_core.request_id import RequestIds
 from server_http.asgi import ScopeTemplate
 from server_http.engine import ConnectionInfo
-from server_http.events import StreamClosed
+from server_http.events import Headers, Request, StreamClosed
 from server_workers_async.application import run_application
 from server_workers_async.notice import EXTENSION, ShutdownNotice
 from server_workers_async.tasks import TaskStarter
+
+
+class Refusal:
+    """What the access log wants to know of a request that the application never saw."""
+
+    reason = b""
+
+    def __init__(self, request: Request, status: int, headers: Headers, sent: int, waited: float, began: float) -> None:
+        self.request = request
+        self.status = status
+        self.headers = headers
+        self.sent = sent
+        self.waited = waited
+        self.began = began
 
 
 class Service:
@@ -63,6 +79,8 @@ class Service:
         self.context: Context = copy_context()
         self.starter = TaskStarter(loop)
         self.record = worker.board.record(0)
+        self.arrivals = Arrivals()
+        self.gate: Any = make_gate(worker)
         access = worker.log.access_log_writer
         self.access: Any = access if access.enabled else None
         self.pre_request: Any = cfg.hook("pre_request")
@@ -106,7 +124,15 @@ class Service:
         worker.nr += 1
         if worker.nr >= worker.max_requests:
             worker.retire_for_requests()
-        channel.entry = self.record.begin(request.method, request.target, channel.began)
+        waited = channel.waited
+        if request.queued_since:
+            waited = channel.waited = max(waited, told_wait(request.queued_since))
+        channel.entry = self.record.begin(request.method, request.target, channel.began, waited)
+
+    def refused(self, refusal: Refusal, now: float) -> None:
+        """A request was refused in an overload: log it."""
+        if self.access is not None:
+            self.access.write(refusal.request, refusal, None, now - refusal.began)
 
     def report(self, message: str, channel: Any, error: Optional[BaseException] = None) -> None:
         """Log what went wrong with a request, once, with its id where it has one."""

@@ -8,7 +8,9 @@ cdef class Session:
     cdef public long long running, high_water, _lingered
     cdef public int phase
     cdef public double _due, _linger_until
-    cdef public bint _reading, _writing, _turning, _acted, _flushing, _eof, _linger
+    cdef public bint _reading, _writing, _turning, _acted, _flushing, _eof, _linger, _timed
+    cdef public double _waited, _delayed
+    cdef public object _arrivals
 
     cdef _read(self)
     cdef _expire(self, double now)
@@ -24,6 +26,7 @@ cdef class Session:
     cdef _stream_event(self, event, kind, double now)
     cdef _choose_layer(self)
     cdef _request(self, event, double now)
+    cdef bint _answered(self, stream, request, double now) except -1
     cdef _stream_closed(self, event, double now)
     cdef _ended(self, event)
     cdef _warn(self, message, level)

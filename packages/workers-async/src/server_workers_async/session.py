@@ -15,6 +15,7 @@ import socket
 from time import monotonic
 from typing import Any, Dict, Optional, Sequence
 
+from server_core.drive.arrival import is_timed
 from server_core.drive.sockio import WOULD_BLOCK, abort_at_close, receive, transmit
 from server_http.asgi import ScopeTemplate
 from server_http.errors import ProtocolError
@@ -25,6 +26,7 @@ from server_http.events import (
     Event,
     Handover,
     InputEnded,
+    Request,
     RequestReceived,
     StreamClosed,
     StreamReset,
@@ -34,6 +36,7 @@ from server_http.events import (
 from server_http.limits import Limits
 from server_http.ws.handshake import is_websocket
 from server_workers_async.channel import HttpChannel
+from server_workers_async.service import Refusal
 from server_workers_async.websocket import WebSocketChannel
 
 # Phases of a session.
@@ -67,9 +70,9 @@ class Session:
     """
 
     __slots__ = (
-        "_acted", "_due", "_eof", "_flushing", "_linger", "_linger_until", "_lingered", "_reading", "_template",
-        "_turning", "_writing", "armed", "channels", "connection", "engine", "fd", "high_water", "layer", "limits",
-        "phase", "running", "service", "sock",
+        "_acted", "_arrivals", "_delayed", "_due", "_eof", "_flushing", "_linger", "_linger_until", "_lingered",
+        "_reading", "_template", "_timed", "_turning", "_waited", "_writing", "armed", "channels", "connection",
+        "engine", "fd", "high_water", "layer", "limits", "phase", "running", "service", "sock",
     )  # fmt: skip
 
     def __init__(self, service: Any, sock: socket.socket, connection: Any, limits: Limits) -> None:
@@ -96,6 +99,10 @@ class Session:
         self._linger = False
         self._linger_until = 0.0
         self._lingered = 0
+        self._arrivals = service.arrivals
+        self._timed = is_timed(connection.info)
+        self._waited = 0.0  # how long what was read last had been in the kernel
+        self._delayed = 0.0  # the same of what came before the first request (a TLS handshake)
         self._choose_layer()
 
     # What the loop calls ---------------------------------------------------------------------------------------------
@@ -124,6 +131,11 @@ class Session:
             self._settle(now)
             return
         if data:
+            self._waited = self._delayed
+            if self._timed and now >= self._arrivals.due:
+                self._waited += self._arrivals.waited(self.sock, now)
+                if self._template is None:
+                    self._delayed = self._waited
             events = self.layer.receive_data(data, now)
         else:
             self._eof = True
@@ -352,11 +364,15 @@ class Session:
         service = self.service
         if service.ids is not None:
             service.ids.give(request)
+        if service.gate is not None and self._answered(event.stream, request, now):
+            return
         template = self._template
         if template is None:
             template = self._template = service.template(self.connection.info)
+            self._delayed = 0.0
         if (request.upgrade or request.protocol) and is_websocket(request):
             channel: Any = WebSocketChannel(self, self.engine, request, now)
+            channel.waited = self._waited
             self.channels[event.stream] = channel
             service.count(channel)
             if channel.open_handshake(template, now):
@@ -364,6 +380,7 @@ class Session:
                 service.start(channel)
             return
         channel = HttpChannel(self, self.engine, request, event.complete, now)
+        channel.waited = self._waited
         channel.scope = template.http(request, service.state)
         self.channels[event.stream] = channel
         self.running += 1
@@ -371,6 +388,21 @@ class Session:
         if service.hooked:
             service.before(channel)
         service.start(channel)
+
+    def _answered(self, stream: int, request: Request, now: float) -> bool:
+        """Give the server's own answer, if there is one; returns whether it was."""
+        service = self.service
+        health = service.gate.health(request)
+        page = health or service.gate.refuses(request, self.connection.info, self._waited, now)
+        if page is None:
+            return False
+        status, headers, body = page
+        self.engine.respond(stream, status, headers, now)
+        self.engine.send(stream, body, now)
+        self.engine.end(stream, now)
+        if health is None:
+            service.refused(Refusal(request, status, headers, len(body), self._waited, now), monotonic())
+        return True
 
     def _stream_closed(self, event: StreamClosed, now: float) -> None:
         channel = self.channels.pop(event.stream, None)

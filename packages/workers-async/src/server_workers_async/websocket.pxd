@@ -4,7 +4,7 @@ cdef class WebSocketChannel:
     cdef public Service service
     cdef public object session, engine, request, stream, scope, task, entry, status, headers, sent, view
     cdef public object _limits, _order, _handshake, _ws, _messages, _over, _readers, _writers, armed
-    cdef public double began, doomed_at
+    cdef public double began, doomed_at, waited
     cdef public bint finished, lost, gone, open
     cdef public long long _credit
 

@@ -47,7 +47,7 @@ class WebSocketChannel:
     __slots__ = (
         "_credit", "_handshake", "_limits", "_messages", "_order", "_over", "_readers", "_writers",
         "_ws", "armed", "began", "doomed_at", "engine", "entry", "finished", "gone", "headers", "lost", "open",
-        "request", "scope", "sent", "service", "session", "status", "stream", "task", "view",
+        "request", "scope", "sent", "service", "session", "status", "stream", "task", "view", "waited",
     )  # fmt: skip
 
     is_websocket = True
@@ -59,6 +59,7 @@ class WebSocketChannel:
         self.request = request
         self.stream = request.stream
         self.began = now
+        self.waited = 0.0
         self.scope: Dict[str, Any] = {}
         self.task: Optional[asyncio.Task[None]] = None
         self.entry = -1
@@ -112,7 +113,7 @@ class WebSocketChannel:
             messages = self._messages
             if messages:
                 message = messages.popleft()
-                if self._credit and len(messages) < self._limits.ws_queue:
+                if self._credit:
                     self._give_credit()
                 if type(message) is str:
                     return {"type": "websocket.receive", "text": message}
@@ -218,7 +219,7 @@ class WebSocketChannel:
     # From the client --------------------------------------------------------------------------------------------------
 
     def on_body(self, data: bytes, credit: int) -> None:
-        """Octets arrived; they are credited at once unless too many messages wait for the application."""
+        """Octets arrived; they are credited at once unless too much waits for the application or the client."""
         ws = self._ws
         if ws is None or self.lost:
             self.engine.consumed(self.stream, credit)
@@ -226,8 +227,7 @@ class WebSocketChannel:
         now = monotonic()
         self._take(ws.receive_data(data, now), now)
         self._credit += credit
-        if len(self._messages) < self._limits.ws_queue:
-            self._give_credit()
+        self._give_credit()
 
     def on_body_end(self) -> None:
         """The client sends nothing more."""
@@ -278,6 +278,7 @@ class WebSocketChannel:
 
     def on_writable(self) -> None:
         """The client read what waited for it."""
+        self._give_credit()
         self._wake_writers()
 
     def on_closed(self) -> None:
@@ -364,10 +365,16 @@ class WebSocketChannel:
     # Waiting ----------------------------------------------------------------------------------------------------------
 
     def _give_credit(self) -> None:
-        credit, self._credit = self._credit, 0
-        if credit and not self.lost:
-            self.engine.consumed(self.stream, credit)
-            self.session.settle_soon()
+        """Let the client send on, unless the application has enough to do, or the client does not read: it would have
+        pings answered until memory ends."""
+        credit = self._credit
+        if not credit or self.lost or len(self._messages) >= self._limits.ws_queue:
+            return
+        if self.engine.pending(self.stream) > self.session.high_water:
+            return
+        self._credit = 0
+        self.engine.consumed(self.stream, credit)
+        self.session.settle_soon()
 
     async def _wait_readable(self) -> None:
         waiter = self.service.loop.create_future()

@@ -129,6 +129,7 @@ class AsgiWorker(Worker):
 
     def _look(self, now: float) -> None:
         self.notify()
+        self.board.busy(time.process_time())
         seconds = int(time.time())
         if seconds != self._second:
             self._second = seconds

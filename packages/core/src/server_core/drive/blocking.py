@@ -71,7 +71,9 @@ class BlockingSession(Session):
         self.enter()
         try:
             if self.phase == OPEN:
-                self.feed(data, monotonic())
+                now = monotonic()
+                self.note_arrival(now)
+                self.feed(data, now)
         finally:
             self.leave()
 
@@ -265,6 +267,11 @@ class BlockingServer(Duties):
             session.enter()
             session.leave()  # its first deadline
             self._spawn(session.serve)
+
+    def beat(self, now: float) -> None:
+        """The worker is alive; say how much of its time it has used."""
+        super().beat(now)
+        self.worker.board.busy(time.process_time())
 
     def forget(self, session: BlockingSession) -> None:
         """``session`` is about to close its socket."""

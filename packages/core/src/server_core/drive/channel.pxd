@@ -6,7 +6,7 @@ cdef class Channel:
     cdef public object request, body, waiter, reason, headers, environ, unplaced
     cdef public bint collecting, lost, finished
     cdef public int status
-    cdef public double began
+    cdef public double began, arrived, waited
     cdef list _files
     cdef object _spool
     cdef long long _spooled

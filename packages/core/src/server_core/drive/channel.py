@@ -42,10 +42,12 @@ class Channel:
         environ, began: kept for the access log.
         owed: credit of body octets that found no room; they wait in ``unplaced``.
     """
+        arrived: when what the application is to see of the request had arrived, monotonic seconds.
+        waited: its queue time, seconds.
 
     __slots__ = (
-        "_files", "_spool", "_spooled", "began", "body", "collecting", "environ", "finished", "headers", "lost", "owed",
-        "reason", "request", "sent", "session", "status", "stream", "unplaced", "waiter",
+        "_files", "_spool", "_spooled", "arrived", "began", "body", "collecting", "environ", "finished", "headers", 
+        "lost", "owed", "reason", "request", "sent", "session", "status", "stream", "unplaced", "waited", "waiter",
     )  # fmt: skip
 
     def __init__(self, session: Any, stream: int, request: Request) -> None:
@@ -65,6 +67,8 @@ class Channel:
         self.began = 0.0
         self.owed = 0
         self.unplaced: Any = None
+        self.arrived = 0.0
+        self.waited = 0.0
         self._files: Optional[List[int]] = None
         self._spool: Optional[Spool] = None
         self._spooled = 0  # octets of the spool that the engine has been given
@@ -175,15 +179,9 @@ class Channel:
         """``fail``, for whoever holds the turn already."""
         if self.lost or self.finished:
             return
-        session = self.session
         if not self.status:
             headers, page = error_page(status)
-            session.engine.respond(self.stream, status, headers, now)
-            session.engine.send(self.stream, page, now)
-            self.status = status
-            self.headers = headers
-            self.sent = len(page)
-            self._finish(now, ())
+            self.say(status, headers, page, now)
         else:
             self.finished = True
             session.engine.reset(self.stream, INTERNAL_ERROR, now)
@@ -193,9 +191,31 @@ class Channel:
         """Return 1 to ``limit`` octets of a streamed body, waiting for them; empty at its end.
 
         Raises ClientGoneError when the rest will not come.
+            session = self.session
         """
         session = self.session
         while True:
+    def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """Give the server's own answer, in the application's place and before it heard of the request."""
+        session = self.session
+        session.enter()
+        try:
+            if not self.lost and not self.finished:
+                self.say(status, headers, body, monotonic())
+        finally:
+            session.leave()
+        self.done()
+
+    def say(self, status: int, headers: Headers, body: bytes, now: float) -> None:
+        """Send a whole answer of the server's own; for whoever holds the turn."""
+        engine = self.session.engine
+        engine.respond(self.stream, status, headers, now)
+        engine.send(self.stream, body, now)
+        self.status = status
+        self.headers = headers
+        self.sent = len(body)
+        self._finish(now, ())
+
             session.enter()
             try:
                 body: StreamedBody = self.body

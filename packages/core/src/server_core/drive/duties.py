@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from typing import Any, List
 
+from server_core.drive.arrival import Arrivals
 from server_core.drive.body import SpoolBudget
 from server_core.drive.channel import Channel
 from server_core.drive.timers import TimerWheel
@@ -45,6 +46,8 @@ class Duties:
         self.worker_connections: int = cfg.worker_connections
         self.budget = SpoolBudget(cfg.spool_total, cfg.body_dir)
         self.wheel = TimerWheel()
+        self.arrivals = Arrivals()
+        self.gate: Any = gateway.gate
         self.shared: bool = cfg.workers > 1 and not cfg.reuse_port
         self.next_tick = 0.0
         self._roomless: List[Channel] = []
@@ -69,6 +72,10 @@ class Duties:
     def beat(self, now: float) -> None:
         """The worker is alive."""
         self.worker.notify()
+
+    def lag(self, now: float) -> float:
+        """Return for how long what was just read may have been in the kernel, where the kernel does not say."""
+        return 0.0
 
     def finish_log(self) -> None:
         """The worker ends: write what waits."""

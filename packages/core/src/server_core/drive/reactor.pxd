@@ -11,12 +11,14 @@ cdef class Reactor(Duties):
     cdef dict _openers, _listening
     cdef object _posted
     cdef bint _asleep
+    cdef double _looked, _since
     cdef list _alarms
     cdef object _exchange
     cdef int _exchange_fd
 
-    @cython.locals(session=Session, now=cython.double, mask=cython.int)
+    @cython.locals(session=Session, now=cython.double, called=cython.double, mask=cython.int)
     cpdef turn(self)
+    cpdef lag(self, double now)
     @cython.locals(until=cython.double)
     cdef double _timeout(self, double now) except? -1
     cpdef post(self, Session session)

@@ -19,6 +19,9 @@ from server_core.drive.handover import Helper
 from server_core.drive.poller import READ, make_poller
 from server_core.drive.session import CLOSED, Session
 
+#: A poll that took longer had nothing to report when it was made.
+SLEPT_SECONDS = 0.0005
+
 
 class Reactor(Duties):
     """The loop. A subclass says where requests run and how a thread of theirs waits.
@@ -40,6 +43,7 @@ class Reactor(Duties):
         #: in the kernel, and the connection can be passed on.
         self.unseen: Deque[Tuple[int, int]] = deque()
         self._posted: Deque[Session] = deque()
+        self._looked = self._since = monotonic()  # the last look at the poller, and the one before
         self._asleep = False
         self._exchange: Any = worker.exchange
         self._exchange_fd: int = -1 if worker.exchange is None else worker.exchange.fileno()
@@ -63,10 +67,14 @@ class Reactor(Duties):
         """Wait for something to happen and act on it, except for running requests in this thread."""
         now = monotonic()
         self._asleep = True
+        called = now
         timeout = 0.0 if self._posted or self.has_ready() else self._timeout(now)
         happened = self.poller.wait(timeout)
         self._asleep = False
         now = monotonic()
+        # What the poll had to wait for came just now, what it found at once came at some time since the last look.
+        self._since = now if now - called > SLEPT_SECONDS else self._looked
+        self._looked = now
         if self._logs_access or now >= self.next_tick:
             self.tick(now)
         sessions = self.sessions
@@ -96,6 +104,10 @@ class Reactor(Duties):
             acceptor.unmute(now)
         if knocked is not None:
             self._accept(knocked, now)
+
+    def lag(self, now: float) -> float:
+        """Where the kernel does not tell: the time since the poller reported it, and half of that before."""
+        return now - self._looked + (self._looked - self._since) / 2
 
     def _timeout(self, now: float) -> float:
         until = self.next_tick
@@ -269,6 +281,7 @@ class InlineReactor(Reactor):
         self._ready: Deque[Channel] = deque()
         self._nested = False
         self._helper: Any = None
+        worker.board.capacity(1)
         if worker.exchange is not None:
             self._helper = Helper(self, worker.exchange, worker.cfg.busy_handover)
 

@@ -1,4 +1,5 @@
 import cython
+from server_core.drive.arrival cimport Arrivals
 from server_core.drive.channel cimport Channel
 from server_core.drive.sockio cimport receive, transmit
 
@@ -7,8 +8,9 @@ cdef class Session:
     cdef public dict channels
     cdef public int fd, phase, missed, lingered
     cdef public long long armed, served, high_water, low_water
-    cdef public bint readable, writable, gone, queued, linger, use_sendfile
-    cdef public double linger_until
+    cdef public bint readable, writable, gone, queued, linger, use_sendfile, timed
+    cdef public double linger_until, arrived, delayed
+    cdef public Arrivals arrivals
 
     cpdef enter(self)
     cpdef leave(self)
@@ -16,6 +18,8 @@ cdef class Session:
     cpdef on_timer(self, double now)
     cpdef read(self, double now)
     cpdef feed(self, data, double now)
+    @cython.locals(waited=cython.double)
+    cpdef note_arrival(self, double now)
     @cython.locals(count=cython.longlong, wrote=cython.bint)
     cpdef flush(self, double now, bint facts=*)
     cpdef dispatch(self, events, double now)

@@ -15,6 +15,7 @@ import socket
 from time import monotonic
 from typing import Any, Dict, Optional, Sequence
 
+from server_core.drive.arrival import is_timed
 from server_core.drive.body import NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, StreamedBody
 from server_core.drive.channel import Channel
 from server_core.drive.poller import GONE, READ, WRITE
@@ -61,15 +62,16 @@ class Session:
         layer: what octets go through: the connection, or its engine itself when nothing is between.
         engine: what commands go to; None until the protocol is known.
         channels: the live streams.
+        arrived: when the octets that were read last had arrived, monotonic seconds.
         environ: the WSGI environ of the connection, made at its first request.
         armed: the tick of the timer wheel, 0 = not armed.
         missed: what a loop saw while another thread held the turn.
     """
 
     __slots__ = (
-        "armed", "channels", "connection", "driver", "engine", "environ", "fd", "gone", "high_water", "layer", "linger",
-        "linger_until", "lingered", "low_water", "missed", "phase", "queued", "readable", "served", "sock", "turn",
-        "use_sendfile", "writable",
+        "armed", "arrivals", "arrived", "channels", "connection", "delayed", "driver", "engine", "environ", "fd",
+        "gone", "high_water", "layer", "linger", "linger_until", "lingered", "low_water", "missed", "phase", "queued",
+        "readable", "served", "sock", "timed", "turn", "use_sendfile", "writable",
     )  # fmt: skip
 
     def __init__(self, driver: Any, sock: Any, connection: Any, turn: Any) -> None:
@@ -96,6 +98,10 @@ class Session:
         self.high_water = driver.limits.send_high_water
         self.low_water = driver.limits.send_low_water
         self.use_sendfile = driver.use_sendfile
+        self.arrivals = driver.arrivals
+        self.timed = is_timed(connection.info)
+        self.arrived = monotonic()
+        self.delayed = 0.0  # what the octets before the first request (a TLS handshake) waited for us
         self._choose_layer()
 
     # The turn --------------------------------------------------------------------------------------------------
@@ -192,7 +198,20 @@ class Session:
                 # A short read emptied the socket; what comes later is a new edge (epoll(7)).
                 self.readable = False
                 self.driver.poller.rearm(self.fd, READ)
+            self.note_arrival(now)
             self.feed(data, now)
+
+    def note_arrival(self, now: float) -> None:
+        """Octets were read at ``now``: note since when they had been there."""
+        waited = 0.0
+        if not self.timed:
+            waited = self.driver.lag(now)
+        elif now >= self.arrivals.due:
+            waited = self.arrivals.waited(self.sock, now)
+        if self.served == 0:
+            waited += self.delayed
+            self.delayed = waited
+        self.arrived = now - waited
 
     def read_more(self) -> None:
         """Credit was given back by a thread of the application: go on reading where that had stopped."""
@@ -284,9 +303,12 @@ class Session:
     def _request(self, event: RequestReceived, now: float) -> None:
         stream = event.stream
         channel = Channel(self, stream, event.request)
+        channel.arrived = self.arrived
         self.channels[stream] = channel
         self.served += 1
         driver = self.driver
+        if driver.gate is not None and self._health(channel, now):
+            return
         if event.complete:
             driver.submit(channel)
         elif driver.streams(channel):
@@ -294,6 +316,15 @@ class Session:
             driver.submit(channel)
         else:
             self._collect(channel, now)
+
+    def _health(self, channel: Channel, now: float) -> bool:
+        """Answer a question for the server's own health; returns whether it was one."""
+        page = self.driver.gate.health(channel.request)
+        if page is None:
+            return False
+        status, headers, body = page
+        channel.say(status, headers, body, now)
+        return True
 
     def _collect(self, channel: Channel, now: float) -> None:
         """Take the body on the application's behalf, so that a slow client holds no thread."""
@@ -362,6 +393,7 @@ class Session:
 
     def _complete(self, channel: Channel) -> None:
         channel.collecting = False
+        channel.arrived = self.arrived
         self.driver.submit(channel)
 
     def refuse(self, channel: Channel, status: int, now: float) -> None:

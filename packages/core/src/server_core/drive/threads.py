@@ -228,6 +228,7 @@ class PooledReactor(Reactor):
     def streams(self, channel: Channel) -> bool:
         """Stream bodies that are large or of unknown length, while enough threads are left for others."""
         length = channel.request.content_length
+        worker.board.capacity(worker.cfg.threads)
         if length is not None and length <= self.body_buffer:
             return False
         if len(self._streaming) >= self._streaming_max:

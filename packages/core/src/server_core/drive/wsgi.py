@@ -17,8 +17,10 @@ from time import monotonic
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from server_core.compat.objects import GunicornRequest, GunicornResponse
+from server_core.drive.arrival import told_wait
 from server_core.drive.body import StreamedBody
 from server_core.drive.channel import Channel, ClientGoneError
+from server_core.drive.gate import make_gate
 from server_core.request_id import RequestIds
 from server_core.scoreboard.layout import ERRORS
 from server_core.version import __version__
@@ -61,6 +63,7 @@ class Gateway:
         self.errors: Any = worker.log.wsgi_errors
         self.ids: Optional[RequestIds] = RequestIds.from_settings(cfg)
         # The writer is made for one thread.
+        self.gate = make_gate(worker)
         self._log_lock = threading.Lock() if multithread else nullcontext()
         self._listeners: Dict[Any, Dict[str, Any]] = {}
 
@@ -75,7 +78,16 @@ class Gateway:
         """
         request = channel.request
         began = channel.began = monotonic()
-        entry = record.begin(request.method, request.target, began)
+        waited = began - channel.arrived
+        if self.gate is not None:
+            page = self.gate.refuses(request, channel.session.connection.info, waited, began)
+            if page is not None:
+                channel.reply(*page)
+                return
+        if request.queued_since:
+            waited = max(waited, told_wait(request.queued_since))
+        channel.waited = waited
+        entry = record.begin(request.method, request.target, began, waited)
         try:
             # What the application sets in context variables must not meet the next request.
             copy_context().run(self._serve, channel, record)

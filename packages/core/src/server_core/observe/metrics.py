@@ -91,6 +91,10 @@ def _durations(group: GroupNumbers) -> Distribution:
 
 # --- the table ------------------------------------------------------------------------------------
 
+def _queue_times(group: GroupNumbers) -> Distribution:
+    return Distribution(LATENCY_BOUNDS, group.counters.queue, group.counters.queued_seconds)
+
+
 _G = ("group",)
 
 METRICS: Sequence[Metric] = (
@@ -112,6 +116,10 @@ METRICS: Sequence[Metric] = (
     Metric("server_request_duration_seconds", HISTOGRAM, "Time to answer.", _G, by_group(_durations)),
     Metric("server_request_errors", COUNTER, "Exceptions of the application.", _G,
            by_group(lambda g: g.counters.errors)),
+    Metric("server_request_queue_seconds", HISTOGRAM, "Time that requests waited, in the kernel and here, before the"
+           " application began with them.", _G, by_group(_queue_times)),
+    Metric("server_requests_shed", COUNTER, "Requests refused with 503 because requests waited for longer than"
+           " max_queue_time.", _G, by_group(lambda g: g.counters.shed)),
     Metric("server_requests_refused", COUNTER, "Requests refused before they reached the application.", _G,
            by_group(lambda g: g.counters.refused)),
     Metric("server_requests_unlisted", COUNTER, "Requests that found the list of running requests full: they are"

@@ -193,6 +193,22 @@ class Choice(Kind):
         raise Unacceptable
 
 
+class UrlPath(Text):
+    """A path as requests have it, beginning with a slash."""
+
+    expects = "a path that begins with '/'"
+
+    def __init__(self, empty: bool = False) -> None:
+        super().__init__("PATH")
+        self.empty = empty
+
+    def parse(self, value: Any) -> str:
+        text = super().parse(value)
+        if not text.startswith("/") and (text or not self.empty):
+            raise Unacceptable
+        return text
+
+
 class ListOf(Kind):
     """A list of another kind. A single string is a list of one or, with ``separator``, of several."""
 

@@ -16,7 +16,8 @@ from typing import Any, Callable, Deque, Dict, List, Optional, Tuple, Type
 
 from server_core import process, systemd
 from server_core.errors import EXIT_APP_LOAD, EXIT_WORKER_BOOT, ConfigError, ServerError
-from server_core.scoreboard import Scoreboard, records_for, slots_for
+from server_core.observe.application import ApplicationMetrics
+from server_core.scoreboard import Scoreboard, records_for, running_for, slots_for
 from server_core.supervise import events as ev
 from server_core.supervise.causes import exit_cause
 from server_core.supervise.children import ChildState
@@ -209,7 +210,10 @@ class Arbiter:
         self.watch(self.inbox, self._read_signals)
         self.selector.register(self.doorbell[0], selectors.EVENT_READ, self._answer_doorbell)
         workers = sum(group.target for group in self.state.groups.values())
-        self.board = Scoreboard(slots_for(workers), records_for(self.cfg.threads))
+        self.board = Scoreboard(
+            slots_for(workers), records_for(self.cfg.threads), running_for(self.cfg.threads)
+        )
+        self.application_metrics = ApplicationMetrics(self.board.layout.slots)
         self.processes = Processes(self, self.board, self._services, process.become_subreaper())
         self.inbox.install()
 
@@ -253,7 +257,9 @@ class Arbiter:
             if now >= self._next_tick:
                 self._next_tick = now + self._tick(now)
             while self._queue and self._exit_code is None:
-                self._perform_all(step(self.state, self._queue.popleft(), time.monotonic()))
+                actions = step(self.state, self._queue.popleft(), time.monotonic())
+                self.board.set_readiness(self.state.readiness())
+                self._perform_all(actions)
             self._look()
             if self._queue or self._exit_code is not None:
                 continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional
 
+from server_core.scoreboard.layout import ENDING, SERVING, STARTING
 from server_core.supervise.children import Child
 from server_core.supervise.events import Plan
 from server_core.supervise.groups import Counter, Group
@@ -84,6 +85,16 @@ class State:
     def shares_listeners(self) -> bool:
         """Whether another arbiter has the same sockets."""
         return self.upgraded is not None or self.is_upgrade
+
+    def readiness(self) -> int:
+        """Return whether requests should be sent here: STARTING, SERVING or ENDING of the scoreboard's layout.
+
+        While another arbiter has the same sockets the end of this one is not the end of the service.
+        """
+        if self.stop is not None and not self.shares_listeners:
+            return ENDING
+        needed = [group for group in self.groups.values() if group.plan.halts and group.target > 0]
+        return SERVING if all(group.ready_count for group in needed) and self.begun else STARTING
 
     def child(self, number: int) -> Optional[Child]:
         """Return the living child of that number."""

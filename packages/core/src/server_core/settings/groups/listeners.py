@@ -1,7 +1,7 @@
 """Settings of the listening sockets."""
 
 from server_core.settings.declare import Group, Setting
-from server_core.settings.values import Boolean, Choice, FileMode, Integer, ListOf, Text
+from server_core.settings.values import Boolean, Choice, FileMode, Integer, ListOf, Text, UrlPath
 
 GROUP = Group(
     "Server Socket",
@@ -17,6 +17,9 @@ GROUP = Group(
                 "The owner of unix sockets; without it the user and group of the workers."),
         Setting("unix_socket_mode", FileMode(), None,
                 "The permissions of unix sockets; without it umask decides."),
+        Setting("health_path", UrlPath(empty=True), "",
+                "Answer GET on livez and readyz below this path without the application: '/' makes it /livez and "
+                "/readyz, '/-/' makes it /-/livez. Empty answers neither."),
         Setting("protocol", Choice("http", "uwsgi"), "http",
                 "What clients of the listeners speak: http or uwsgi."),
     ],

@@ -1,7 +1,7 @@
 """Settings that bound durations."""
 
 from server_core.settings.declare import Group, Setting
-from server_core.settings.values import Choice, Seconds
+from server_core.settings.values import Choice, ListOf, Seconds, UrlPath
 
 GROUP = Group(
     "Timeouts",
@@ -14,6 +14,11 @@ GROUP = Group(
         Setting("request_timeout", Seconds(), 0,
                 "End a request that runs longer, looked at once a second: 503 before the head of the answer, after it "
                 "the stream is cut. In gthread and asgi workers; 0 turns this off."),
+        Setting("max_queue_time", Seconds(), 0,
+                "When for this long every request has waited for longer than this before the application began with it, "
+                "refuse those that did, with 503 and Retry-After; 0 never does."),
+        Setting("max_queue_time_exempt", ListOf(UrlPath(), ","), [],
+                "Beginnings of paths that max_queue_time never refuses, '/health,/admin'."),
         Setting("graceful_timeout", Seconds(), 30,
                 "How long workers may finish requests after a stop or reload before they are killed."),
         Setting("keepalive", Seconds(), 2,

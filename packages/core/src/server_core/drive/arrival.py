@@ -1,0 +1,77 @@
+"""When a request arrived, as the kernel and a proxy know it.
+
+Owns: how long octets waited in the kernel (TCP_INFO, tcp(7)), how often it is asked, and what of a proxy's word counts.
+Must not know: loops, sessions, what is done about a long wait.
+
+A worker that is busy leaves octets in the kernel: in the queue of connections to be accepted, and in the buffers of
+those that are open. Asking costs a system call, which would be felt if every request paid it. So a read is asked about
+only every ``PROBE_SECONDS``, until one turns out to have waited: then every read is, until one did not. An idle worker
+has time to be asked, and a busy one does not stay unnoticed for longer than that.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import time
+from typing import Any
+
+#: Seconds between two questions while nothing waits.
+PROBE_SECONDS = 0.01
+#: A proxy's clock that is further away is wrong, in seconds.
+PLAUSIBLE_SECONDS = 3600.0
+
+_LINUX = sys.platform == "linux"
+_TCP_INFO: int = getattr(socket, "TCP_INFO", 11)
+_INFO_OCTETS = 56
+#: ``tcpi_last_data_recv``: milliseconds since the last segment with data, or since the handshake (linux/tcp.h).
+_last_data = struct.Struct("=52xI").unpack
+
+
+class Arrivals:
+    """Tells how long the octets of a read had been there. One for each driver, used in the thread that reads.
+
+    Attributes:
+        due: before this monotonic moment nobody need ask.
+    """
+
+    __slots__ = ("due",)
+
+    def __init__(self) -> None:
+        self.due = 0.0
+
+    def waited(self, sock: Any, now: float) -> float:
+        """Return how long what was just read had been in the kernel, in seconds.
+
+        Args:
+            sock: a socket of which ``is_timed`` is true.
+            now: monotonic seconds.
+        """
+        try:
+            waited = _last_data(sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_OCTETS))[0] / 1000.0
+        except OSError:  # the connection is gone; its next use says so
+            waited = 0.0
+        self.due = now if waited >= PROBE_SECONDS else now + PROBE_SECONDS
+        return float(waited)
+
+
+def is_timed(info: Any) -> bool:
+    """Whether the kernel knows when octets of a connection (``ConnectionInfo``) arrived: TCP on Linux."""
+    return _LINUX and info.peer is not None
+
+
+def told_wait(since: float) -> float:
+    """Return how long ago a proxy took a request, in seconds; 0.0 when its clock cannot be right.
+
+    Args:
+        since: ``Request.queued_since``, epoch seconds.
+    """
+    waited = time.time() - since
+    return waited if 0.0 < waited < PLAUSIBLE_SECONDS else 0.0
+
+
+def shares_clock(info: Any) -> bool:
+    """Whether the peer of a connection runs on this machine, so that its clock is ours."""
+    peer = info.peer
+    return peer is None or peer[0] == "::1" or peer[0].startswith("127.")
