@@ -17,6 +17,9 @@ from server_http.exchange import error_page
 
 #: HTTP/2's code for an application that failed after its head (RFC 9113 section 7); HTTP/1 closes.
 INTERNAL_ERROR = 0x2
+#: Octets given to the engine at a time. What it has been given stays in memory until the peer reads it; the rest of a
+#: larger part can go to a spool.
+SEND_OCTETS = 256 * 1024
 
 
 class ClientGoneError(ConnectionAbortedError):
@@ -39,14 +42,14 @@ class Channel:
         waiter: what the driver blocks on while the application waits, or None.
         status, reason, headers: of the response; status is 0 before the head.
         sent: octets of the response body the application gave.
+        arrived: when what the application is to see of the request had arrived, monotonic seconds.
+        waited: its queue time, seconds.
         environ, began: kept for the access log.
         owed: credit of body octets that found no room; they wait in ``unplaced``.
     """
-        arrived: when what the application is to see of the request had arrived, monotonic seconds.
-        waited: its queue time, seconds.
 
     __slots__ = (
-        "_files", "_spool", "_spooled", "arrived", "began", "body", "collecting", "environ", "finished", "headers", 
+        "_files", "_spool", "_spooled", "arrived", "began", "body", "collecting", "environ", "finished", "headers",
         "lost", "owed", "reason", "request", "sent", "session", "status", "stream", "unplaced", "waited", "waiter",
     )  # fmt: skip
 
@@ -64,11 +67,11 @@ class Channel:
         self.headers: Headers = []
         self.sent = 0
         self.environ: Any = None
+        self.arrived = 0.0
+        self.waited = 0.0
         self.began = 0.0
         self.owed = 0
         self.unplaced: Any = None
-        self.arrived = 0.0
-        self.waited = 0.0
         self._files: Optional[List[int]] = None
         self._spool: Optional[Spool] = None
         self._spooled = 0  # octets of the spool that the engine has been given
@@ -105,6 +108,10 @@ class Channel:
 
     def send(self, data: bytes) -> None:
         """Send a part of the body; wait, or spool, while too much of it is unsent."""
+        if len(data) > SEND_OCTETS:
+            for start in range(0, len(data), SEND_OCTETS):
+                self.send(data[start : start + SEND_OCTETS])
+            return
         session = self.session
         session.enter()
         try:
@@ -184,17 +191,10 @@ class Channel:
             self.say(status, headers, page, now)
         else:
             self.finished = True
+            session = self.session
             session.engine.reset(self.stream, INTERNAL_ERROR, now)
             session.flush(now, True)
 
-    def receive(self, limit: int) -> bytes:
-        """Return 1 to ``limit`` octets of a streamed body, waiting for them; empty at its end.
-
-        Raises ClientGoneError when the rest will not come.
-            session = self.session
-        """
-        session = self.session
-        while True:
     def reply(self, status: int, headers: Headers, body: bytes) -> None:
         """Give the server's own answer, in the application's place and before it heard of the request."""
         session = self.session
@@ -216,6 +216,13 @@ class Channel:
         self.sent = len(body)
         self._finish(now, ())
 
+    def receive(self, limit: int) -> bytes:
+        """Return 1 to ``limit`` octets of a streamed body, waiting for them; empty at its end.
+
+        Raises ClientGoneError when the rest will not come.
+        """
+        session = self.session
+        while True:
             session.enter()
             try:
                 body: StreamedBody = self.body

@@ -15,7 +15,7 @@ GROUP = Group(
                 "End a request that runs longer, looked at once a second: 503 before the head of the answer, after it "
                 "the stream is cut. In gthread and asgi workers; 0 turns this off."),
         Setting("max_queue_time", Seconds(), 0,
-                "When for this long every request has waited for longer than this before the application began with it, "
+                "When for this long every request has waited for longer than this before the application began, "
                 "refuse those that did, with 503 and Retry-After; 0 never does."),
         Setting("max_queue_time_exempt", ListOf(UrlPath(), ","), [],
                 "Beginnings of paths that max_queue_time never refuses, '/health,/admin'."),
