@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Deque, Dict, List, Optional
 
@@ -21,6 +22,8 @@ from server_core.drive.reactor import Reactor
 
 #: How long a thread sleeps at most before it looks at its stream again, in seconds.
 WAIT_SECONDS = 1.0
+#: How late the system may end a wait of a request's thread, in nanoseconds; 50,000 unless somebody says so.
+TIMER_SLACK = 1000
 
 
 class PoolThread:
@@ -44,6 +47,7 @@ class PoolThread:
     def _run(self) -> None:
         pool = self.pool
         pool.own(self)
+        sharpen_timers()
         while True:
             channel = pool.next(self)
             if channel is None:
@@ -62,6 +66,16 @@ class PoolThread:
             self.signal.release()
         except RuntimeError:  # released already
             return
+
+
+def sharpen_timers() -> None:
+    """Have the waits of the calling thread end when they are over (Linux).
+
+    The system ends them up to 50 us late, to wake less often. To a thread that waits 1 ms in each request that is a
+    twentieth of what it could do.
+    """
+    with suppress(OSError), open(f"/proc/{threading.get_native_id()}/timerslack_ns", "w") as slack:
+        slack.write(str(TIMER_SLACK))
 
 
 class Pool:
@@ -214,6 +228,7 @@ class PooledReactor(Reactor):
         self._streaming: Dict[Channel, None] = {}
         # One thread stays free of requests whose client decides how long they take.
         self._streaming_max: int = worker.cfg.threads - 1
+        worker.board.capacity(worker.cfg.threads)
         self.pool = Pool(gateway, worker.board, worker.cfg.threads, worker.log)
         self.pool.start()
 
@@ -228,7 +243,6 @@ class PooledReactor(Reactor):
     def streams(self, channel: Channel) -> bool:
         """Stream bodies that are large or of unknown length, while enough threads are left for others."""
         length = channel.request.content_length
-        worker.board.capacity(worker.cfg.threads)
         if length is not None and length <= self.body_buffer:
             return False
         if len(self._streaming) >= self._streaming_max:
