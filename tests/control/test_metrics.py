@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 from typing import Dict, Tuple
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
 
+from control.scraping import metrics_address, scrape_all
 from support import KeepAliveLoad, ServerProcess, request, until
 
 APP = """
@@ -37,23 +36,13 @@ def serve(*arguments: str, workers: int = 2) -> ServerProcess:
     )
 
 
-def metrics_address(server: ServerProcess) -> Tuple[str, int]:
-    server.wait_for_log("Metrics at: ")
-    found = re.search(r"Metrics at: http://127\.0\.0\.1:(\d+)", server.log)
-    assert found, server.log
-    return "127.0.0.1", int(found.group(1))
-
-
 def scrape(server: ServerProcess) -> Dict[Tuple[str, str], float]:
     """Samples of the HTTP workers by name and last label."""
-    answer = request(metrics_address(server), "GET", "/metrics")
-    assert answer.status == 200
     found = {}
-    for family in parse_prometheus(answer.text):
-        for sample in family.samples:
-            if sample.labels.get("group", "http") == "http":
-                rest = [value for name, value in sample.labels.items() if name != "group"]
-                found[sample.name, ",".join(rest)] = sample.value
+    for (name, labels), number in scrape_all(server).items():
+        rest = dict(labels)
+        if rest.pop("group", "http") == "http":
+            found[name, ",".join(rest.values())] = number
     return found
 
 

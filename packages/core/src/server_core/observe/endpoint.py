@@ -55,7 +55,12 @@ class Pages:
         page = self._pages.get(request.path)
         if page is None:
             return 404, TEXT, b"expected one of " + b", ".join(sorted(self._pages)) + b"\n"
-        return page(request)
+        try:
+            return page(request)
+        except Exception:
+            # Whatever is wrong with one page, a plugin's numbers perhaps, must not end the arbiter.
+            self._arbiter.log.exception("Exception in the page %s", request.path.decode("latin-1"))
+            return 500, TEXT, b"the page failed; the server's log says why\n"
 
     def _metrics(self, request: Request) -> Page:
         wanted = request.header(b"accept") or b""
@@ -71,7 +76,7 @@ class Pages:
         now = snapshot.take(self._arbiter)
         if now.is_ready():
             return 200, TEXT, b"ok\n"
-        why = "stopping" if now.draining else "no worker is ready"
+        why = "stopping" if now.draining else "; ".join(now.unready) or "no worker is ready"
         return 503, TEXT, f"{why}\n".encode()
 
 

@@ -40,7 +40,11 @@ def collect(arbiter: Any) -> List[Family]:
     """Return every metric as it is now: the server's, those of its services, the application's."""
     snapshot = take(arbiter)
     declared = [*METRICS, *(metric for service in arbiter.services() for metric in service.metrics())]
-    return [metric.family(snapshot) for metric in declared]
+    found = [metric.family(snapshot) for metric in declared]
+    if arbiter.application_metrics is None:
+        return found
+    living = {child.index: child.pid for child in arbiter.processes.living.values() if child.pid is not None}
+    return [*found, *arbiter.application_metrics.families(living, [family.name for family in found], arbiter.log)]
 
 
 # --- readers --------------------------------------------------------------------------------------
@@ -89,11 +93,11 @@ def _durations(group: GroupNumbers) -> Distribution:
     return Distribution(LATENCY_BOUNDS, group.counters.latency, group.counters.seconds)
 
 
-# --- the table ------------------------------------------------------------------------------------
-
 def _queue_times(group: GroupNumbers) -> Distribution:
     return Distribution(LATENCY_BOUNDS, group.counters.queue, group.counters.queued_seconds)
 
+
+# --- the table ------------------------------------------------------------------------------------
 
 _G = ("group",)
 
@@ -114,12 +118,12 @@ METRICS: Sequence[Metric] = (
            _codes),
     Metric("server_requests_running", GAUGE, "Requests being answered.", _G, by_group(lambda g: g.counters.running)),
     Metric("server_request_duration_seconds", HISTOGRAM, "Time to answer.", _G, by_group(_durations)),
-    Metric("server_request_errors", COUNTER, "Exceptions of the application.", _G,
-           by_group(lambda g: g.counters.errors)),
     Metric("server_request_queue_seconds", HISTOGRAM, "Time that requests waited, in the kernel and here, before the"
            " application began with them.", _G, by_group(_queue_times)),
     Metric("server_requests_shed", COUNTER, "Requests refused with 503 because requests waited for longer than"
            " max_queue_time.", _G, by_group(lambda g: g.counters.shed)),
+    Metric("server_request_errors", COUNTER, "Exceptions of the application.", _G,
+           by_group(lambda g: g.counters.errors)),
     Metric("server_requests_refused", COUNTER, "Requests refused before they reached the application.", _G,
            by_group(lambda g: g.counters.refused)),
     Metric("server_requests_unlisted", COUNTER, "Requests that found the list of running requests full: they are"
@@ -129,6 +133,8 @@ METRICS: Sequence[Metric] = (
     Metric("server_received_bytes", COUNTER, "Octets of request bodies.", _G, by_group(lambda g: g.counters.received)),
     Metric("server_connections", GAUGE, "Open client connections.", _G, by_group(lambda g: g.connections)),
     Metric("server_worker_memory_bytes", GAUGE, "Resident memory of each worker.", ("group", "slot"), _memory),
+    Metric("server_application_metrics_refused", COUNTER, "Series of the application that found no room in"
+           " application_metrics_size.", (), one(lambda s: s.refused_series)),
     Metric("server_listener_queue", GAUGE, "Connections that wait to be accepted.", ("listener",),
            lambda s: [((name,), waiting) for name, waiting in s.queues.items()]),
 )  # fmt: skip

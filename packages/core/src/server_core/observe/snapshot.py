@@ -42,6 +42,8 @@ class Snapshot:
     groups: Tuple[GroupNumbers, ...]
     queues: Mapping[str, int]
     exits: Mapping[Tuple[str, str], int] = field(default_factory=dict)  # (group, cause) -> count
+    unready: Tuple[str, ...] = ()  # what services wait for
+    refused_series: int = 0  # of the application's metrics
 
     @property
     def http(self) -> GroupNumbers:
@@ -50,7 +52,9 @@ class Snapshot:
 
     def is_ready(self) -> bool:
         """Whether requests should be sent here: workers serve, every needed group has some, nothing stops."""
-        return not self.draining and all(group.ready > 0 for group in self.groups if group.needed and group.target > 0)
+        if self.draining or self.unready:
+            return False
+        return all(group.ready > 0 for group in self.groups if group.needed and group.target > 0)
 
 
 def take(arbiter: Any) -> Snapshot:
@@ -63,7 +67,15 @@ def take(arbiter: Any) -> Snapshot:
         groups=tuple(_group(arbiter, number, name) for name, number in arbiter.group_numbers().items()),
         queues={str(listener): listener.queued() for listener in arbiter.LISTENERS},
         exits=dict(arbiter.exits),
+        unready=tuple(filter(None, (service.unready(arbiter) for service in arbiter.services()))),
+        refused_series=_refused_series(arbiter),
     )
+
+
+def _refused_series(arbiter: Any) -> int:
+    if arbiter.application_metrics is None:
+        return 0
+    return int(arbiter.application_metrics.refused(child.index for child in arbiter.processes.living.values()))
 
 
 def _group(arbiter: Any, number: int, name: str) -> GroupNumbers:

@@ -62,6 +62,7 @@ class Arbiter:
         reexec_pid: the second arbiter, 0 for none.
         master_pid: the arbiter that started us as its successor, 0 for none.
         board: the scoreboard.
+        application_metrics: what the application counts in all its processes, None when nobody asked for it.
         state: what supervision knows.
         doorbell: a pipe by which children ask to be looked at.
     """
@@ -95,6 +96,7 @@ class Arbiter:
         self.spawned = 0
         self.killed = 0
         self.exits: Dict[Tuple[str, str], int] = {}
+        self.application_metrics: Any = None
 
     # --- what hooks and others read -----------------------------------------------------------
 
@@ -213,7 +215,6 @@ class Arbiter:
         self.board = Scoreboard(
             slots_for(workers), records_for(self.cfg.threads), running_for(self.cfg.threads)
         )
-        self.application_metrics = ApplicationMetrics(self.board.layout.slots)
         self.processes = Processes(self, self.board, self._services, process.become_subreaper())
         self.inbox.install()
 
@@ -240,7 +241,15 @@ class Arbiter:
         listeners = self.listeners.open(cfg, slots, tls, attempts, self.log.error)
         for name in (plan.name for plan in self._plan(cfg).groups):
             self._services[name].prepare(self, cfg)
+        self._prepare_application_metrics(cfg)
         return Generation(number, cfg, listeners)
+
+    def _prepare_application_metrics(self, cfg: Any) -> None:
+        """Make the memory for the application's metrics, before children that use it are forked; its size stays."""
+        if cfg.application_metrics and self.application_metrics is None:
+            from server_core.observe.application import ApplicationMetrics
+
+            self.application_metrics = ApplicationMetrics(self.board.layout.slots, cfg.application_metrics_size)
 
     def _make_tls(self, cfg: Any) -> Any:
         if not cfg.is_ssl:

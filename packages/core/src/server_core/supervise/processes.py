@@ -243,6 +243,8 @@ class Processes:
         if child is None:
             return None
         self._board.release(child.index)
+        if self._arbiter.application_metrics is not None:
+            self._arbiter.application_metrics.gone(child.index)
         child.report.close()
         if child.link is not None:
             self._arbiter.unwatch(child.link)

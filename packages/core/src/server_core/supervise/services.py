@@ -58,6 +58,11 @@ class Service:
         What the thread records of its children count is served without them."""
         return ()
 
+    def unready(self, arbiter: Any) -> str:
+        """Return why requests should not be sent to the server yet, though each group has a ready child; "" for
+        nothing."""
+        return ""
+
     def close(self) -> None:
         """Release what ``prepare`` made; called when the arbiter ends."""
 

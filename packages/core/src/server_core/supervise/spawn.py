@@ -109,6 +109,8 @@ def run_worker(worker: Worker, arbiter: Any, board: Scoreboard, index: int, from
         worker.log.info("Booting worker with pid: %s", worker.pid)
         if hasattr(worker, "setup") and not from_template:
             worker.setup()
+        if worker.cfg.application_metrics:
+            arbiter.application_metrics.enter(index, worker.log)
         worker.cfg.post_fork(arbiter, worker)
         worker.init_process()
         code = EXIT_OK

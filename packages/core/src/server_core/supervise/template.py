@@ -145,6 +145,8 @@ class Template:
     def _load(self) -> None:
         os.environ.update(self.cfg.env)
         self.service.prepare_template(self.arbiter, self.cfg)
+        if self.cfg.application_metrics:
+            self.arbiter.application_metrics.enter(self.index, self.arbiter.log)
         self.arbiter.app.wsgi()
         # What is alive now stays: collecting it would only copy pages that are shared with the workers.
         gc.collect()

@@ -3,7 +3,7 @@
 import sys
 
 from server_core.settings.declare import Computed, Group, Setting
-from server_core.settings.values import Boolean, Choice, ClassRef, HostPort, Table, Text
+from server_core.settings.values import Boolean, Choice, ClassRef, Table, Text
 
 ACCESS_FORMAT = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
 
@@ -56,19 +56,5 @@ GROUP = Group(
                 "Give every request an id, in the environ or scope and in both logs; 'response' also answers it. "
                 "A trusted proxy's id is taken over.", const="on"),
         Setting("request_id_header", Text("NAME"), "X-Request-ID", "The header that carries the id of a request."),
-    ],
-)  # fmt: skip
-
-METRICS = Group(
-    "Metrics",
-    [
-        Setting("metrics_bind", Text("ADDRESS"), None,
-                "Where the arbiter serves /metrics, /livez and /readyz, for example 127.0.0.1:9100."),
-        Setting("statsd_host", HostPort(8125), None,
-                "The statsd server to send metrics to: HOST:PORT or unix://PATH."),
-        Setting("statsd_prefix", Text("PREFIX"), "", "What the names of statsd metrics begin with."),
-        Setting("dogstatsd_tags", Text("TAGS"), "", "A comma list of tags to send with statsd metrics."),
-        Setting("enable_backlog_metric", Boolean(), False,
-                "Measure how many connections wait to be accepted (Linux)."),
     ],
 )  # fmt: skip
