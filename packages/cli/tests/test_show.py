@@ -16,41 +16,44 @@ class Terminal(io.StringIO):
 
 
 class Application:
-    def __init__(self, **settings):
-        self.cfg = Settings.make(**settings)
+    def __init__(self, config_files=("server.conf.py",), **settings):
+        self.cfg = Settings.make()
+        self.cfg.update(settings, "server.conf.py" if config_files else "command line")
         self.target = "app:app"
-        self.config_files = ["server.conf.py"]
+        self.config_files = list(config_files)
 
 
-def welcome(**settings):
-    stream = Terminal()
-    show.welcome(Application(**settings), stream)
-    return stream.getvalue()
-
-
-def test_the_welcome_says_what_is_served_where_and_how(monkeypatch):
-    monkeypatch.setenv("NO_COLOR", "1")
-    text = welcome(bind=["127.0.0.1:8000", "unix:/run/a.sock"], workers=3, threads=4)
-    assert "serving  app:app\n" in text
-    assert "at  http://127.0.0.1:8000, unix:/run/a.sock\n" in text
-    assert "with  3 gthread workers x 4 threads\n" in text
-    assert "settings  3 set; config files: server.conf.py\n" in text
+def test_the_block_says_what_is_served_where_how_and_from_which_settings():
+    text = show.block(Application(workers=3, threads=4), "http://127.0.0.1:8000, unix:/run/a.sock", False)
+    assert text.splitlines()[0] == show.versions()
+    assert " serving  app:app\n" in text
+    assert " at  http://127.0.0.1:8000, unix:/run/a.sock\n" in text
+    assert " with  3 gthread workers x 4 threads\n" in text
+    assert " speaking  HTTP/1.1\n" in text
+    assert " using  settings from server.conf.py\n" in text
     assert "\033" not in text
+    assert "\033[1mserver" in show.block(Application(), "", True)
 
 
-def test_colours_are_for_terminals_that_want_them(monkeypatch):
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    assert "\033[1m" in welcome()
-    monkeypatch.setenv("TERM", "dumb")
-    assert "\033" not in welcome()
+def test_colours_are_for_terminals_that_want_them():
+    assert show.is_coloured(Terminal(), {"TERM": "xterm"})
+    assert not show.is_coloured(Terminal(), {"TERM": "xterm", "NO_COLOR": "1"})
+    assert not show.is_coloured(Terminal(), {"TERM": "dumb"})
+    assert not show.is_coloured(io.StringIO(), {"TERM": "xterm"})
 
 
-def test_nothing_is_said_to_a_file_or_for_a_daemon():
-    stream = io.StringIO()
-    show.welcome(Application(), stream)
-    assert stream.getvalue() == ""
-    assert welcome(daemon=True) == ""
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "HTTP/1.1"),
+        ({"worker_class": "asgi", "http_protocols": "h2,h1"}, "HTTP/2, HTTP/1.1, WebSocket"),
+        ({"protocol": "uwsgi"}, "uwsgi"),
+    ],
+)
+def test_the_log_says_in_one_line_what_is_spoken_and_where_settings_came_from(settings, expected):
+    summary = show.summary(Application((), **settings))
+    assert summary.startswith(f"Serving app:app by {expected} (")
+    assert summary.endswith("settings from command line" if settings else "default settings, no config file found")
 
 
 def test_every_setting_is_printed_with_its_source():

@@ -6,11 +6,11 @@ Must not know: how settings are read (``server_core.app``) or how anything is se
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, List, Optional, Sequence
 
 from server_cli import show
-from server_cli.migrate import command as migrate
 from server_core import plugins
 from server_core.app import CommandApplication, guarded
 from server_core.errors import ConfigError
@@ -30,6 +30,23 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     sys.exit(guarded(lambda: _act(words), PROG))
 
 
+class ServedApplication(CommandApplication):
+    """The application of a command line; its start is told to a person at a terminal as a block, to a log as lines."""
+
+    @property
+    def at_terminal(self) -> bool:  # type: ignore[override]  # others have the constant
+        """Whether the error log is a terminal that somebody may be looking at."""
+        return self.cfg.errorlog == "-" and not self.cfg.daemon and sys.stderr.isatty()
+
+    def introduce(self, addresses: str, log: Any) -> None:
+        """Say what is served where."""
+        if self.at_terminal:
+            print(show.block(self, addresses, show.is_coloured(sys.stderr, os.environ)), file=sys.stderr, flush=True)
+            return
+        super().introduce(addresses, log)
+        log.info("%s", show.summary(self))
+
+
 def _act(words: List[str]) -> None:
     if words[:1] == ["migrate"]:
         _migrate(words[1:])
@@ -41,7 +58,7 @@ def _act(words: List[str]) -> None:
     if any(word in ("-v", "--version") for word in words):
         print(show.versions())
         return
-    app = CommandApplication(prog=PROG, arguments=words)
+    app = ServedApplication(prog=PROG, arguments=words)
     for problem in plugins.problems():
         app.cfg.warn(problem)
     if app.cfg.print_config:
@@ -53,12 +70,13 @@ def _act(words: List[str]) -> None:
     if app.cfg.check_config or app.cfg.print_config:
         _check(app)
         return
-    show.welcome(app, sys.stderr)
     app.run()
 
 
 def _migrate(words: List[str]) -> None:
     """Report on another server's configuration; what cannot be used is an error after the report."""
+    from server_cli.migrate import command as migrate  # nobody who serves waits for it
+
     try:
         print(migrate.run(words))
     except migrate.NotUsable as error:

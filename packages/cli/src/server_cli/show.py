@@ -1,4 +1,4 @@
-"""Texts of the command ``server``: versions, the configuration, the welcome.
+"""Texts of the command ``server``: versions, the configuration, the block at the start.
 
 Owns: their layout and colours.
 Must not know: how the values came about.
@@ -6,10 +6,8 @@ Must not know: how the values came about.
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
-from typing import Any, List, TextIO
+from typing import Any, List, Mapping, Sequence, TextIO
 
 from server_cli.version import __version__
 from server_core.settings import Settings
@@ -29,6 +27,8 @@ server migrate gunicorn.conf.py what becomes of a configuration of gunicorn.
 """
 
 
+_PROTOCOLS = {"h1": "HTTP/1.1", "h2": "HTTP/2"}
+_NAME_SOURCE = "the application's name"
 _PACKAGES = ("server_http", "server_core", "server_workers_async", "server_workers_green", "server_dirty")
 
 
@@ -52,36 +52,49 @@ def configuration(cfg: Settings) -> str:
     return "\n".join(lines)
 
 
-def welcome(app: Any, stream: TextIO) -> None:
-    """Tell a person at a terminal what is being started; nothing is printed anywhere else."""
-    if not stream.isatty() or app.cfg.daemon:
-        return
-    strong, weak, plain = ("\033[1m", "\033[2m", "\033[0m") if _coloured() else ("", "", "")
+def block(app: Any, addresses: str, colours: bool) -> str:
+    """Return the block that tells a person what was started: what, where, how, and from which settings."""
+    strong, weak, plain = ("\033[1m", "\033[2m", "\033[0m") if colours else ("", "", "")
     cfg = app.cfg
-    workers = f"{cfg.workers} {cfg.worker_class_str} worker{'s' if cfg.workers != 1 else ''}"
-    threads = f" x {cfg.threads} threads" if cfg.threads > 1 else ""
-    files = ", ".join(app.config_files) or "none found"
-    rows = [("serving", app.target or str(cfg.paste)), ("at", _addresses(cfg)), ("with", workers + threads),
-            ("settings", _settings(cfg, files))]  # fmt: skip
-    print(f"{strong}{versions()}{plain}", file=stream)
-    for name, text in rows:
-        print(f"  {weak}{name:>8}{plain}  {text[: shutil.get_terminal_size().columns * 2]}", file=stream)
-    print(f"  {weak}Ctrl-C stops it{plain}", file=stream)
+    rows = [
+        ("serving", app.target or str(cfg.paste)),
+        ("at", addresses),
+        ("with", _workers(cfg)),
+        ("speaking", ", ".join(protocols(cfg))),
+        ("using", _settings(cfg, app.config_files)),
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{strong}{versions()}{plain}"]
+    lines += [f"  {weak}{name:>{width}}{plain}  {text}" for name, text in rows]
+    return "\n".join([*lines, f"  {weak}Ctrl-C stops it{plain}"])
 
 
-def _coloured() -> bool:
-    return "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+def summary(app: Any) -> str:
+    """Return in one line for a log what ``block`` says beside addresses and worker."""
+    return f"Serving {app.target or app.cfg.paste} by {', '.join(protocols(app.cfg))} ({engine()}); " + _settings(
+        app.cfg, app.config_files
+    )
 
 
-def _addresses(cfg: Settings) -> str:
-    scheme = "https" if cfg.is_ssl else "http"
-    shown: List[str] = []
-    for address in cfg.bind:
-        plain = address.startswith(("unix:", "fd://", "\0")) or "://" in address
-        shown.append(address if plain else f"{scheme}://{address}")
-    return ", ".join(shown)
+def is_coloured(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether colours belong into a stream: it is a terminal that knows them, and nobody objects."""
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
-def _settings(cfg: Settings, files: str) -> str:
-    changed = sum(1 for _, _, source in cfg.items() if source != DEFAULT)
-    return f"{changed} set; config files: {files}"
+def protocols(cfg: Settings) -> List[str]:
+    """Return what clients may speak, the preferred first."""
+    if cfg.protocol == "uwsgi":
+        return ["uwsgi"]
+    names = [_PROTOCOLS[name] for name in cfg.http_protocols]
+    return [*names, "WebSocket"] if cfg.worker_class_name == "asgi" else names
+
+
+def _workers(cfg: Settings) -> str:
+    count = f"{cfg.workers} {cfg.worker_class_str} worker{'s' if cfg.workers != 1 else ''}"
+    return f"{count} x {cfg.threads} threads" if cfg.threads > 1 else count
+
+
+def _settings(cfg: Settings, files: Sequence[str]) -> str:
+    sources = {source for _, _, source in cfg.items() if source not in (DEFAULT, *files) and source != _NAME_SOURCE}
+    named = [*files, *sorted(sources)]
+    return f"settings from {', '.join(named)}" if named else "default settings, no config file found"

@@ -50,6 +50,19 @@ class Application:
         """Return the WSGI or ASGI application."""
         raise NotImplementedError(f"{type(self).__name__}.load: expected an application to be returned")
 
+    #: Whether ``introduce`` talks to a person, so that the log need not say the same.
+    at_terminal = False
+
+    def introduce(self, addresses: str, log: Any) -> None:
+        """Say what is served where; called in the arbiter when the listeners are open.
+
+        Args:
+            addresses: of the listeners, as they are.
+            log: the error log.
+        """
+        log.info("Listening at: %s (%s)", addresses, os.getpid())
+        log.info("Using worker: %s", self.cfg.worker_class_str)
+
     # --- what the arbiter and workers call -----------------------------------------------------
 
     def do_load_config(self) -> None:

@@ -18,6 +18,7 @@ from server_core.errors import AppImportError
 
 DEFAULT_ATTRIBUTE = "application"
 _OUR_DIRECTORY = os.path.dirname(os.path.abspath(__file__))
+MOST_SHOWN = 8  # names of a module in an error
 _CUSTOMARY = ("application", "app", "api", "asgi", "wsgi", "create_app", "make_app")
 
 
@@ -114,19 +115,38 @@ def _attribute(module: Any, names: List[str], target: str) -> Any:
         except AttributeError as error:
             if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
                 _user_error(f"application {target!r}: {path}.{name} failed: {_summary(error)}", error)
-            raise AppImportError(f"application {target!r}: {path} has no {name!r}{_candidates(module)}") from None
+            raise AppImportError(f"application {target!r}: {path} has no {name!r}{_candidates(module, name)}") from None
         path = f"{path}.{name}"
     return found
 
 
-def _candidates(module: Any) -> str:
-    """Return a hint at attributes of the module that look like an application."""
-    there = [name for name in _CUSTOMARY if callable(getattr(module, name, None))]
-    return f"; did you mean {module.__name__ + ':' + there[0] + _parentheses(there[0])!r}?" if there else ""
+def _candidates(module: Any, wanted: str) -> str:
+    """Return a hint at what the module has that could be an application, and which of it was probably meant."""
+    there = [name for name in vars(module) if _could_serve(module, name)]
+    if not there:
+        return f"; {module.__name__} offers nothing that can be called"
+    import difflib
+
+    close = difflib.get_close_matches(wanted, there, 1)
+    meant = [*close, *(name for name in _CUSTOMARY if name in there)]
+    hint = f"; did you mean {module.__name__ + ':' + meant[0] + _parentheses(meant[0])!r}?" if meant else ""
+    shown = [name + _parentheses(name) for name in there[:MOST_SHOWN]]
+    more = f" and {len(there) - MOST_SHOWN} more" if len(there) > MOST_SHOWN else ""
+    return f"{hint}{'' if hint else ';'} {module.__name__} offers {', '.join(shown)}{more}"
+
+
+def _could_serve(module: Any, name: str) -> bool:
+    """Whether an attribute is an application or a factory, by its look: called by the module's own name for it."""
+    value = getattr(module, name, None)
+    if name.startswith("_") or not callable(value):
+        return False
+    if inspect.isroutine(value) or inspect.isclass(value):  # those that were imported are not meant
+        return getattr(value, "__module__", None) == module.__name__
+    return True
 
 
 def _parentheses(name: str) -> str:
-    return "()" if name.startswith(("create", "make")) else ""
+    return "()" if name.startswith(("create", "make", "get_")) else ""
 
 
 def _called(factory: Any, call: Call, target: str) -> Any:

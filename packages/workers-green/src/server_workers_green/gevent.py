@@ -34,8 +34,19 @@ class GeventWorker(GreenWorker):
 
         gevent.spawn(function, *args)
 
+    _quitting = False
+
     def handle_quit(self, sig: int, frame: Any) -> None:
-        """INT and QUIT: leave at once, from a greenlet of their own: a handler runs wherever the loop is."""
+        """INT and QUIT: leave at once, from a greenlet of their own: a handler runs wherever the loop is.
+
+        Ctrl-C brings both, INT from the terminal and QUIT from the arbiter; a second greenlet would end the first in
+        its leaving. A worker that boots may not have a loop yet, and leaves from the handler.
+        """
+        if not self.booted:
+            super().handle_quit(sig, frame)
+        if self._quitting:
+            return
+        self._quitting = True
         import gevent  # type: ignore[import-untyped, unused-ignore]  # has no stubs
 
         gevent.spawn(super().handle_quit, sig, frame)

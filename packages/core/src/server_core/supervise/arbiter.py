@@ -173,7 +173,8 @@ class Arbiter:
         self.master_pid = started_by(os.environ)
         self.notifier = systemd.Notifier(os.environ)
         self.state = State(self._plan(self.cfg), is_upgrade=bool(self.master_pid), pid_one=self.pid == 1)
-        self.log.info("Starting %s %s", PRODUCT, __version__)
+        if not self.app.at_terminal:
+            self.log.info("Starting %s %s", PRODUCT, __version__)
         self._log_warnings()
         process.set_title(f"master [{self.cfg.proc_name}]")
         self._open_inputs()
@@ -223,14 +224,17 @@ class Arbiter:
         self.listeners.take_over(os.environ)
         generation = self._make_generation(self.state.generation, None)
         self._generations[generation.number] = generation
-        self._log_listeners(generation)
-        self.log.info("Using worker: %s", self.cfg.worker_class_str)
+        self._shown_listeners = self._addresses(generation)
+        self.app.introduce(self._shown_listeners, self.log)
 
     def _log_listeners(self, generation: Generation) -> None:
-        shown = ", ".join(str(listener) for listener in self.listeners.shown(generation.listeners))
+        shown = self._addresses(generation)
         if shown != self._shown_listeners:
             self._shown_listeners = shown
             self.log.info("Listening at: %s (%s)", shown, self.pid)
+
+    def _addresses(self, generation: Generation) -> str:
+        return ", ".join(str(listener) for listener in self.listeners.shown(generation.listeners))
 
     def _make_generation(self, number: int, before: Optional[Generation]) -> Generation:
         """Check and open everything that children of the present settings need."""
