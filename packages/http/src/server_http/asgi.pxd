@@ -1,5 +1,7 @@
 from server_http.events cimport Request
 
+cdef int _PERCENT
+
 cdef class ScopeTemplate:
     cdef dict _asgi, _extensions, _http, _trailers, _websocket
     cdef object _root_path, _server

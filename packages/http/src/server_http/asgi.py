@@ -31,6 +31,8 @@ PRIORITY_EXTENSION = "http.response.priority"
 PROXY_EXTENSION = "server.proxy"  # what the PROXY header said, under the names an environ has
 DENIAL_EXTENSION = "websocket.http.response"
 
+_PERCENT = 0x25
+
 
 class ScopeTemplate:
     """The part of a scope that requests share; ``http`` and ``websocket`` fill in the rest.
@@ -136,7 +138,7 @@ class ScopeTemplate:
 
 def decoded_path(path: bytes) -> str:
     """Return ``path`` percent-decoded as UTF-8; what is no UTF-8 becomes U+FFFD (``raw_path`` keeps it)."""
-    if b"%" in path:
+    if _PERCENT in path:  # a number: Python tries bytes as one before it looks for them
         path = unquote_to_bytes(path)
     return path.decode("utf-8", "replace")
 

@@ -83,9 +83,6 @@ RAW = 5  # a tunnel
 #: How a body of unknown length is framed for a peer of that version.
 UNKNOWN_LENGTH = {"1.0": UNTIL_CLOSE, "1.1": CHUNKED, "2": DELIMITED}
 
-#: Statuses without content and without a length of it (RFC 9110 sections 15.3.5 and 15.4.5).
-_BODILESS = frozenset((204, 304))
-
 # -- response fields that are not simply passed on -------------------------------------------------------------------
 
 _PLAIN = 0
@@ -409,7 +406,7 @@ class Exchange:
         if tunnel:
             self.framing = RAW
             self.keep_alive = False
-        elif self.method == "HEAD" or status in _BODILESS:
+        elif status in (204, 304) or self.method == "HEAD":  # RFC 9110 sections 15.3.5, 15.4.5 and 9.3.2
             self.framing = NO_BODY
         elif self.length >= 0:
             self.framing = LENGTH

@@ -1,18 +1,22 @@
 import cython
+from server_http.events cimport Request
 
-cdef dict _environ_keys, _header_names
+cdef dict _environ_keys, _header_names, _statuses
+cdef int _PERCENT
 
-@cython.locals(environ=dict)
-cpdef request_environ(connection, request, client)
-@cython.locals(text=str)
-cdef _set_path(dict environ, request)
-@cython.locals(key=str)
-cdef _set_headers(dict environ, headers)
+@cython.locals(environ=dict, target=bytes, query=bytes)
+cpdef dict request_environ(dict connection, Request request, client)
+@cython.locals(text=str, path=bytes)
+cdef _set_path(dict environ, Request request)
+@cython.locals(key=str, octets=bytes, text=str)
+cdef _set_headers(dict environ, list headers)
 cdef _environ_key(name)
 @cython.locals(digits=str)
 cpdef tuple parse_status(status)
-@cython.locals(encoded=list)
+@cython.locals(encoded=list, key=bytes, octets=bytes)
 cpdef tuple encode_headers(headers)
+@cython.locals(characters=str)
+cdef bytes _latin1(text)
 cdef _header_name(name)
 
 cdef class StartResponse:

@@ -20,8 +20,10 @@ from server_http.events import Header, Headers, Request
 Environ = Dict[str, Any]
 WriteCallable = Callable[[bytes], None]
 
-#: Names kept per process in each of the two name caches; a name beyond them is converted each time.
+#: What is kept per process in each of the caches below; what is beyond is converted each time.
 NAME_CACHE_SIZE = 1024
+#: The longest status that is kept, in characters.
+STATUS_CHARACTERS_MAX = 64
 #: Octets per read of a file that ``wsgi.file_wrapper`` iterates.
 FILE_BLOCK_SIZE = 65536
 #: Octets that ``wsgi.input`` asks of a streamed body at a time.
@@ -33,6 +35,21 @@ _SERVER_PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0"}
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _environ_keys: Dict[bytes, str] = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 _header_names: Dict[str, bytes] = {}
+_statuses: Dict[str, Tuple[int, bytes]] = {}
+
+#: What every request sets. A connection's environ has the keys already: a copy of it is made in the size that a request
+#: needs, and what is usual is there.
+_USUAL: Environ = {
+    "REQUEST_METHOD": "GET",
+    "RAW_URI": "/",
+    "PATH_INFO": "/",
+    "QUERY_STRING": "",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "wsgi.input": None,
+    "wsgi.early_hints": None,
+}
+
+_PERCENT = 0x25
 
 
 class Sink(Protocol):
@@ -118,6 +135,7 @@ def connection_environ(
     environ = listener.copy()
     environ["wsgi.url_scheme"] = scheme
     environ["server.socket"] = environ["gunicorn.socket"] = socket
+    environ.update(_USUAL)
     _set_client(environ, client)
     if variables:
         environ.update(variables)
@@ -125,7 +143,7 @@ def connection_environ(
 
 
 def request_environ(connection: Environ, request: Request, client: Optional[Tuple[str, int]]) -> Environ:
-    """Return the environ of one request, without ``wsgi.input`` and ``wsgi.early_hints``.
+    """Return the environ of one request; ``wsgi.input`` and ``wsgi.early_hints`` are the driver's to set.
 
     Args:
         connection: what ``connection_environ`` returned.
@@ -134,10 +152,14 @@ def request_environ(connection: Environ, request: Request, client: Optional[Tupl
             trusted proxy forwarded it) pays for REMOTE_ADDR.
     """
     environ = connection.copy()
+    target = request.target
+    query = request.query
     environ["REQUEST_METHOD"] = request.method
-    environ["RAW_URI"] = request.target.decode("latin-1")
-    environ["QUERY_STRING"] = request.query.decode("latin-1")
-    environ["SERVER_PROTOCOL"] = _SERVER_PROTOCOLS[request.version]
+    environ["RAW_URI"] = target.decode("latin-1")
+    if query:
+        environ["QUERY_STRING"] = query.decode("latin-1")
+    if request.version != "1.1":
+        environ["SERVER_PROTOCOL"] = _SERVER_PROTOCOLS[request.version]
     environ["wsgi.url_scheme"] = request.scheme
     _set_path(environ, request)
     _set_headers(environ, request.headers)
@@ -163,7 +185,7 @@ def _never() -> bool:
 def _set_path(environ: Environ, request: Request) -> None:
     """Set PATH_INFO and SCRIPT_NAME: latin-1 text of the percent-decoded octets (PEP 3333, "bytes as text")."""
     path = request.path
-    if b"%" in path:
+    if _PERCENT in path:  # a number: Python tries bytes as one before it looks for them
         path = unquote_to_bytes(path)
     text = path.decode("latin-1")
     prefix = request.script_name
@@ -179,7 +201,8 @@ def _set_headers(environ: Environ, headers: Headers) -> None:
         key = _environ_keys.get(name)
         if key is None:
             key = _environ_key(name)
-        text = value.decode("latin-1")
+        octets = value
+        text = octets.decode("latin-1")
         if key in environ:
             # RFC 9110 section 5.3; Cookie alone is joined as in its own syntax (RFC 9113 section 8.2.3).
             text = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
@@ -335,13 +358,19 @@ def parse_status(status: Any) -> Tuple[int, bytes]:
     """
     if not isinstance(status, str):
         raise ApplicationFault(f"status: expected a string like '200 OK', got {status!r} (from the application)")
+    known = _statuses.get(status)
+    if known is not None:
+        return known
     digits = status[:3]
     if len(digits) != 3 or not (digits.isascii() and digits.isdigit()) or status[3:4] not in ("", " "):
         raise ApplicationFault(f"status: expected three digits and a phrase, got {status!r} (from the application)")
     try:
-        return int(digits), status[4:].encode("latin-1")
+        found = int(digits), status[4:].encode("latin-1")
     except UnicodeEncodeError:
         raise ApplicationFault(f"status: expected latin-1 text, got {status!r} (from the application)") from None
+    if len(_statuses) < NAME_CACHE_SIZE and len(status) <= STATUS_CHARACTERS_MAX:
+        _statuses[str(status)] = found
+    return found
 
 
 def encode_headers(headers: Any) -> Tuple[Headers, Optional[bytes]]:
@@ -361,7 +390,7 @@ def encode_headers(headers: Any) -> Tuple[Headers, Optional[bytes]]:
             key = _header_names.get(name)
             if key is None:
                 key = _header_name(name)
-            octets = value.encode("latin-1")
+            octets = _latin1(value)
             if len(key) == 14 and key.lower() == b"content-length":
                 length = octets
             encoded.append((key, octets))
@@ -370,6 +399,14 @@ def encode_headers(headers: Any) -> Tuple[Headers, Optional[bytes]]:
             f"headers: expected (name, value) pairs of latin-1 strings, got {headers!r} (from the application)"
         ) from None
     return encoded, length
+
+
+def _latin1(text: Any) -> bytes:
+    if type(text) is str:
+        characters = text
+        return characters.encode("latin-1")
+    octets: bytes = text.encode("latin-1")  # an application's own kind of string
+    return octets
 
 
 def _header_name(name: Any) -> bytes:

@@ -598,7 +598,7 @@ class Http1Engine:
 
     def _next(self, now: float, events: List[Event]) -> None:
         """Turn to the next request, which may be here already."""
-        data = bytes(self._held)
+        data = bytes(self._held) if self._held else _NO_OCTETS
         self._held = _NO_OCTETS
         self._state = IDLE
         self._since = now

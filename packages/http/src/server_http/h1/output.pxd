@@ -2,23 +2,27 @@ cimport cython
 from server_http.exchange cimport Exchange, ResponseDefaults
 
 cdef int CHUNKED, _JOINED, _JOINED_TO
+cdef dict _CONNECTION_LINES, _STATUS_LINES
 
 cdef class Output:
     cdef list _segments
     cdef public long long pending, written
 
     cpdef list segments(self)
-    @cython.locals(size=Py_ssize_t)
+    @cython.locals(size=Py_ssize_t, segments=list)
     cpdef add(self, bytes data)
     @cython.locals(size=Py_ssize_t)
     cpdef add_chunk(self, bytes data)
     cpdef add_file(self, int fd, long long offset, long long count)
-    @cython.locals(gone=Py_ssize_t, size="long long")
+    @cython.locals(gone=Py_ssize_t, size="long long", segments=list)
     cpdef sent(self, long long n)
     cpdef clear(self)
 
-@cython.locals(parts=list, status=int)
+@cython.locals(parts=list, status=int, connection=bytes)
 cpdef bytes response_head(Exchange exchange, list fields, ResponseDefaults defaults, bytes phrase=*)
 cpdef bytes informational_head(int status, list fields)
 cpdef bytes trailer_section(list fields)
+@cython.locals(usual=tuple)
+cdef bytes _status_line(int status, bytes phrase)
+@cython.locals(field=tuple)
 cdef _append_lines(list parts, list fields)

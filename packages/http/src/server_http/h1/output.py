@@ -6,7 +6,7 @@ Must not know: when anything is said (``exchange``), sockets. uwsgi answers thro
 
 from __future__ import annotations
 
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 from server_http.engine import FileRegion, Segment
 from server_http.events import Headers
@@ -22,7 +22,10 @@ _JOINED = 16 * 1024
 #: What a part may already have, in octets, for another to be joined to it. The two bound the copying: linear.
 _JOINED_TO = 2 * 1024
 
-_STATUS_LINES: Dict[int, bytes] = {status: b"HTTP/1.1 %d %b\r\n" % (status, REASONS[status]) for status in REASONS}
+#: status -> its usual line, and the phrase in it.
+_STATUS_LINES: Dict[int, Tuple[bytes, bytes]] = {
+    status: (b"HTTP/1.1 %d %b\r\n" % (status, phrase), phrase) for status, phrase in REASONS.items()
+}
 
 _CONNECTION_LINES = {
     b"": b"",
@@ -120,10 +123,7 @@ def response_head(exchange: Exchange, fields: Headers, defaults: ResponseDefault
         phrase: the reason phrase, ``b""`` for the usual one.
     """
     status = exchange.status
-    line = _STATUS_LINES.get(status)
-    if line is None or (phrase and phrase != REASONS[status]):
-        line = b"HTTP/1.1 %d %b\r\n" % (status, phrase or reason(status))
-    parts = [line]
+    parts = [_status_line(status, phrase)]
     if exchange.own_server or exchange.own_date:
         parts.append(b"" if exchange.own_server else defaults.server_line)
         parts.append(b"" if exchange.own_date else defaults.date_line)
@@ -141,7 +141,7 @@ def response_head(exchange: Exchange, fields: Headers, defaults: ResponseDefault
 
 def informational_head(status: int, fields: Headers) -> bytes:
     """Spell a 1xx head (RFC 9110 section 15.2)."""
-    parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d %b\r\n" % (status, reason(status))]
+    parts = [_status_line(status, b"")]
     _append_lines(parts, fields)
     parts.append(b"\r\n")
     return b"".join(parts)
@@ -155,6 +155,14 @@ def trailer_section(fields: Headers) -> bytes:
     _append_lines(parts, fields)
     parts.append(b"\r\n")
     return b"".join(parts)
+
+
+def _status_line(status: int, phrase: bytes) -> bytes:
+    """Return the line for ``status``, with the usual phrase where ``phrase`` is ``b""``."""
+    usual = _STATUS_LINES.get(status)
+    if usual is not None and (not phrase or phrase == usual[1]):
+        return usual[0]
+    return b"HTTP/1.1 %d %b\r\n" % (status, phrase or reason(status))
 
 
 def _append_lines(parts: List[bytes], fields: Headers) -> None:

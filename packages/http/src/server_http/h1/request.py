@@ -38,6 +38,9 @@ _METHODS = {
 }  # fmt: skip
 _VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 
+_SLASH = 0x2F
+_QUESTION_MARK = 0x3F
+
 # Conventional methods (what intermediaries agree on): no lower case, no "#", 3 to 20 octets.
 _METHOD_OCTETS = range(3, 21)
 _UNCONVENTIONAL = b"abcdefghijklmnopqrstuvwxyz#"
@@ -94,11 +97,9 @@ def read_request_line(stream: int, line: bytes, rules: RequestRules) -> Request:
     if not is_target(target):
         raise BadRequest(f"request target: expected visible ASCII octets without '#', got {target[:64]!r}")
     request = Request(stream, method, target, version)
-    if target[:1] == b"/" and method != "CONNECT":  # origin-form
-        path, mark, query = target.partition(b"?")
-        if mark:
-            request.path = path
-            request.query = query
+    if target[0] == _SLASH and method != "CONNECT":  # origin-form
+        if _QUESTION_MARK in target:
+            request.path, _, request.query = target.partition(b"?")
     else:
         _other_forms(request, target)
     return request
