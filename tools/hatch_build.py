@@ -14,8 +14,8 @@ One file serves every package; in a package it is a link, in an sdist a copy.
 
 from __future__ import annotations
 
+import binascii
 import contextlib
-import hashlib
 import os
 import shutil
 import subprocess
@@ -38,7 +38,7 @@ PROBE = "#include <Python.h>\nint main(void) { return PY_VERSION_HEX == 0; }\n"
 GUARD = """
 
 from server_http import _compiled as _compiled_guard
-_compiled_guard.check_source(__name__, __file__, "{digest}")
+_compiled_guard.check_source(__name__, __file__, "{checksum}")
 """
 
 
@@ -137,9 +137,10 @@ def compile_modules(sources: Path, modules: list[str], work: Path) -> dict[str, 
 
 def add_guard(source: Path) -> None:
     """Let the compiled module refuse a source that is not the one it was made of."""
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    content = source.read_bytes()
+    checksum = f"{binascii.crc32(content):08x}-{len(content)}"  # as server_http._compiled.checksum, which checks it
     with source.open("a") as stream:
-        stream.write(GUARD.format(digest=digest))
+        stream.write(GUARD.format(checksum=checksum))
 
 
 @contextlib.contextmanager

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from server_core.drive.connection import CIPHERTEXT_HIGH_WATER, FILE_PIECE, Opener
 from server_core.settings import Settings
-from server_core.tls import PlainHTTP, ServerTLS, TLSError
+from server_core.tls import ServerTLS
+from server_core.tls_errors import PlainHTTP, TLSError
 from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, FileRegion
 from server_http.errors import BadRequest, Forbidden, RequestTimeout

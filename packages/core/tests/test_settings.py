@@ -11,10 +11,11 @@ import pytest
 
 from server_core import plugins
 from server_core.errors import ConfigError
-from server_core.settings import Catalogue, Group, Setting, Settings, config
+from server_core.settings import Catalogue, Group, Setting, Settings
 from server_core.settings import values as kinds
 from server_core.settings.config import default_catalogue
 from server_core.settings.groups import GROUPS, hooks
+from server_http import _compiled
 
 GUNICORN_SETTINGS = """
 config wsgi_app bind backlog workers worker_class threads worker_connections max_requests max_requests_jitter timeout
@@ -258,11 +259,14 @@ def test_every_setting_is_read_or_says_that_it_has_no_effect():
     assert [setting.name for setting in default_catalogue() if setting.name not in read and not setting.inert] == []
 
 
-def test_the_python_parser_is_not_chosen_at_run_time_and_says_so(monkeypatch):
-    monkeypatch.setattr(config, "compiled_modules", lambda package: ["server_http.h1.scan"])
-    cfg = Settings.make(http_parser="python")
-    cfg.validate()
-    assert cfg.warnings == ["http_parser: python has no effect on a compiled build; install with SERVER_ACCEL=0 for it"]
+def test_the_python_parser_is_for_a_process_that_has_not_loaded_the_compiled_one(monkeypatch):
+    monkeypatch.setattr(_compiled, "loaded_modules", lambda package: [])
+    settings = Settings.make(http_parser="python")
+    settings.validate()
+    assert settings.warnings == []
+    monkeypatch.setattr(_compiled, "loaded_modules", lambda package: ["server_http.h1.scan"])
+    settings.validate()
+    assert "at the next start" in settings.warnings[0]
 
 
 def test_a_setting_without_effect_warns_when_it_is_set():
@@ -290,9 +294,9 @@ def test_contradictions_are_refused(tmp_path):
 
 
 def test_the_fast_parser_needs_a_compiled_build(monkeypatch):
-    monkeypatch.setattr(config, "compiled_modules", lambda package: ["server_http.h1.scan"])
+    monkeypatch.setattr(_compiled, "compiled_modules", lambda package: ["server_http.h1.scan"])
     Settings.make(http_parser="fast").validate()
-    monkeypatch.setattr(config, "compiled_modules", lambda package: [])
+    monkeypatch.setattr(_compiled, "compiled_modules", lambda package: [])
     with pytest.raises(ConfigError, match="http_parser: expected a compiled build"):
         Settings.make(http_parser="fast").validate()
 

@@ -9,7 +9,8 @@ import trustme
 
 from server_core.errors import ConfigError
 from server_core.settings import Settings
-from server_core.tls import PlainHTTP, ServerTLS, TLSError
+from server_core.tls import ServerTLS
+from server_core.tls_errors import PlainHTTP, TLSError
 from server_core.tls_facts import format_name
 
 

@@ -16,6 +16,7 @@ from server_core import apploader
 from server_core.errors import AppImportError, ConfigError, ServerError, UsageError
 from server_core.settings import Settings, commandline, sources
 from server_core.settings.config import working_directory
+from server_http._compiled import prefer_sources
 
 
 class Application:
@@ -76,6 +77,8 @@ class Application:
             os.chdir(self.start_directory)
             self.cfg = Settings.from_environ(os.environ)
             self.load_config()
+            if self.cfg.http_parser == "python":
+                prefer_sources("server_http")
             self.cfg.validate()
             self._enter_directory()
         except BaseException:

@@ -7,7 +7,6 @@ Must not know: when.
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import Optional
 
 from server_core.errors import ConfigError
@@ -59,6 +58,8 @@ class Pidfile:
     def _write(self) -> None:
         folder = os.path.dirname(self.path) or "."
         try:
+            import tempfile
+
             fd, name = tempfile.mkstemp(dir=folder)
             with os.fdopen(fd, "w") as file:
                 file.write(f"{self.pid}\n")

@@ -12,7 +12,6 @@ import os
 import pwd
 import signal
 import sys
-import tempfile
 import threading
 import time
 from typing import List, Optional, Set, Union
@@ -120,6 +119,8 @@ def anonymous_file(name: str) -> int:
     """Return the descriptor of an empty file without a name, closed on exec."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create(name, os.MFD_CLOEXEC)
+    import tempfile
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 from server_core.errors import ConfigError
 from server_core.tls_facts import TLSInfo
-from server_http.errors import BadRequest, ProtocolError
+from server_core.tls_errors import PlainHTTP, TLSError
 
 READ_SIZE = 16 * 1024
 """Octets asked of OpenSSL at once: the plaintext of one record (RFC 8446 section 5.1)."""
@@ -33,18 +33,6 @@ _MINIMUM = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 ContextHook = Callable[[Any, Callable[[], ssl.SSLContext]], ssl.SSLContext]
-
-
-class TLSError(ProtocolError):
-    """The handshake or a record failed; scanners cause it all day, so it is no warning."""
-
-    log_level = "info"
-
-
-class PlainHTTP(BadRequest):
-    """Something that is no TLS, and may be HTTP, arrived on a TLS port."""
-
-    log_level = "info"
 
 
 class _CertificateFiles(NamedTuple):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import builtins
 import contextlib
 import importlib
-import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
@@ -58,7 +57,7 @@ def builtins_of_file() -> Dict[str, Any]:
     return {**vars(builtins), "__import__": import_module}
 
 
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class _Finder:
     """Finds and makes the stand-in modules."""
 
     def find_spec(
@@ -68,7 +67,8 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             return None
         if fullname not in table.MODULES:
             raise ModuleNotFoundError(table.missing(fullname), name=fullname)
-        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+        loader: Any = self
+        return importlib.machinery.ModuleSpec(fullname, loader, is_package=True)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         return _StandIn(spec.name)

@@ -16,15 +16,18 @@ replaces it itself when a ``Handover`` is reported.
 from __future__ import annotations
 
 import os
-from typing import Callable, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Callable, List, Optional, Sequence, Union
 
-from server_core.tls import PlainHTTP, ServerTLS, TLSError, TLSSession
+from server_core.tls_errors import PlainHTTP, TLSError
 from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, Engine, FileRegion, Segment
 from server_http.errors import ProtocolError, RequestTimeout
 from server_http.events import ConnectionEnded, Event, Handover, Warned
 from server_http.negotiate import refusal
 from server_http.proxy import ProxyReader
+
+if TYPE_CHECKING:
+    from server_core.tls import ServerTLS, TLSSession
 
 OpenEngine = Callable[[ConnectionInfo, HttpConfig, float], Engine]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import logging.config
 import os
 import sys
 import threading
@@ -19,7 +18,6 @@ import traceback
 from typing import Any, Dict, List, Optional
 
 from server_core.errors import ConfigError
-from server_core.log import syslogging
 from server_core.log.access import AccessLog, Line, quiet
 from server_core.log.atoms import MISSING, LineFormat, SafeAtoms, basic_user, format_time
 from server_core.log.jsonlines import JsonAccess, JsonFormatter
@@ -168,6 +166,8 @@ class Logger:
         if not cfg.disable_redirect_access_to_syslog:
             targets.append((self.access_log, self.access_handlers, "access"))
         for logger, handlers, name in targets:
+            from server_core.log import syslogging
+
             handler = syslogging.handler(cfg, name)
             handler.setFormatter(JsonFormatter() if cfg.log_format == "json" else logging.Formatter(SYSLOG_FORMAT))
             logger.addHandler(handler)
@@ -176,14 +176,16 @@ class Logger:
     def _apply_logging_config(self) -> None:
         """Apply ``logconfig_dict``, ``logconfig_json`` or ``logconfig``, the first that is set."""
         cfg = self.cfg
+        if not (cfg.logconfig_dict or cfg.logconfig_json or cfg.logconfig):
+            return
+        import logging.config
+
         if cfg.logconfig_dict:
             name, apply = "logconfig_dict", lambda: logging.config.dictConfig(merged(cfg.logconfig_dict))
         elif cfg.logconfig_json:
             name, apply = "logconfig_json", lambda: logging.config.dictConfig(merged(_read_json(cfg.logconfig_json)))
-        elif cfg.logconfig:
-            name, apply = "logconfig", lambda: self._apply_ini(cfg.logconfig)
         else:
-            return
+            name, apply = "logconfig", lambda: self._apply_ini(cfg.logconfig)
         try:
             apply()  # type: ignore[no-untyped-call,unused-ignore]  # lambdas
         except ConfigError:
@@ -200,6 +202,8 @@ class Logger:
 
     @staticmethod
     def _apply_ini(path: str) -> None:
+        import logging.config
+
         defaults = dict(CONFIG_DEFAULTS, __file__=os.path.abspath(path), here=os.path.dirname(os.path.abspath(path)))
         logging.config.fileConfig(path, defaults=defaults, disable_existing_loggers=False)
 

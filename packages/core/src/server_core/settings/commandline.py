@@ -7,7 +7,6 @@ Must not know: which settings exist, or what becomes of the values, which stay a
 from __future__ import annotations
 
 import argparse
-import difflib
 from typing import Any, Dict, List, NoReturn, Sequence, Tuple
 
 from server_core.errors import UsageError
@@ -111,6 +110,8 @@ def parse(catalogue: Catalogue, words: Sequence[str], source: str) -> Tuple[Dict
 def _unknown_flag(made: argparse.ArgumentParser, word: str, source: str) -> str:
     flag = word.split("=", 1)[0]
     flags = list(made._option_string_actions)  # argparse has no public list of them
+    import difflib
+
     close = difflib.get_close_matches(flag, flags, 1, 0.6)
     hint = f", did you mean {close[0]}?" if close else ""
     return f"{flag}: expected a known option{hint} (from {source})"

@@ -13,7 +13,6 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Type
 from server_core.errors import ConfigError
 from server_core.settings.declare import Catalogue, Values
 from server_core.settings.values import parse_networks
-from server_http._compiled import compiled_modules
 
 # What a sentence about a feature needs to have set: (setting, value) -> (needed setting, text).
 _CONTRADICTIONS = (
@@ -142,13 +141,21 @@ class Settings(Values):
         if self.paste:
             self._check_readable("paste", os.path.expanduser(self.paste.partition("#")[0]))
         self._check_http2()
-        if self.http_parser == "fast" and not compiled_modules("server_http"):
-            raise ConfigError("http_parser: expected a compiled build for 'fast', got an interpreted one")
-        if self.http_parser == "python" and compiled_modules("server_http"):
-            self.warn("http_parser: python has no effect on a compiled build; install with SERVER_ACCEL=0 for it")
+        self._check_parser()
         self._say_whose_worker_serves()
         if self.workers_max and self.workers_max < self.workers:
             raise ConfigError(f"workers_max: expected at least workers ({self.workers}), got {self.workers_max}")
+
+    def _check_parser(self) -> None:
+        if self.http_parser == "auto":
+            return
+        from server_http import _compiled
+
+        if self.http_parser == "fast" and not _compiled.compiled_modules("server_http"):
+            raise ConfigError("http_parser: expected a compiled build for 'fast', got an interpreted one")
+        loaded = _compiled.loaded_modules("server_http")
+        if self.http_parser == "python" and loaded:
+            self.warn("http_parser: python takes effect at the next start: the compiled parser is loaded already")
 
     def _check_readable(self, name: str, path: Any) -> None:
         if not path:

@@ -7,7 +7,6 @@ mapping it is given.
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from server_core.errors import ConfigError
@@ -163,6 +162,8 @@ class Catalogue:
         where = f" (from {source})" if source else ""
         if name in self.missing:
             return f"{name}: the setting is not installed: {self.missing[name]}{where}"
+        import difflib
+
         close = difflib.get_close_matches(name.lower(), [*self.by_name, *self._aliases], 1, 0.7)
         hint = f", did you mean {close[0]!r}?" if close else ""
         return f"{name}: expected the name of a setting{hint}{where}"

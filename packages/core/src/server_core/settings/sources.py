@@ -10,7 +10,6 @@ pyproject.toml or server.toml, server.conf.py or else gunicorn.conf.py, ``SERVER
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.machinery
 import importlib.util
@@ -214,6 +213,8 @@ def _report_mistake(cfg: Values, key: str, names: Mapping[str, Any], name: str) 
         return
     if getattr(value, "__module__", "__config__") not in ("__config__", name) and callable(value):
         return  # a function that was imported
+    import difflib
+
     near = difflib.get_close_matches(key, list(cfg.catalogue.by_name), 1, 0.85)
     if not near or key.startswith(near[0] + "_") or key.endswith("_" + near[0]):
         return
