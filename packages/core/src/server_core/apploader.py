@@ -6,16 +6,19 @@ Must not know: settings, workers, what the application is used for.
 
 from __future__ import annotations
 
-import ast
 import importlib
-import inspect
 import os
 import sys
 import traceback
-from typing import Any, Dict, List, NoReturn, Optional, Set, Tuple
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, Dict, List, NoReturn, Optional, Set, Tuple
 
 from server_core.errors import AppImportError
 
+if TYPE_CHECKING:
+    import ast
+
+CO_VARARGS, CO_COROUTINE = 0x04, 0x80  # of ``inspect``
 DEFAULT_ATTRIBUTE = "application"
 _OUR_DIRECTORY = os.path.dirname(os.path.abspath(__file__))
 MOST_SHOWN = 8  # names of a module in an error
@@ -46,6 +49,11 @@ Call = Tuple[List[Any], Dict[str, Any]]
 
 def _parse(target: str, expression: str) -> Tuple[List[str], Optional[Call]]:
     """Return the attribute names and, for a factory, its literal arguments."""
+    names = expression.split(".")
+    if all(name.isidentifier() for name in names):
+        return names, None
+    import ast
+
     try:
         node = ast.parse(expression, mode="eval").body
         if isinstance(node, ast.Call):
@@ -60,6 +68,8 @@ def _parse(target: str, expression: str) -> Tuple[List[str], Optional[Call]]:
 
 def _literals(node: ast.Call) -> Call:
     """Return the arguments of a call; raises ValueError when one is not a literal."""
+    import ast
+
     if any(key.arg is None for key in node.keywords):
         raise ValueError("** is not a literal")
     keywords = {str(key.arg): ast.literal_eval(key.value) for key in node.keywords}
@@ -67,6 +77,8 @@ def _literals(node: ast.Call) -> Call:
 
 
 def _names(node: ast.expr) -> List[str]:
+    import ast
+
     if isinstance(node, ast.Name):
         return [node.id]
     if isinstance(node, ast.Attribute):
@@ -137,11 +149,13 @@ def _candidates(module: Any, wanted: str) -> str:
 
 def _could_serve(module: Any, name: str) -> bool:
     """Whether an attribute is an application or a factory, by its look: called by the module's own name for it."""
+    import inspect
+
     value = getattr(module, name, None)
     if name.startswith("_") or not callable(value):
         return False
     if inspect.isroutine(value) or inspect.isclass(value):  # those that were imported are not meant
-        return getattr(value, "__module__", None) == module.__name__
+        return bool(getattr(value, "__module__", None) == module.__name__)
     return True
 
 
@@ -153,6 +167,8 @@ def _called(factory: Any, call: Call, target: str) -> Any:
     arguments, keywords = call
     if not callable(factory):
         raise AppImportError(f"application {target!r}: expected a factory that can be called, got {factory!r}")
+    import inspect
+
     try:
         inspect.signature(factory).bind(*arguments, **keywords)
     except TypeError as error:
@@ -169,7 +185,9 @@ def _checked(found: Any, target: str, was_called: bool) -> Any:
     if found is None or not callable(found):
         what = "the factory to return an application" if was_called else "an application that can be called"
         raise AppImportError(f"application {target!r}: expected {what}, got {found!r}")
-    if inspect.isfunction(found) and not was_called and not _takes_a_request(found):
+    if isinstance(found, FunctionType) and not was_called and not _takes_a_request(found):
+        import inspect
+
         raise AppImportError(
             f"application {target!r}: expected a callable with the arguments of WSGI or ASGI, got {found.__name__}"
             f"{inspect.signature(found)}; to call it as a factory write {target + '()'!r}"
@@ -179,28 +197,49 @@ def _checked(found: Any, target: str, was_called: bool) -> Any:
 
 def _takes_a_request(function: Any) -> bool:
     """Whether a function could be called as WSGI (2), ASGI (3) or the old ASGI 2 (1)."""
-    signature = inspect.signature(function)
-    return any(_binds(signature, count) for count in (2, 3, 1))
+    return any(_takes(function, count) for count in (2, 3, 1))
 
 
-def _binds(signature: inspect.Signature, count: int) -> bool:
+def _takes(called: Any, count: int) -> bool:
+    """Whether ``called`` can be called with ``count`` arguments; False when that cannot be known.
+
+    Plain functions and methods are looked at here, because the import of ``inspect`` costs every worker more than all
+    other checks together.
+    """
+    function = getattr(called, "__func__", called)
+    if isinstance(function, FunctionType) and not function.__dict__:  # where decorators say what they stand for
+        code = function.__code__
+        most = code.co_argcount - (function is not called)
+        least = most - len(function.__defaults__ or ())
+        named = code.co_kwonlyargcount > len(function.__kwdefaults__ or ())
+        return not named and least <= count and (count <= most or bool(code.co_flags & CO_VARARGS))
+    import inspect
+
     try:
-        signature.bind(*[None] * count)
-    except TypeError:
+        inspect.signature(called).bind(*[None] * count)
+    except (TypeError, ValueError):
         return False
     return True
 
 
+def _is_coroutine_function(called: Any) -> bool:
+    function = getattr(called, "__func__", called)
+    if isinstance(function, FunctionType) and not function.__dict__:
+        return bool(function.__code__.co_flags & CO_COROUTINE)
+    import inspect
+
+    return bool(inspect.iscoroutinefunction(called))
+
+
 def interface(application: Any) -> str:
     """Return ``"asgi"`` or ``"wsgi"`` when the application is certainly of that kind, else ``""``."""
-    called = application if inspect.isroutine(application) else getattr(application, "__call__", None)  # noqa: B004
-    if inspect.iscoroutinefunction(application) or inspect.iscoroutinefunction(called):
-        return "asgi"
-    try:
-        signature = inspect.signature(application)
-    except (TypeError, ValueError):
+    if isinstance(application, type):
         return ""
-    return "wsgi" if _binds(signature, 2) and not _binds(signature, 3) and not inspect.isclass(application) else ""
+    plain = isinstance(application, (FunctionType, MethodType))
+    called = application if plain else getattr(application, "__call__", application)  # noqa: B004
+    if _is_coroutine_function(application if plain else called):
+        return "asgi"
+    return "wsgi" if _takes(called, 2) and not _takes(called, 3) else ""
 
 
 def _user_error(message: str, error: BaseException) -> NoReturn:

@@ -18,8 +18,8 @@ import ssl
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from server_core.errors import ConfigError
-from server_core.tls_facts import TLSInfo
 from server_core.tls_errors import PlainHTTP, TLSError
+from server_core.tls_facts import TLSInfo
 
 READ_SIZE = 16 * 1024
 """Octets asked of OpenSSL at once: the plaintext of one record (RFC 8446 section 5.1)."""

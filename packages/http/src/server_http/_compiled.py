@@ -42,7 +42,8 @@ def loaded_modules(package: str) -> list[str]:
     return sorted(
         name
         for name, module in list(sys.modules.items())
-        if name.startswith(package + ".") and (getattr(module, "__file__", "") or "").endswith(tuple(EXTENSION_SUFFIXES))
+        if name.startswith(package + ".")
+        and (getattr(module, "__file__", "") or "").endswith(tuple(EXTENSION_SUFFIXES))
     )
 
 

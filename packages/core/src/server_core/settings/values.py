@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import grp
 import importlib
-import inspect
 import ipaddress
 import os
 import pwd
 import re
+from types import FunctionType
 from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
 
 _SIZE = re.compile(r"(\d+)\s*([kmg]?)i?b?", re.IGNORECASE)
@@ -355,7 +355,7 @@ class ClassRef(Kind):
     def parse(self, value: Any) -> Any:
         if isinstance(value, type):
             return value
-        if inspect.isfunction(value) and not inspect.signature(value).parameters:
+        if isinstance(value, FunctionType) and _takes(value, 0) and not _takes(value, 1):
             return self.parse(value())
         if isinstance(value, str) and value.strip():
             return value.strip()
@@ -437,6 +437,8 @@ def _imported(path: str) -> Any:
 
 
 def _takes(function: Callable[..., Any], count: int) -> bool:
+    import inspect
+
     try:
         inspect.signature(function).bind(*([None] * count))
     except TypeError:

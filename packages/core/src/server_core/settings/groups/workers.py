@@ -34,7 +34,7 @@ GROUP = Group(
                 "When the application of a sync worker has run this long, idle connections on which a request "
                 "arrives are passed to an idle worker; 0 turns this off."),
         Setting("http_parser", Choice("auto", "fast", "python"), "auto",
-                "auto takes the compiled protocol engine when it is there, fast insists on it, and python runs the sources "
-                "of the same engine, which are slower."),
+                "auto takes the compiled protocol engine when it is there, fast insists on it, and python runs the "
+                "sources of the same engine, which are slower."),
     ],
 )  # fmt: skip
