@@ -10,7 +10,7 @@ from typing import Any, Iterator, Tuple
 import pytest
 
 from server_core.drive.accept import UNEVENNESS, Acceptor
-from server_core.drive.body import NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, Spool, SpoolBudget, StreamedBody
+from server_core.drive.body import JOIN_MAX, NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, Spool, SpoolBudget, StreamedBody
 from server_core.drive.poller import GONE, READ, WRITE, PollPoller, make_poller
 from server_core.drive.timers import GRANULARITY, TimerWheel
 from server_core.drive.wsgi import file_region
@@ -118,12 +118,22 @@ def test_a_full_file_system_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_credit_of_a_streamed_part_comes_back_when_it_is_used_up() -> None:
     body = StreamedBody()
-    body.write(b"abcd", 4)
+    body.write(b"abcd" * (JOIN_MAX // 4), JOIN_MAX)
     body.write(b"ef", 2)
     assert body.take(3) == (b"abc", 0)
-    assert body.take(3) == (b"d", 4)
+    assert body.take(JOIN_MAX)[1] == JOIN_MAX
     assert body.abandon() == 2
     assert body.take(3) == (b"", 0)
+
+
+def test_octets_that_come_one_by_one_do_not_wait_one_by_one() -> None:
+    body = StreamedBody()
+    for _ in range(JOIN_MAX):
+        body.write(b"x", 1)
+    assert body.take(1) == (b"x", 0)
+    body.write(b"y", 1)
+    assert body.take(2 * JOIN_MAX) == (b"x" * (JOIN_MAX - 1), JOIN_MAX)
+    assert body.take(1) == (b"y", 1)
 
 
 # Pollers

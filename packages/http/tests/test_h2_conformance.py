@@ -13,6 +13,8 @@ from typing import Any, Callable, List, Tuple, Union
 
 import pytest
 from hyperframe.frame import GoAwayFrame, PingFrame, RstStreamFrame, SettingsFrame
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from server_http.events import ConnectionEnded, RequestReceived
 from server_http.limits import Limits
@@ -84,6 +86,7 @@ CASES: List[Tuple[str, str, Script, Answer]] = [
     ("4.3", "Huffman string with wrong padding", frames(raw(HEADERS, ES | EH, 1, b"\x00\x81\x00\x00")), ("connection", COMPRESSION)),
     ("4.3", "table size update above the limit", frames(raw(HEADERS, ES | EH, 1, b"\x3f\xe2\x1f")), ("connection", COMPRESSION)),
     ("4.3", "table size update behind a field", frames(raw(HEADERS, ES | EH, 1, b"\x82\x20")), ("connection", COMPRESSION)),
+    ("4.3", "third table size update", frames(raw(HEADERS, ES | EH, 1, b"\x20\x21\x22\x82")), ("connection", COMPRESSION)),
     ("4.3", "another frame within a header block", then(head(1, GET, ES), raw(PING, 0, 0, b"12345678")), ("connection", PROTOCOL)),
     ("4.3", "unknown frame within a header block", then(head(1, GET, ES), raw(0x77, 0, 0, b"")), ("connection", PROTOCOL)),
     ("4.3", "HEADERS of another stream within a header block", then(head(1, GET, ES), head(3)), ("connection", PROTOCOL)),
@@ -239,6 +242,40 @@ def test_what_the_rfc_forbids_gets_its_answer(section: str, script: Script, answ
     if answer[0] != "connection":  # the connection still works, and HPACK is in step
         client.headers(21)
         assert [e.stream for e in client.named(RequestReceived)][-1] == 21
+
+
+# Frames that change nothing; what they are answered with, ``seen`` overlooks.
+HARMLESS = st.lists(
+    st.one_of(
+        st.binary(min_size=8, max_size=8).map(lambda data: raw(PING, 0, 0, data)),
+        st.sampled_from(
+            [
+                raw(SETTINGS, 0, 0), raw(SETTINGS, 0, 0, setting(2, 0) + setting(1, 100)), raw(SETTINGS, 0, 0, setting(0x99, 7)),
+                raw(WINDOW, 0, 0, word(9)), raw(PRIORITY, 0, 9, b"\0\0\0\0\x0f"), raw(UPDATE, 0, 0, word(15) + b"u=1"),
+            ]
+        ),
+        st.tuples(st.integers(0x11, 0xFF), st.integers(0, 255), st.binary(max_size=30)).map(
+            lambda item: raw(item[0], item[1], 0, item[2])
+        ),
+    ),
+    max_size=6,
+).map(b"".join)  # fmt: skip
+
+
+@settings(max_examples=15 * len(CASES), deadline=None)
+@given(st.sampled_from(CASES), HARMLESS, HARMLESS, st.lists(st.integers(1, 60), max_size=40))
+def test_what_the_rfc_forbids_gets_its_answer_wherever_it_comes_and_however_it_is_cut(
+    case: Tuple[str, str, Script, Answer], before: bytes, behind: bytes, sizes: List[int]
+) -> None:
+    _, _, script, answer = case
+    client = RawClient()
+    data = before + script(client)
+    if answer[0] == "connection":  # nothing is read any more
+        data += behind
+    for size in [*sizes, len(data)]:
+        client.give(data[:size])
+        data = data[size:]
+    assert seen(client) == answer
 
 
 @pytest.mark.parametrize("piece", [0, 1])

@@ -41,6 +41,44 @@ def window_overflows(client: RawClient) -> None:
         client.frame(8, 0, number, b"\x7f\xff\xff\xff")
 
 
+def content_on_half_closed(client: RawClient) -> None:
+    for number in range(1, 2001, 2):
+        client.headers(number)
+        client.frame(0, 1, number, b"x")
+
+
+def heads_on_half_closed(client: RawClient) -> None:
+    for number in range(1, 2001, 2):
+        client.headers(number)
+        client.headers(number)
+
+
+def content_beyond_its_length(client: RawClient) -> None:
+    for number in range(1, 2001, 2):
+        client.headers(number, [*POST, (b"content-length", b"1")], end=False)
+        client.frame(0, 0, number, b"xy")
+
+
+def refused_streams(client: RawClient) -> None:
+    for number in range(1, 4001, 2):
+        client.headers(number, POST, end=False)
+
+
+def many_settings(client: RawClient) -> None:
+    client.frame(4, 0, 0, b"".join(number.to_bytes(2, "big") + b"\0\0\0\1" for number in range(0x100, 0x200)))
+
+
+def opened_octet_by_octet(client: RawClient) -> None:
+    """CVE-2019-9511: each window update lets the server send one octet."""
+    client.frame(4, 0, 0, b"\0\4\0\0\0\0")
+    client.headers(1)
+    client.engine.respond(1, 200, [], client.now)
+    client.engine.send(1, b"x" * 10000, client.now)
+    for _ in range(1000):
+        client.collect()
+        client.frame(8, 0, 1, b"\0\0\0\1")
+
+
 def repeat(frame: bytes, opened: bool = False) -> Callable[[RawClient], None]:
     def flood(client: RawClient) -> None:
         if opened:
@@ -83,12 +121,22 @@ FLOODS: List[Any] = [
     continuations,
     large_block,
     hpack_bomb,
+    content_on_half_closed,
+    heads_on_half_closed,
+    content_beyond_its_length,
+    refused_streams,
+    many_settings,
+    opened_octet_by_octet,
     data_of_closed_streams,
     pytest.param(repeat(raw(6, 0, 0, b"12345678")), id="ping"),
     pytest.param(repeat(raw(6, 1, 0, b"12345678")), id="ping_acknowledgements"),
     pytest.param(repeat(raw(4, 0, 0, b"\0\3\0\0\0\1")), id="settings"),
     pytest.param(repeat(raw(4, 1, 0)), id="settings_acknowledgements"),
     pytest.param(repeat(raw(0, 0, 1), opened=True), id="empty_data"),
+    pytest.param(repeat(raw(0, 8, 1, b"\0"), opened=True), id="empty_data_with_a_pad_length"),
+    pytest.param(repeat(raw(0, 8, 1, b"\3\0\0\0"), opened=True), id="padding_alone"),
+    pytest.param(repeat(raw(0, 0, 1, b"x") + raw(6, 0, 0, b"12345678"), opened=True), id="ping_behind_each_octet"),
+    pytest.param(repeat(raw(7, 0, 0, b"\0" * 8), opened=True), id="goaway"),
     pytest.param(repeat(raw(2, 0, 1, b"\0\0\0\0\x0f")), id="priority"),
     pytest.param(repeat(raw(0x10, 0, 0, b"\0\0\0\1u=1")), id="priority_updates"),
     pytest.param(repeat(raw(8, 0, 0, b"\0\0\0\1")), id="window_updates"),
@@ -103,8 +151,19 @@ def test_a_flood_ends_in_enhance_your_calm(flood: Callable[[RawClient], None], p
     flood(client)
     [ended] = client.named(ConnectionEnded)
     assert isinstance(ended.error, TooMuchAbuse) or ended.error.h2_code == CALM
-    assert [f.error_code for f in client.collect() if isinstance(f, GoAwayFrame)] == [CALM]
+    client.collect()
+    assert [f.error_code for f in client.frames if isinstance(f, GoAwayFrame)] == [CALM]
     assert len(client.engine._output.segments()) == 0
+
+
+def test_settings_nobody_knows_are_not_kept() -> None:
+    client = RawClient()
+    for start in range(0x100, 0x100 + 32 * 500, 32):
+        entries = [number.to_bytes(2, "big") + b"\0\0\0\1" for number in range(start, start + 32)]
+        client.frame(4, 0, 0, b"".join(entries))
+        client.collect()
+    assert not client.ended
+    assert len(client.engine._session._connection.remote_settings) < 10
 
 
 @pytest.mark.parametrize("piece", [0, 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zlib
 from typing import Any, List, Optional, Tuple
 
@@ -17,7 +18,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from server_http.errors import ApplicationFault
 from server_http.limits import Limits
 from server_http.ws.deflate import Deflate
-from server_http.ws.engine import Closed, WebSocket
+from server_http.ws.engine import PONGS_MAX, Closed, WebSocket
 from server_http.ws.frames import frame, unmask
 
 LIMITS = Limits(ws_message=1000, ws_ping_interval=20.0, ws_ping_timeout=10.0, ws_close_timeout=5.0)
@@ -126,6 +127,72 @@ def test_what_the_rfc_forbids_fails_the_connection(data: bytes, code: int, piece
     assert socket.ended
     assert feed(socket, masked(0x81, b"after")) == []
     assert socket.deadline() is None
+
+
+CHOPS = st.lists(st.integers(1, 50), max_size=60)
+# What may precede an error: octets, and the messages in them.
+HARMLESS = st.lists(
+    st.one_of(
+        st.binary(max_size=300).map(lambda data: (masked(0x82, data), [data])),
+        st.text(max_size=60).map(lambda text: (masked(0x81, text.encode()), [text])),
+        st.binary(max_size=125).map(lambda data: (masked(0x89, data), [])),
+        st.binary(max_size=125).map(lambda data: (masked(0x8A, data), [])),
+        st.lists(st.binary(max_size=40), min_size=1, max_size=4).map(
+            lambda parts: (
+                masked(0x02) + b"".join(masked(0x00, part) + masked(0x89, b"?") for part in parts) + masked(0x80),
+                [b"".join(parts)],
+            )
+        ),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=40 * len(ERRORS), deadline=None)
+@given(st.sampled_from(ERRORS), HARMLESS, st.binary(max_size=20), CHOPS)
+def test_what_the_rfc_forbids_fails_wherever_it_comes_and_however_it_is_cut(
+    case: Tuple[str, bytes, int], before: List[Tuple[bytes, List[Any]]], behind: bytes, sizes: List[int]
+) -> None:
+    _, data, code = case
+    socket = WebSocket(LIMITS, 0.0)
+    events: List[Any] = []
+    for piece in chop(b"".join(octets for octets, _ in before) + data + behind, sizes):
+        events += [shown(event) for event in socket.receive_data(piece, 0.0)]
+    assert events == [*(message for _, messages in before for message in messages), (code, "")]
+    assert socket.take().endswith(close_frame(code))
+    assert socket.ended
+
+
+def test_fragments_take_the_room_of_their_content() -> None:
+    socket = WebSocket(Limits(), 0.0)
+    feed(socket, masked(0x01, b"") + masked(0x00, b"ab") * 10)
+    tiny = masked(0x00, b"") * 5000 + masked(0x00, b"ab") * 5000
+    tracemalloc.start()
+    try:
+        for _ in range(4):
+            assert feed(socket, tiny) == []
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 300_000
+    assert feed(socket, masked(0x80, b"")) == ["ab" * 20_010]
+
+
+def test_of_many_pings_at_once_some_and_the_last_are_answered() -> None:
+    socket = WebSocket(LIMITS, 0.0)
+    feed(socket, b"".join(masked(0x89, b"%06d" % number) for number in range(10_000)))
+    pongs = socket.take()
+    assert len(pongs) < 2 * PONGS_MAX
+    assert pongs.startswith(frame(0x8A, b"000000") + frame(0x8A, b"000001"))
+    assert pongs.endswith(frame(0x8A, b"009999"))
+    assert socket.take() == b""
+
+
+def test_nothing_is_said_behind_the_answer_to_a_close() -> None:
+    socket = WebSocket(LIMITS, 0.0)
+    feed(socket, masked(0x89, b"x" * 100) * 100 + masked(0x88, (1000).to_bytes(2, "big")))
+    assert socket.take().endswith(close_frame(1000))
+    assert socket.take() == b""
 
 
 def test_messages_before_an_error_in_the_same_octets_are_not_lost() -> None:
@@ -293,6 +360,18 @@ def test_a_final_block_ends_a_message_and_not_the_compression() -> None:
     assert feed(socket, masked(0xC1, final) * 2 + masked(0xC1, deflated(b"more"))) == ["Hello", "Hello", "more"]
 
 
+@pytest.mark.parametrize(
+    "start", [b"", bytes.fromhex("f348cdc9c90700")], ids=["empty blocks", "behind the final block"]
+)
+def test_compressed_octets_that_come_to_nothing_are_bounded(start: bytes) -> None:
+    socket = WebSocket(LIMITS, 0.0, agreed(client_fresh=False))
+    assert feed(socket, masked(0x41, start)) == []
+    events: List[Any] = []
+    for _ in range(100):
+        events += feed(socket, masked(0x00, b"\0\0\0\xff\xff" * 20))
+    assert events == [(1009, "")]
+
+
 def test_octets_that_are_not_deflated_fail_the_connection() -> None:
     socket = WebSocket(LIMITS, 0.0, agreed())
     assert feed(socket, masked(0xC2, b"\xff\xff\xff\xff")) == [(1002, "")]
@@ -330,7 +409,6 @@ MESSAGES = st.lists(
     st.one_of(st.text(max_size=300), st.binary(max_size=300), st.tuples(st.just("ping"), st.binary(max_size=125))),
     max_size=8,
 )
-CHOPS = st.lists(st.integers(1, 50), max_size=60)
 
 
 def chop(data: bytes, sizes: List[int]) -> List[bytes]:

@@ -46,8 +46,9 @@ class Limits(Record):
     h2_max_frame: int = 16384
     h2_header_list: int = 65536  # 0 = none
     h2_resets: int = 200  # per flood_interval
-    h2_control_frames: int = 1000  # PING + SETTINGS + empty DATA, per flood_interval
+    h2_control_frames: int = 1000  # PING, SETTINGS, empty DATA and their like, per flood_interval
     h2_continuations: int = 16  # CONTINUATION frames of one header block
+    h2_settings: int = 32  # entries of one SETTINGS frame
     flood_interval: float = 10.0
 
     # WebSocket (RFC 6455)

@@ -227,7 +227,7 @@ class HttpChannel:
         if chunks is None:
             self._chunks = [data]
         elif chunks and len(chunks[-1]) + len(data) <= JOIN_MAX:
-            chunks[-1] += data
+            chunks[-1] = b"".join((chunks[-1], data))
         else:
             chunks.append(data)
         if self._readers is not None:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 import threading
 from collections import deque
 from typing import Any, Deque, Optional
+
+#: Octets up to which parts that wait are joined: a client may send a frame, or a chunk, for each octet, and each would
+#: be an object.
+JOIN_MAX = 1024
 
 #: Values of ``CollectedBody.write``.
 TAKEN = 0
@@ -56,6 +59,8 @@ class Spool:
     def __init__(self, budget: SpoolBudget) -> None:
         self.budget = budget
         # Unbuffered: what is written can be sent by descriptor at once.
+        import tempfile
+
         self.file: Any = tempfile.TemporaryFile(  # noqa: SIM115 - it lives as long as its stream
             buffering=0, prefix="server-", dir=budget.directory
         )
@@ -174,7 +179,12 @@ class StreamedBody:
 
     def write(self, data: bytes, credit: int) -> None:
         """Add a part that arrived."""
-        self._parts.append((data, credit))
+        parts = self._parts
+        if parts and len(parts[-1][0]) + len(data) <= JOIN_MAX:
+            last, owed = parts.pop()
+            parts.append((b"".join((last, data)), owed + credit))
+        else:
+            parts.append((data, credit))
 
     def ready(self) -> bool:
         """Whether ``take`` has something to return, the end included."""

@@ -31,6 +31,7 @@ ENTRY_OVERHEAD = 32
 TABLE_OCTETS = 4096
 """The largest dynamic table the encoder uses, whatever the peer would allow."""
 
+_RESIZES_MAX = 2  # the smallest size since the last block, and the size now
 _SEEN_MAX = 64
 _INDEXED_MAX = TABLE_OCTETS // 4
 _NEVER_INDEXED = frozenset((b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"))
@@ -74,6 +75,7 @@ class FieldDecoder(Decoder):
         """
         fields: Headers = []
         table = self.header_table
+        resizes = 0
         left = self.max_header_list_size
         at, end = 0, len(data)
         while at < end:
@@ -88,7 +90,8 @@ class FieldDecoder(Decoder):
                 pair, at = self._literal(data, at, 6)
                 table.add(pair[0], pair[1])
             elif octet >= 0x20:
-                at = self._resize(data, at, bool(fields))
+                resizes += 1
+                at = self._resize(data, at, bool(fields) or resizes > _RESIZES_MAX)
                 continue
             else:
                 pair, at = self._literal(data, at, 4)
@@ -112,9 +115,11 @@ class FieldDecoder(Decoder):
         return (name, value), at
 
     def _resize(self, data: bytes, at: int, late: bool) -> int:
-        """Take a dynamic table size update, which only may begin a block (RFC 7541 section 4.2)."""
+        """Take a dynamic table size update: two at most, which begin a block (RFC 7541 section 4.2)."""
         if late:
-            raise HPACKDecodingError("table size update: expected at the start of a block, got it behind a field")
+            raise HPACKDecodingError(
+                f"table size update: expected at most {_RESIZES_MAX} at the start of a block, got another"
+            )
         size, at = _integer(data, at, 5)
         if size > self.max_allowed_table_size:
             raise InvalidTableSizeError(f"table size: expected at most {self.max_allowed_table_size}, got {size}")

@@ -11,6 +11,8 @@ Why it stands before h2, which has a frame buffer of its own:
 * h2 is fed one frame at a time. When it raises, it loses the events of the frames before in the same call.
 * h2 takes a client's GOAWAY as the end of everything and throws the unsent answers away; PRIORITY_UPDATE it does
   not know. Both stay in the engine.
+* h2 remembers every setting it ever saw, known or not, and walks through them at each SETTINGS frame: 400 KB of
+  unknown ones are 50 MB of memory. It is shown those it knows.
 """
 
 from __future__ import annotations
@@ -39,6 +41,10 @@ PRIORITY_UPDATE = 0x10  # RFC 9218 section 7.1
 END_STREAM = 0x1
 ACK = 0x1
 END_HEADERS = 0x4
+PADDED = 0x8
+
+SETTING_OCTETS = 6
+_KNOWN_SETTINGS = frozenset((1, 2, 3, 4, 5, 6, 8))  # RFC 9113 section 6.5.2, RFC 8441 section 3
 
 _LENGTHS = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}  # of the payload, where the type has one length
 _BLOCK_KINDS = (HEADERS, CONTINUATION)
@@ -191,6 +197,29 @@ class FrameReader:
             self._block = self._continuations = 0
         else:
             self._block = self.stream
+
+
+def content_octets(frame: bytes, flags: int) -> int:
+    """Return how much content a DATA frame carries, its padding left out; below 0 where the padding is too long."""
+    size = len(frame) - HEADER_OCTETS
+    return size - 1 - frame[HEADER_OCTETS] if flags & PADDED and size else size
+
+
+def known_settings(frame: bytes, most: int) -> bytes:
+    """Return a SETTINGS frame without the settings that nobody knows (section 6.5.2 has them ignored).
+
+    Raises:
+        TooMuchAbuse: there are more than ``most``.
+    """
+    payload = frame[HEADER_OCTETS:]
+    count = len(payload) // SETTING_OCTETS
+    if count > most:
+        raise TooMuchAbuse(f"SETTINGS: expected at most {most} of them in a frame, got {count}")
+    if len(payload) % SETTING_OCTETS:
+        return frame  # an error, which h2 finds
+    entries = [payload[at : at + SETTING_OCTETS] for at in range(0, len(payload), SETTING_OCTETS)]
+    known = b"".join([entry for entry in entries if int.from_bytes(entry[:2], "big") in _KNOWN_SETTINGS])
+    return frame if len(known) == len(payload) else len(known).to_bytes(3, "big") + frame[3:HEADER_OCTETS] + known
 
 
 def goaway(last_stream: int, code: int) -> bytes:

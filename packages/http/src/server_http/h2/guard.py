@@ -4,8 +4,8 @@ Owns: how many cheap frames a peer may send within ``flood_interval`` (RFC 9113 
 Must not know: frames' contents, streams, the engine. The caller says what it saw and when.
 
 Two budgets, each a window that restarts: resets (CVE-2023-44487, and streams that the peer made *us* reset,
-CVE-2025-8671), and control frames that carry no request (PING, SETTINGS, PRIORITY, unknown types, empty DATA,
-WINDOW_UPDATE in excess). What is bounded in octets (a header block, a frame) is bounded in ``frames``.
+CVE-2025-8671), and control frames that carry no request (PING, SETTINGS, PRIORITY, GOAWAY, unknown types, empty
+DATA, WINDOW_UPDATE in excess). What is bounded in octets (a header block, a frame) is bounded in ``frames``.
 """
 
 from __future__ import annotations

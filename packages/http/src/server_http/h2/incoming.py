@@ -26,6 +26,9 @@ REFUSED_STREAM = 0x7
 DRAIN_PING = b"draining"
 """The content of the PING behind the first GOAWAY: when it comes back, the peer has read that."""
 
+CONTENT_PER_FRAME = 1024
+"""Octets of received content that explain one control frame. Frames explain none: they may hold one octet."""
+
 _NO_INCREMENT = (b"\0\0\0\0", b"\x80\0\0\0")
 
 
@@ -111,14 +114,20 @@ class Incoming:
         self.guard.control(now, _CONTROL[self.reader.kind])
         self._pass_on(now)
 
+    def _on_settings(self, now: float) -> None:
+        self.guard.control(now, "SETTINGS")
+        self.reader.frame = frames.known_settings(self.reader.frame, self._limits.h2_settings)
+        self._pass_on(now)
+
     def _on_data(self, now: float) -> None:
         reader = self.reader
-        if len(reader.frame) == frames.HEADER_OCTETS and not reader.flags & frames.END_STREAM:
+        content = frames.content_octets(reader.frame, reader.flags)
+        if content <= 0 and not reader.flags & frames.END_STREAM:
             self.guard.control(now, "DATA without content")
         elif reader.stream not in self._streams.table and reader.stream not in self._streams.unread:
             self.guard.control(now, "DATA of a closed stream")
         else:
-            self.guard.worked(1)
+            self.guard.worked(content // CONTENT_PER_FRAME)
         self._pass_on(now)
 
     def _on_rst_stream(self, now: float) -> None:
@@ -139,9 +148,10 @@ class Incoming:
             return
         self._pass_on(now)
 
-    def _on_goaway(self, _now: float) -> None:
+    def _on_goaway(self, now: float) -> None:
         """The peer opens no more streams. h2 would forget the answers to those that are open."""
         reader = self.reader
+        self.guard.control(now, "GOAWAY")
         if reader.stream:
             raise ProtocolError(f"GOAWAY: expected on stream 0, got {reader.stream}")
         if len(reader.frame) < frames.HEADER_OCTETS + 8:
@@ -281,7 +291,7 @@ class Incoming:
         self.guard.reset(now)
 
 
-_CONTROL = {frames.SETTINGS: "SETTINGS", frames.PING: "PING", frames.PRIORITY: "PRIORITY"}
+_CONTROL = {frames.PING: "PING", frames.PRIORITY: "PRIORITY"}
 
 _ON_FRAME: Dict[int, Callable[[Incoming, float], None]] = {
     frames.DATA: Incoming._on_data,
@@ -289,7 +299,7 @@ _ON_FRAME: Dict[int, Callable[[Incoming, float], None]] = {
     frames.CONTINUATION: Incoming._pass_on,
     frames.PRIORITY: Incoming._on_control,
     frames.RST_STREAM: Incoming._on_rst_stream,
-    frames.SETTINGS: Incoming._on_control,
+    frames.SETTINGS: Incoming._on_settings,
     frames.PUSH_PROMISE: Incoming._on_push_promise,
     frames.PING: Incoming._on_control,
     frames.GOAWAY: Incoming._on_goaway,

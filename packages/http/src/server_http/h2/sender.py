@@ -16,6 +16,14 @@ from server_http.h2.priority import Scheduler
 from server_http.h2.session import Session
 from server_http.h2.stream import Stream
 
+SMALL_WINDOW = 1024
+"""A frame that is cut short by a window below this many octets explains no window updates: a peer that opens
+windows octet by octet would have the server frame octet by octet (CVE-2019-9511)."""
+
+_BLOCKED = -1
+_CUT = 0
+_FRAMED = 1
+
 FRAME_OCTETS = 16384
 """The largest content of one DATA frame, also where the peer would take more: a turn is that long."""
 
@@ -56,28 +64,30 @@ class Sender:
             self._scheduler.add(stream)
 
     def pump(self) -> int:
-        """Frame what may go now; returns the number of frames."""
+        """Frame what may go now; returns the number of frames, without those that a small window cut."""
         frames = 0
         scheduler, output = self._scheduler, self._output
         while scheduler and output.waiting < self._ahead:
             stream = scheduler.next()
             if stream.queue:
-                if not self._content(stream):
+                outcome = self._content(stream)
+                if outcome == _BLOCKED:
                     scheduler.remove(stream)  # until its window opens
                     continue
+                frames += outcome
             elif stream.ending:
                 self._end(stream)
-            frames += 1
+                frames += 1
             if stream.finished or not (stream.queue or stream.ending):
                 scheduler.remove(stream)
         return frames
 
-    def _content(self, stream: Stream) -> bool:
-        """Frame one piece of content; False when a window is closed."""
+    def _content(self, stream: Stream) -> int:
+        """Frame one piece of content, unless a window is closed."""
         session, output = self._session, self._output
         room = min(session.window, stream.window.outbound_flow_control_window, session.max_frame, FRAME_OCTETS)
         if room <= 0:
-            return False
+            return _BLOCKED
         content = stream.pull(room)
         size = len(content)
         last = stream.ending and not stream.queue and not stream.trailers
@@ -86,12 +96,12 @@ class Sender:
         if last and size <= JOIN_MAX and not isinstance(content, FileRegion):
             session.last_content(stream.number, bytes(content))
             self._finish(stream, size)
-            return True
+            return _FRAMED
         output.write(data_header(size, stream.number))
         output.attach(content)
         session.content_sent(stream.window, size)
         output.mark(stream, size, False)
-        return True
+        return _CUT if stream.queue and room < SMALL_WINDOW else _FRAMED
 
     def _end(self, stream: Stream) -> None:
         """Frame the end of a response whose content is out."""

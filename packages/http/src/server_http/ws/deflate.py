@@ -92,7 +92,8 @@ class Deflate:
             decompressor = self._decompressor = zlib.decompressobj(-self._client_bits)
         if last:
             data += _TAIL
-        octets: bytes = decompressor.decompress(data, 0 if most is None else most + 1)
+        # Behind a final block comes nothing (section 7.2.3.4), and zlib would keep whatever does.
+        octets: bytes = b"" if decompressor.eof else decompressor.decompress(data, 0 if most is None else most + 1)
         if most is not None and len(octets) > most:
             raise TooLargeError
         if last and (self._client_fresh or decompressor.eof):

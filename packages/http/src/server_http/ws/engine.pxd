@@ -3,13 +3,12 @@ cimport cython
 from server_http.ws.frames cimport frame, unmask
 
 cdef class WebSocket:
-    cdef object _limits, _deflate, _decoder
+    cdef object _limits, _deflate, _decoder, _message, _pong
     cdef public bint ended
     cdef int _state, _opcode, _phase
-    cdef long long _limit, _size, _left
+    cdef long long _limit, _size, _received, _left
     cdef bint _reported, _compressed, _fin
     cdef bytes _buffer, _out, _mask
-    cdef list _parts
     cdef double _heard, _ping_at, _pong_at, _close_at
 
     cpdef list receive_data(self, data, double now)
@@ -24,4 +23,5 @@ cdef class WebSocket:
     cdef _check_first(self, int first)
     cdef _begin(self, int first, int opcode, long long size)
     cdef _content(self, bytes payload, Py_ssize_t size, list events)
-    cdef bytes _message(self, int first, bytes payload)
+    cdef _deliver(self, content, bytes payload, list events)
+    cdef bytes _frame(self, int first, bytes payload)

@@ -11,12 +11,14 @@ Use, with ``engine`` and ``stream`` of the connection that carries it::
     if websocket.ended: engine.end(stream, now)
 
 Memory is bounded by ``ws_message`` octets of the message that is being received, also when it is compressed, plus
-one control frame. Text is decoded as it arrives, so that a wrong octet ends the connection before the message does.
+one control frame, however many fragments and pings there are. Text is decoded as it arrives, so that a wrong octet
+ends the connection before the message does.
 """
 
 from __future__ import annotations
 
 import codecs
+import io
 import zlib
 from typing import Any, List, Optional, Union
 
@@ -40,6 +42,12 @@ TOO_LARGE = 1009
 INTERNAL_ERROR = 1011
 
 REASON_OCTETS = frames.CONTROL_MAX - 2
+
+PONGS_MAX = 2048
+"""Octets of answers that wait to be taken; of pings beyond that only the last is answered (section 5.5.3)."""
+
+COMPRESSED_SLACK = 1024
+"""Octets by which a compressed message, as it comes, may exceed an eighth more than the limit of its content."""
 
 # States of a connection (RFC 6455 section 7): what may still come, and go.
 OPEN = 0
@@ -91,7 +99,8 @@ class WebSocket:
 
     __slots__ = (
         "_buffer", "_close_at", "_compressed", "_decoder", "_deflate", "_fin", "_heard", "_left", "_limit", "_limits",
-        "_mask", "_opcode", "_out", "_parts", "_phase", "_ping_at", "_pong_at", "_reported", "_size", "_state", "ended",
+        "_mask", "_message", "_opcode", "_out", "_phase", "_ping_at", "_pong", "_pong_at", "_received", "_reported",
+        "_size", "_state", "ended",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, now: float, deflate: Optional[Deflate] = None) -> None:
@@ -103,11 +112,13 @@ class WebSocket:
         self._reported = False
         self._buffer = b""  # a header or control frame that is incomplete
         self._out = b""
+        self._pong: Optional[bytes] = None  # of a Ping whose answer found no room
         # the message that is being received
         self._opcode = 0
         self._compressed = False
         self._size = 0
-        self._parts: List[Any] = []
+        self._received = 0  # octets of its frames, which may be compressed
+        self._message: Any = None  # a BytesIO with what is there of it, unless it comes as a whole
         self._decoder: Any = None
         # its current frame
         self._fin = False
@@ -153,6 +164,9 @@ class WebSocket:
         """Return the octets that answer what was received: pongs, pings, Close."""
         octets = self._out
         self._out = b""
+        if self._pong is not None:
+            octets += frame(frames.FIN | frames.PONG, self._pong)
+            self._pong = None
         return octets
 
     # -- sent ---------------------------------------------------------------------------------------------------
@@ -164,13 +178,13 @@ class WebSocket:
             ApplicationFault: the text has lone surrogates, which UTF-8 cannot carry.
         """
         try:
-            return self._message(frames.FIN | frames.TEXT, text.encode("utf-8"))
+            return self._frame(frames.FIN | frames.TEXT, text.encode("utf-8"))
         except UnicodeEncodeError as error:
             raise ApplicationFault(f"websocket text: expected no lone surrogates, got {error.object[:64]!r}") from None
 
     def send_bytes(self, data: bytes) -> bytes:
         """Return the frame of a binary message; nothing once closing has begun."""
-        return self._message(frames.FIN | frames.BINARY, data if type(data) is bytes else bytes(data))
+        return self._frame(frames.FIN | frames.BINARY, data if type(data) is bytes else bytes(data))
 
     def ping(self, now: float, payload: bytes = b"") -> bytes:
         """Return a Ping of at most 125 octets; something must be heard within ``ws_ping_timeout``."""
@@ -335,10 +349,12 @@ class WebSocket:
             self._opcode = opcode
             self._compressed = bool(first & frames.RSV1)
             self._size = 0
-            self._parts = []
+            self._received = 0
             self._decoder = _Decoder() if opcode == frames.TEXT else None
-        if 0 < self._limit < size + (0 if self._compressed else self._size):
-            raise self._too_large(size + self._size)
+        self._received += size
+        most = self._limit + (self._limit >> 3) + COMPRESSED_SLACK if self._compressed else self._limit
+        if self._limit > 0 and self._received > most:
+            raise self._too_large(self._received)
         self._fin = first >= frames.FIN
         self._left = size
         self._phase = 0
@@ -351,21 +367,30 @@ class WebSocket:
         if self._compressed:
             payload = self._inflate(payload, last)
         self._size += len(payload)
-        if self._decoder is None:
-            self._parts.append(payload)
-        else:
+        content: Any = payload
+        if self._decoder is not None:
             try:
-                self._parts.append(self._decoder.decode(payload, last))
+                content = self._decoder.decode(payload, last)
             except UnicodeDecodeError:
                 raise WebSocketError("text: expected UTF-8, got something else", INVALID_DATA) from None
         if last:
-            text = self._decoder is not None
-            parts = self._parts
-            self._opcode = 0
-            self._parts = []
-            self._decoder = None
-            if self._state == OPEN:  # after our Close nobody listens (section 5.5.1)
-                events.append("".join(parts) if text else b"".join(parts))
+            self._deliver(content, payload, events)
+        elif payload:
+            if self._message is None:
+                self._message = io.BytesIO()  # parts of few octets would be objects of many
+            self._message.write(payload)
+
+    def _deliver(self, content: Any, payload: bytes, events: List[Message]) -> None:
+        """The message is complete: ``content`` of its last octets, ``payload``, and what came before."""
+        if self._message is not None:
+            self._message.write(payload)
+            content = self._message.getvalue()
+            if self._decoder is not None:
+                content = content.decode("utf-8")
+        self._opcode = 0
+        self._message = self._decoder = None
+        if self._state == OPEN:  # after our Close nobody listens (section 5.5.1)
+            events.append(content)
 
     def _inflate(self, payload: bytes, last: bool) -> bytes:
         deflate = self._deflate
@@ -384,8 +409,10 @@ class WebSocket:
     def _control(self, opcode: int, payload: bytes, events: List[Message]) -> None:
         """Act on a control frame, which may stand between the fragments of a message (section 5.4)."""
         if opcode == frames.PING:
-            if self._state == OPEN:
+            if self._state == OPEN and len(self._out) < PONGS_MAX:
                 self._out += frame(frames.FIN | frames.PONG, payload)
+            elif self._state == OPEN:
+                self._pong = payload
         elif opcode == frames.CLOSE:
             closed = _read_close(payload)
             if self._state == OPEN:
@@ -394,7 +421,7 @@ class WebSocket:
 
     # -- the end ------------------------------------------------------------------------------------------------
 
-    def _message(self, first: int, payload: bytes) -> bytes:
+    def _frame(self, first: int, payload: bytes) -> bytes:
         if self._state != OPEN:
             return b""
         if self._deflate is not None and len(payload) >= COMPRESS_MIN:
@@ -411,7 +438,7 @@ class WebSocket:
         self._state = ENDED
         self.ended = True
         self._buffer = b""
-        self._parts = []
+        self._message = self._pong = None
         self._left = 0
         if not self._reported:
             self._reported = True
