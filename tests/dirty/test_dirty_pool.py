@@ -170,10 +170,14 @@ def test_the_pool_is_shown_and_scaled_by_control_commands():
     with ServerProcess(arguments, app=APP, workers=BOOTED) as server:
         ask(server, "pid")
         with ControlClient(str(Path(server.cwd) / "server.ctl")) as control:
-            until(lambda: control.call("show dirty")["apps"] == {"app:Heavy": 2, "app:Single": 1}, 10, "all is loaded")
+
+            def ready() -> Dict[str, int]:
+                return {row["app"]: row["ready"] for row in control.call("dirty")["apps"]}
+
+            until(lambda: ready() == {"app:Heavy": 2, "app:Single": 1}, 10, "all is loaded")
             assert control.call("dirty add") == {"added": 1, "previous": 2, "total": 3}
-            until(lambda: control.call("show dirty")["apps"]["app:Heavy"] == 3, 10, "one more serves")
-            assert control.call("show dirty")["apps"]["app:Single"] == 1
+            until(lambda: ready()["app:Heavy"] == 3, 10, "one more serves")
+            assert ready()["app:Single"] == 1
             assert control.call("dirty remove", 2) == {"removed": 2, "previous": 3, "total": 1}
             until(lambda: control.call("show dirty")["count"] == 1, 10, "one is left")
 

@@ -14,7 +14,7 @@ import numpy
 import pytest
 
 from server_dirty import calls, paths
-from server_dirty.app import DirtyApp, batch
+from server_dirty.app import Declaration, DirtyApp, batch
 from server_dirty.client import DirtyClient
 from server_dirty.context import current_call
 from server_dirty.errors import (
@@ -25,6 +25,8 @@ from server_dirty.errors import (
     DirtyTimeoutError,
     DirtyWorkerError,
 )
+from server_dirty.health import HealthBoard
+from server_dirty.host import Seat
 from server_dirty.worker import AppListener, DirtyWorker
 
 PATH = f"{__name__}:Sample"
@@ -121,11 +123,16 @@ class Pool:
             debug=lambda *a: None, info=lambda *a: None, error=lambda *a: self.errors.append(a[0] % a[1:]),
             exception=lambda *a: self.errors.append(a), retry=lambda: None,
         )  # fmt: skip
-        self.worker = DirtyWorker(1, 0, [AppListener(PATH, listener)], {PATH: {"gpu": [1]}}, threads, 0, 30.0, cfg, log)
+        seats = [(AppListener(PATH, listener), Seat(PATH, Declaration(), {"gpu": [1]}, threads))]
+        self.health = HealthBoard()
+        self.health.add(PATH)
+        row = self.health.claim()
+        meters = {PATH: self.health.meter(row, PATH)}
+        self.worker = DirtyWorker(1, 0, seats, meters, 0, "local", row, 30.0, cfg, log)
         self.worker.wakeup = os.pipe()
         os.set_blocking(self.worker.wakeup[0], False)
         self.worker.load_wsgi()
-        self.app = self.worker.apps[PATH]
+        self.app = self.worker.hosts[PATH].app
         self.thread = threading.Thread(target=self.worker.run)
         self.thread.start()
         self.client = DirtyClient(self.directory, timeout=10)

@@ -18,11 +18,19 @@ def show(command: str, data: Any) -> str:
 
 
 def plain(data: Any) -> str:
-    """Return any answer as lines of ``name  value``."""
+    """Return any answer: plain values as lines of ``name  value``, each list of rows as a table after them."""
     if not isinstance(data, dict):
         return str(data)
-    width = max((len(str(name)) for name in data), default=0)
-    return "\n".join(f"{name:<{width}}  {_value(value)}" for name, value in data.items())
+    lists = {name: value for name, value in data.items() if value and _is_rows(value)}
+    values = {name: value for name, value in data.items() if name not in lists}
+    width = max((len(str(name)) for name in values), default=0)
+    lines = "\n".join(f"{name:<{width}}  {_value(value)}" for name, value in values.items())
+    tables = [f"{name}:\n{table([(key.upper(), key, _text) for key in rows[0]], rows)}" for name, rows in lists.items()]
+    return "\n\n".join([lines, *tables] if lines else tables)
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
 
 
 def _value(value: Any) -> str:
@@ -102,11 +110,6 @@ def _config(data: Any) -> str:
     return table([("SETTING", "name", _text), ("VALUE", "value", _text), ("FROM", "source", _text)], rows)
 
 
-def _dirty(data: Any) -> str:
-    apps = [{"app": path, "workers": count} for path, count in sorted(data["apps"].items())]
-    return f"{table(WORKERS, data['workers'])}\n\n{table([('APP', 'app', _text), ('WORKERS', 'workers', _text)], apps)}"
-
-
 def _all(data: Any) -> str:
     parts = [plain(data["stats"]), table(LISTENERS, data["listeners"]), table(WORKERS, data["workers"])]
     parts += [f"{name}:\n{table(WORKERS, rows)}" for name, rows in data["services"].items()]
@@ -119,7 +122,6 @@ _VIEWS: Dict[str, Callable[[Any], str]] = {
     "show requests": lambda data: table(REQUESTS, data["requests"]),
     "show listeners": lambda data: table(LISTENERS, data["listeners"]),
     "show config": _config,
-    "show dirty": _dirty,
     "show all": _all,
     "stack": lambda data: f"worker {data['pid']}\n{data['report']}",
 }

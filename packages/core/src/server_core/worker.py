@@ -241,7 +241,7 @@ class Worker:
             self.log.retry()
 
     def _watch_memory(self) -> None:
-        resident = resident_memory()
+        resident = self.resident()
         self.board.memory(resident)
         if 0 < self.max_memory < resident and not self.retiring:
             self.log.info(
@@ -250,6 +250,10 @@ class Worker:
                 self.max_memory >> 20,
             )
             self.retire(RETIRE_MEMORY)
+
+    def resident(self) -> int:
+        """Return the resident octets that count as this worker's."""
+        return resident_memory()
 
     def retire_for_requests(self) -> None:
         """``max_requests`` is reached: ask for a successor, once."""

@@ -20,11 +20,14 @@ class DirtyApp:
 
     Class attributes:
         workers: in how many dirty workers the application is loaded; None means in all.
+        num_cpus, num_gpus: what each worker takes of a cluster, where a backend has one to run it on.
         resources: named slots, ``{"gpu": 1}``: each worker gets as many device numbers of its own.
         stashes: tables of the stash that are made before the first call.
     """
 
     workers: Optional[int] = None
+    num_cpus: Optional[float] = None
+    num_gpus: Optional[float] = None
     resources: Dict[str, int] = {}  # noqa: RUF012 - a declaration that subclasses replace, never edited
     stashes: List[str] = []  # noqa: RUF012 - as above
 
@@ -53,6 +56,29 @@ def find_action(app: Any, action: str) -> Callable[..., Any]:
         raise AttributeError(f"action: expected a public method of {type(app).__name__}, got {action!r}")
     found: Callable[..., Any] = method
     return found
+
+
+class Declaration(NamedTuple):
+    """What a class says of itself: in how many workers it wants to be, what it needs of each."""
+
+    workers: Optional[int] = None
+    resources: Dict[str, int] = {}  # noqa: RUF012 - a default that is never edited
+    stashes: List[str] = []  # noqa: RUF012 - as above
+    num_cpus: Optional[float] = None
+    num_gpus: Optional[float] = None
+
+
+def declared(path: str) -> Declaration:
+    """Import ``module:Class`` and return its declaration. Raises ValueError for one that makes no sense."""
+    cls = load_class(path)
+    workers = getattr(cls, "workers", None)
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise ValueError(f"{path}.workers: expected an integer >= 1 or None, got {workers!r}")
+    shares = [getattr(cls, name, None) for name in ("num_cpus", "num_gpus")]
+    for name, share in zip(("num_cpus", "num_gpus"), shares):
+        if share is not None and (not isinstance(share, (int, float)) or share < 0):
+            raise ValueError(f"{path}.{name}: expected a number >= 0 or None, got {share!r}")
+    return Declaration(workers, dict(getattr(cls, "resources", {})), list(getattr(cls, "stashes", [])), *shares)
 
 
 class AppSpec(NamedTuple):

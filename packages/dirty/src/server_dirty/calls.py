@@ -7,7 +7,7 @@ Must not know: threads, event loops, how anybody waits; ``wire`` has the two way
 from __future__ import annotations
 
 import traceback
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from server_dirty import frames
 from server_dirty.errors import (
@@ -25,14 +25,37 @@ END_OF_STREAM = object()
 
 
 class Call(NamedTuple):
-    """A call as it arrives: what to run, until when (seconds that are left, or None)."""
+    """A call as it is sent: what to run, and for how long its caller waits from ``sent`` (monotonic seconds, of one
+    machine) on: ``timeout`` seconds, or None."""
 
     app_path: str
     action: str
+    sent: float
+    timeout: Optional[float]
+    stream: bool
     args: List[Any]
     kwargs: Dict[str, Any]
-    remaining: Optional[float]
+
+
+class Arrival(NamedTuple):
+    """A call as it reaches a worker. Its arguments are decoded where it runs, which may be elsewhere."""
+
+    app_path: str
+    action: str
+    sent: float
+    timeout: Optional[float]
     stream: bool
+    frame: frames.Frame
+
+    def arguments(self) -> Tuple[List[Any], Dict[str, Any]]:
+        """Return its positional and keyword arguments. Raises DirtyProtocolError."""
+        value = self.frame.value()
+        if type(value) is not list or len(value) != len(Call._fields):
+            raise DirtyProtocolError(f"call: expected {len(Call._fields)} values, got {type(value).__name__}")
+        return value[HEAD], value[HEAD + 1]
+
+
+HEAD = 5  # values of a call before its arguments
 
 
 # --- the caller's side ---
@@ -72,7 +95,7 @@ def receive_result(wire: Wire, call: Call) -> Steps[Any]:
     """Return the one result of a call; raises what the other side raised."""
     frame = yield from _receive(wire, call)
     if frame.kind == frames.RESULT:
-        return frame.value
+        return frame.value()
     if frame.kind in (frames.CHUNK, frames.END):
         raise DirtyProtocolError(f"{call.app_path}.{call.action}: expected one result, got a stream; use stream()")
     raise _unexpected(frame, call)
@@ -82,7 +105,7 @@ def receive_chunk(wire: Wire, call: Call) -> Steps[Any]:
     """Return the next value of a stream, or ``END_OF_STREAM``. The worker sends a plain result as a stream of one."""
     frame = yield from _receive(wire, call)
     if frame.kind == frames.CHUNK:
-        return frame.value
+        return frame.value()
     if frame.kind == frames.END:
         return END_OF_STREAM
     raise _unexpected(frame, call)
@@ -96,7 +119,7 @@ def _receive(wire: Wire, call: Call) -> Steps[frames.Frame]:
     if frame is None:
         raise _worker_gone(call, "it closed the connection")
     if frame.kind == frames.ERROR:
-        raise DirtyError.from_dict(frame.value)
+        raise DirtyError.from_dict(frame.value())
     return frame
 
 
@@ -113,7 +136,7 @@ def _unexpected(frame: frames.Frame, call: Call) -> DirtyProtocolError:
 # --- the worker's side ---
 
 
-def receive_call(wire: Wire) -> Steps[Optional[Call]]:
+def receive_call(wire: Wire) -> Steps[Optional[Arrival]]:
     """Return the call a caller sends, or None when it has gone without one.
 
     Raises:
@@ -122,33 +145,24 @@ def receive_call(wire: Wire) -> Steps[Optional[Call]]:
     frame = yield from wire.receive()
     if frame is None:
         return None
-    if frame.kind != frames.CALL or type(frame.value) is not list or len(frame.value) != len(Call._fields):
+    return arrival(frame)
+
+
+def arrival(frame: frames.Frame) -> Arrival:
+    """Return the call that ``frame`` is. Raises DirtyProtocolError."""
+    if frame.kind != frames.CALL:
         raise DirtyProtocolError(f"expected a call, got frame type {frame.kind}")
-    return Call(*frame.value)
+    app_path, action, sent, timeout, stream = frame.head(HEAD)
+    if type(sent) is not float or not (timeout is None or type(timeout) in (int, float)):
+        raise DirtyProtocolError(f"call: expected times in seconds, got {sent!r} and {timeout!r}")
+    return Arrival(str(app_path), str(action), sent, timeout, bool(stream), frame)
 
 
-def send_result(wire: Wire, value: Any) -> Steps[None]:
-    """Send the one result."""
-    yield from wire.send(frames.pack(frames.RESULT, value))
-
-
-def send_chunk(wire: Wire, value: Any) -> Steps[None]:
-    """Send one value of a stream; waits while the consumer is behind."""
-    yield from wire.send(frames.pack(frames.CHUNK, value))
-
-
-def send_end(wire: Wire) -> Steps[None]:
-    """Say that the stream is complete."""
-    yield from wire.send(frames.pack(frames.END, None))
-
-
-def send_error(wire: Wire, error: BaseException, call: Optional[Call]) -> Steps[None]:
-    """Send what an application raised, with its traceback."""
-    path, action = (call.app_path, call.action) if call else ("", "")
+def pack_error(error: BaseException, app_path: str, action: str) -> frames.Outgoing:
+    """Return the frame that tells a caller what an application raised, with its traceback."""
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    described = describe(error, path, action, text)
+    described = describe(error, app_path, action, text)
     try:
-        outgoing = frames.pack(frames.ERROR, described)
+        return frames.pack(frames.ERROR, described)
     except DirtyProtocolError:  # details that cannot travel: the message still does
-        outgoing = frames.pack(frames.ERROR, {**described, "details": {}})
-    yield from wire.send(outgoing)
+        return frames.pack(frames.ERROR, {**described, "details": {}})

@@ -18,7 +18,7 @@ from typing import Any, AsyncIterator, Iterator, Optional, Tuple, Type
 
 from server_dirty import calls, paths
 from server_dirty.app import deadline_after
-from server_dirty.errors import DirtyAppNotFoundError, DirtyConnectionError, DirtyTimeoutError
+from server_dirty.errors import DirtyAppNotFoundError, DirtyBusyError, DirtyConnectionError, DirtyTimeoutError
 from server_dirty.wire import Steps, Wire, run_async, run_blocking
 
 DEFAULT_TIMEOUT = 30.0  # seconds
@@ -110,7 +110,7 @@ class DirtyClient:
         return self._directory or paths.pool_directory()
 
     def _begin(self, app_path: str, action: str, args: Tuple[Any, ...], kwargs: Any, stream: bool = False) -> _Exchange:
-        call = calls.Call(app_path, action, list(args), kwargs, self.timeout or None, stream)
+        call = calls.Call(app_path, action, time.monotonic(), self.timeout or None, stream, list(args), kwargs)
         return _Exchange(self._open(app_path), call, self.timeout)
 
     def _open(self, app_path: str) -> Wire:
@@ -118,6 +118,9 @@ class DirtyClient:
         path = paths.app_socket(directory, app_path)
         try:
             return calls.open_call(path, app_path)
+        except DirtyBusyError:
+            paths.count_refusal(directory, app_path)
+            raise
         except DirtyConnectionError:
             if os.path.isdir(directory) and not os.path.exists(path):
                 raise DirtyAppNotFoundError(

@@ -6,7 +6,7 @@ Must not know: sockets, frames, processes.
 Beside what msgpack knows: tuples, sets, datetimes, integers of any size, UUIDs, decimals, complex
 numbers, ``array.array``, NumPy arrays and torch CPU tensors. Bytes-like objects arrive as
 ``bytes``, unless wrapped in ``Buffer``, which arrives as a ``memoryview`` without a copy.
-Nothing is pickled: a value without a rule is refused by its type's name.
+Nothing is pickled unless ``dirty_pickle`` is on: a value without a rule is refused by its type's name.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 import array
 import datetime
 import decimal
+import os
+import pickle
 import sys
 import uuid
 from typing import Any, Callable, Dict, List, Tuple
@@ -27,7 +29,9 @@ ALIGNMENT = 64  # of each buffer in the shared region, so that vector instructio
 MAX_DEPTH = 100  # nested containers
 
 _TUPLE, _SET, _FROZENSET, _BIG_INT, _DATETIME, _DATE, _TIME, _DURATION = range(1, 9)
-_UUID, _DECIMAL, _COMPLEX, _BUFFER, _BYTES, _NUMPY, _TORCH, _ARRAY = range(9, 17)
+_UUID, _DECIMAL, _COMPLEX, _BUFFER, _BYTES, _NUMPY, _TORCH, _ARRAY, _PICKLE = range(9, 18)
+
+PICKLE_VARIABLE = "SERVER_DIRTY_PICKLE"  # "1" in the processes of a server whose dirty_pickle is on
 
 
 class Buffer:
@@ -69,6 +73,22 @@ def decode(data: Any, buffers: List[memoryview]) -> Any:
         raise DirtyProtocolError(f"payload: expected an encoded value, got {error!r}") from error
 
 
+def decode_head(data: Any, count: int) -> List[Any]:
+    """Return the first ``count`` elements of an encoded list of plain values; ``data`` may end after them.
+
+    Raises:
+        DirtyProtocolError: octets that do not begin so.
+    """
+    try:
+        unpacker = msgpack.Unpacker(**_UNPACK)
+        unpacker.feed(data)
+        if unpacker.read_array_header() < count:
+            raise ValueError(f"a list of fewer than {count} elements")  # noqa: TRY301 - as what the library finds
+        return [unpacker.unpack() for _ in range(count)]
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise DirtyProtocolError(f"payload: expected a list of plain values, got {error!r}") from error
+
+
 def encode_inline(value: Any) -> bytes:
     """Return ``value`` as octets that contain its buffers too, large or not: for values that are kept.
 
@@ -98,7 +118,7 @@ class _Decoder:
     def _extension(self, code: int, content: bytes) -> Any:
         rule = _DECODERS.get(code)
         if rule is None:
-            raise DirtyProtocolError(f"extension type: expected 1..{_ARRAY}, got {code}")
+            raise DirtyProtocolError(f"extension type: expected 1..{_PICKLE}, got {code}")
         return rule(self.unpack(content), self._buffers)
 
 
@@ -170,7 +190,21 @@ def _rule_of_subclass(value: Any) -> Callable[[Any, _Encoder], Any]:
     for base, rule in _SUBCLASS_RULES:
         if isinstance(value, base):
             return rule
+    if pickles():
+        return _encode_pickle
     raise TypeError(f"an object of type {type(value).__module__}.{type(value).__qualname__}")
+
+
+def pickles() -> bool:
+    """Whether values without a rule may be pickled, both ways."""
+    return os.environ.get(PICKLE_VARIABLE) == "1"
+
+
+def _encode_pickle(value: Any, encoder: _Encoder) -> Any:
+    try:
+        return _PICKLE, encoder.place(memoryview(pickle.dumps(value, protocol=4)))
+    except (pickle.PicklingError, AttributeError) as error:
+        raise TypeError(f"a {type(value).__qualname__} that cannot be pickled: {error}") from error
 
 
 def _encode_big_int(value: int, _: _Encoder) -> Any:
@@ -283,6 +317,12 @@ def _decode_torch(content: Any, buffers: List[memoryview]) -> Any:
     return torch.frombuffer(source, dtype=getattr(torch, name)).reshape(shape)
 
 
+def _decode_pickle(content: Any, buffers: List[memoryview]) -> Any:
+    if not pickles():
+        raise ValueError("a pickled value, and dirty_pickle is off")
+    return pickle.loads(_fetch(content, buffers))  # noqa: S301 - the setting asks for it
+
+
 def _decode_array(content: Any, buffers: List[memoryview]) -> array.array[Any]:
     typecode, place = content
     made = array.array(typecode)
@@ -307,4 +347,5 @@ _DECODERS: Dict[int, Callable[[Any, List[memoryview]], Any]] = {
     _NUMPY: _decode_numpy,
     _TORCH: _decode_torch,
     _ARRAY: _decode_array,
+    _PICKLE: _decode_pickle,
 }

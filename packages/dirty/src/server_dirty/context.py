@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from typing import Optional
+from typing import Callable, Optional
 
 from server_dirty.errors import DirtyError
 
@@ -31,7 +31,9 @@ class CallContext:
         self.app_path = app_path
         self.action = action
         self.deadline = deadline
+        self.thread = 0  # that runs it
         self._cancelled = threading.Event()
+        self._notify: Optional[Callable[[], object]] = None
 
     def remaining(self) -> Optional[float]:
         """Return the seconds that are left, at least 0, or None when there is no deadline."""
@@ -40,6 +42,15 @@ class CallContext:
     def cancel(self) -> None:
         """Note that nobody waits any more."""
         self._cancelled.set()
+        notify = self._notify
+        if notify is not None:
+            notify()
+
+    def on_cancel(self, notify: Optional[Callable[[], object]]) -> None:
+        """Have ``notify`` called when nobody waits any more, at once when that is so already; None: no more."""
+        self._notify = notify
+        if notify is not None and self._cancelled.is_set():
+            notify()
 
     @property
     def cancelled(self) -> bool:
@@ -63,3 +74,9 @@ def current_call() -> Optional[CallContext]:
 def enter_call(context: CallContext) -> None:
     """Make ``context`` the current one of this thread or task."""
     _current.set(context)
+
+
+def begin_call(context: CallContext) -> None:
+    """Make ``context`` the current one of this thread, which runs the call."""
+    context.thread = threading.get_ident()
+    enter_call(context)

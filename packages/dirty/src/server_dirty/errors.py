@@ -34,7 +34,9 @@ class DirtyError(Exception):
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the error as plain values; ``from_dict`` is the way back."""
-        return {"error_type": type(self).__name__, "message": self.message, "details": self.details}
+        # An error of an application is of a class made for it (``application_error``) when it passes through.
+        kind = "DirtyAppError" if isinstance(self, DirtyAppError) else type(self).__name__
+        return {"error_type": kind, "message": self.message, "details": self.details}
 
     @staticmethod
     def from_dict(data: Dict[str, Any]) -> DirtyError:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
-from server_dirty.codec import ALIGNMENT, decode, encode
+from server_dirty.codec import ALIGNMENT, decode, decode_head, encode
 from server_dirty.errors import DirtyProtocolError
 
 HEADER = struct.Struct("!2sBBIQ")  # magic, version, type, payload octets, shared octets
@@ -23,21 +23,37 @@ VERSION = 1
 CALL, RESULT, ERROR, CHUNK, END = range(1, 6)
 _TYPES = frozenset((CALL, RESULT, ERROR, CHUNK, END))
 
+MAX_HEAD = 4096  # octets of the names in a call
 MAX_PAYLOAD = 64 * 1024 * 1024  # octets of one frame on the socket
 MAX_SHARED = 16 * 1024 * 1024 * 1024  # octets of one frame in shared memory
 
 
 class Frame(NamedTuple):
-    """A frame that has arrived: its ``kind`` and its decoded ``value``."""
+    """A frame that has arrived: its ``kind``, its encoded value, and its shared memory, if it has some."""
 
     kind: int
-    value: Any
+    payload: bytes
+    region: Optional[memoryview]
+
+    def value(self) -> Any:
+        """Return the decoded value. Raises DirtyProtocolError."""
+        return unpack(self.payload, self.region)
+
+    def head(self, count: int) -> List[Any]:
+        """Return the first ``count`` elements of a value that is a list, without decoding the others.
+
+        Raises:
+            DirtyProtocolError: it is no such list, or they take more than ``MAX_HEAD`` octets.
+        """
+        body = self.payload if self.region is None else _unwrap(self.payload)[1]
+        return decode_head(body[:MAX_HEAD], count)
 
 
 class Outgoing(NamedTuple):
     """A frame that is to be sent: octets for the socket, buffers for shared memory and the size of
     the region they need."""
 
+    kind: int
     data: bytes
     buffers: Sequence[memoryview]
     places: Sequence[Tuple[int, int]]
@@ -56,7 +72,18 @@ def pack(kind: int, value: Any) -> Outgoing:
         body = encode([list(map(list, places)), body])[0]
     if len(body) > MAX_PAYLOAD:
         raise DirtyProtocolError(f"value: expected at most {MAX_PAYLOAD} encoded octets, got {len(body)}")
-    return Outgoing(HEADER.pack(MAGIC, VERSION, kind, len(body), shared) + body, buffers, places, shared)
+    return Outgoing(kind, HEADER.pack(MAGIC, VERSION, kind, len(body), shared) + body, buffers, places, shared)
+
+
+def restore(kind: int, data: bytes, buffers: Sequence[memoryview]) -> Outgoing:
+    """Return the frame whose ``kind``, ``data`` and ``buffers`` came here by another way than a socket."""
+    places, shared = _arrange(buffers)
+    return Outgoing(kind, data, buffers, places, shared)
+
+
+def value_of(outgoing: Outgoing) -> Any:
+    """Return the value of a frame without shared memory that is about to be sent."""
+    return decode(outgoing.data[HEADER.size :], [])
 
 
 def _arrange(buffers: Sequence[memoryview]) -> Tuple[List[Tuple[int, int]], int]:
@@ -77,10 +104,15 @@ def unpack(payload: Any, region: Optional[memoryview]) -> Any:
     """
     if region is None:
         return decode(payload, [])
+    places, body = _unwrap(payload)
+    return decode(body, [_slice(region, place) for place in places])
+
+
+def _unwrap(payload: Any) -> Tuple[List[Any], bytes]:
     outer = decode(payload, [])
-    if type(outer) is not list or len(outer) != 2 or type(outer[1]) is not bytes:
+    if type(outer) is not list or len(outer) != 2 or type(outer[0]) is not list or type(outer[1]) is not bytes:
         raise DirtyProtocolError("shared frame: expected places and a value, got something else")
-    return decode(outer[1], [_slice(region, place) for place in outer[0]])
+    return outer[0], outer[1]
 
 
 def _slice(region: memoryview, place: Any) -> memoryview:

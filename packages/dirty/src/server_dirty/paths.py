@@ -1,14 +1,18 @@
 """Where the sockets of a pool are.
 
-Owns: the directory, the names of sockets in it and the environment variable that tells clients.
+Owns: the directory, the names of sockets in it, the environment variable that tells clients, and the count of
+calls that a full queue refused, which only callers can keep.
 Must not know: who listens or connects.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import stat
+import struct
 import tempfile
 from typing import Optional
 
@@ -55,6 +59,47 @@ def make_directory() -> str:
 
 
 def app_socket(directory: str, app_path: str) -> str:
-    """Return the socket of an application: a digest, because paths of sockets are short (108 octets)."""
+    """Return the socket of an application."""
+    return _of_app(directory, app_path, "sock")
+
+
+def refusals_file(directory: str, app_path: str) -> str:
+    """Return the file that counts the calls of an application which found its queue full."""
+    return _of_app(directory, app_path, "refused")
+
+
+def _of_app(directory: str, app_path: str, suffix: str) -> str:
+    # A digest, because paths of sockets are short (108 octets).
     digest = hashlib.sha256(app_path.encode()).hexdigest()[:16]
-    return os.path.join(directory, f"app-{digest}.sock")
+    return os.path.join(directory, f"app-{digest}.{suffix}")
+
+
+_COUNT = struct.Struct("=Q")
+
+
+def make_refusals(directory: str, app_path: str) -> None:
+    """Begin to count at 0."""
+    descriptor = os.open(refusals_file(directory, app_path), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.write(descriptor, _COUNT.pack(0))
+    os.close(descriptor)
+
+
+def count_refusal(directory: str, app_path: str) -> None:
+    """Count one call more; callers of several processes may come at once."""
+    with contextlib.suppress(OSError):  # the server stops just now: nobody will read it
+        descriptor = os.open(refusals_file(directory, app_path), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            (count,) = _COUNT.unpack(os.pread(descriptor, _COUNT.size, 0))
+            os.pwrite(descriptor, _COUNT.pack(count + 1), 0)
+        finally:
+            os.close(descriptor)
+
+
+def refusals(directory: str, app_path: str) -> int:
+    """Return how many calls were refused."""
+    try:
+        with open(refusals_file(directory, app_path), "rb") as file:
+            return int(_COUNT.unpack(file.read(_COUNT.size))[0])
+    except OSError:
+        return 0

@@ -12,32 +12,15 @@ import os
 import shutil
 import socket
 import traceback
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from server_core.errors import AppImportError, ConfigError
+from server_core.unix_queue import waiting
 from server_dirty import paths
-from server_dirty.app import AppSpec, load_class, parse_spec
+from server_dirty.app import AppSpec, Declaration, declared, parse_spec
 from server_dirty.errors import DirtyError
+from server_dirty.host import Devices, Seat
 from server_dirty.worker import AppListener
-
-Devices = Dict[str, List[int]]
-
-
-class Declaration(NamedTuple):
-    """What a class says of itself: in how many workers it wants to be, what it needs of each."""
-
-    workers: Optional[int]
-    resources: Dict[str, int]
-    stashes: List[str]
-
-
-def declared(path: str) -> Declaration:
-    """Import ``module:Class`` and return its declaration."""
-    cls = load_class(path)
-    workers = getattr(cls, "workers", None)
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        raise ValueError(f"{path}.workers: expected an integer >= 1 or None, got {workers!r}")
-    return Declaration(workers, dict(getattr(cls, "resources", {})), list(getattr(cls, "stashes", [])))
 
 
 def read_declarations(paths_of_apps: Sequence[str]) -> Dict[str, Declaration]:
@@ -123,9 +106,12 @@ class Pool:
             return self.assignments[slot]
         return [path for path, declaration in self.declarations.items() if declaration.workers is None]
 
-    def devices_of(self, slot: int) -> Dict[str, Devices]:
-        """Return the device numbers of a slot by application."""
-        return {path: self._devices.get((slot, path), {}) for path in self.apps_of(slot)}
+    def seats_of(self, slot: int, threads: int) -> List[Seat]:
+        """Return the applications of a slot with what each has there; ``threads`` calls of one run at a time."""
+        return [
+            Seat(path, self.declarations[path], self._devices.get((slot, path), {}), threads)
+            for path in self.apps_of(slot)
+        ]
 
 
 def parse_specs(texts: Sequence[str]) -> List[AppSpec]:
@@ -158,6 +144,7 @@ class Sockets:
             sock.setblocking(False)
             sock.bind(paths.app_socket(self.directory, path))
             found = self._listeners[path] = AppListener(path, sock)
+            paths.make_refusals(self.directory, path)
         # One more than the argument may wait (the kernel compares with "greater than").
         found.socket.listen(max(0, queue - 1))
         return found
@@ -168,12 +155,23 @@ class Sockets:
             listener = self._listeners.pop(path)
             listener.socket.close()
             os.unlink(paths.app_socket(self.directory, path))
+            os.unlink(paths.refusals_file(self.directory, path))
 
     def give_to(self, uid: int, gid: int) -> None:
         """Let workers of another user reach the sockets: they run as ``uid`` and ``gid``."""
         os.chown(self.directory, uid, gid)
         for path in self._listeners:
             os.chown(paths.app_socket(self.directory, path), uid, gid)
+            os.chown(paths.refusals_file(self.directory, path), uid, gid)
+
+    def queued(self, path: str) -> int:
+        """Return how many calls of ``path`` wait; 0 where the system does not tell."""
+        listener = self._listeners.get(path)
+        return 0 if listener is None else waiting(listener.socket)
+
+    def refused(self, path: str) -> int:
+        """Return how many calls of ``path`` found the queue full."""
+        return paths.refusals(self.directory, path)
 
     def close(self) -> None:
         """Close every queue and remove the directory."""

@@ -1,64 +1,55 @@
-"""Running calls: one thread takes a call, runs the action and sends what comes of it.
+"""Running calls: one thread takes a call from a socket and relays what its host answers.
 
-Owns: ``CallRunner``, the loop of one thread, and ``AsyncLoop``, on which coroutine actions run.
-Must not know: supervision, signals; the worker starts and stops runners and watches their calls.
+Owns: ``RunningCall``, what a worker watches, and ``CallRunner``, the work of one thread.
+Must not know: supervision, signals, where an application's code runs.
 """
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import contextlib
 import contextvars
-import inspect
 import socket
-import threading
 import time
-from typing import Any, AsyncIterator, Callable, Coroutine, Dict, Generator, Iterator, Optional
+from typing import Callable, Mapping, Optional
 
 from server_core.scoreboard.record import ThreadRecord
 from server_dirty import calls, frames
 from server_dirty.app import deadline_after
-from server_dirty.context import CallCancelledError, CallContext, enter_call
-from server_dirty.errors import DirtyAppNotFoundError, DirtyError, DirtyProtocolError, DirtyTimeoutError
+from server_dirty.context import CallContext
+from server_dirty.errors import DirtyAppNotFoundError, DirtyError, DirtyTimeoutError
+from server_dirty.health import ANSWERED, CANCELLED, FAILED, TIMED_OUT, Meter
+from server_dirty.host import Host
 from server_dirty.wire import Wire, check_peer, run_blocking
 
 CALL_ARRIVAL = 5.0  # seconds for a caller that connected to send its call
-LOOP_END = 2.0  # seconds for coroutines to end once they are cancelled
 
 
 class RunningCall:
     """A call that a thread has taken: what its worker watches."""
 
-    def __init__(self, wire: Wire, call: calls.Call, thread: int, limit: Optional[float]) -> None:
+    def __init__(self, wire: Wire, arrival: calls.Arrival, host: Host, limit: Optional[float]) -> None:
         self.wire = wire
-        self.call = call
-        self.thread = thread
+        self.arrival = arrival
+        self.host = host
         self.started = time.monotonic()
-        self.limit = _shorter(call.remaining, limit)
-        self.context = CallContext(call.app_path, call.action, deadline_after(self.limit))
-        self.task: Optional[Callable[[], object]] = None
+        self.waited = max(0.0, self.started - arrival.sent)
+        # The caller's time has been running while the call waited in the queue.
+        self.limit = _shorter(None if arrival.timeout is None else max(0.001, arrival.timeout - self.waited), limit)
+        self.context = CallContext(arrival.app_path, arrival.action, deadline_after(self.limit))
         self.reported = False
-        self.failed = False
-        self._given_up = False
-
-    def cancel(self) -> None:
-        """Nobody waits any more: tell the application, and cancel a coroutine."""
-        self.context.cancel()
-        task = self.task
-        if task is not None:
-            task()
+        self.given_up = False
 
     def give_up(self) -> None:
         """The limit has passed: cancel, tell the caller, and hang up, so that a late answer reaches nobody."""
-        if self._given_up:
+        if self.given_up:
             return
-        self._given_up = True
-        self.cancel()
+        self.given_up = True
+        self.context.cancel()
         with contextlib.suppress(OSError):  # the caller has gone too
-            if not self.call.stream:
+            if not self.arrival.stream:
                 late = DirtyTimeoutError(
-                    f"{self.call.app_path}.{self.call.action}: ran longer than {self.limit} s", {"timeout": self.limit}
+                    f"{self.arrival.app_path}.{self.arrival.action}: ran longer than {self.limit} s",
+                    {"timeout": self.limit},
                 )
                 self.wire.socket.send(frames.pack(frames.ERROR, late.to_dict()).data)
             self.wire.socket.shutdown(socket.SHUT_RDWR)
@@ -69,168 +60,91 @@ def _shorter(first: Optional[float], second: Optional[float]) -> Optional[float]
     return min(limits) if limits else None
 
 
-class AsyncLoop:
-    """An event loop in a thread of its own, started when the first coroutine action is called."""
-
-    def __init__(self) -> None:
-        self._loop: Optional[asyncio.AbstractEventLoop] = None
-        self._thread: Optional[threading.Thread] = None
-        self._lock = threading.Lock()
-
-    def run(self, coroutine: Coroutine[Any, Any, Any], running: RunningCall) -> Any:
-        """Run ``coroutine`` to its end and return its result; ``running`` can cancel it."""
-        future = asyncio.run_coroutine_threadsafe(_in_context(coroutine, running.context), self._started())
-        running.task = future.cancel
-        try:
-            if running.context.cancelled:
-                future.cancel()
-            return future.result()
-        except asyncio.CancelledError:
-            raise CallCancelledError(f"{running.call.app_path}.{running.call.action}: cancelled") from None
-        finally:
-            running.task = None
-
-    def close(self) -> None:
-        """Cancel what still runs on the loop, stop it and close it."""
-        loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
-            return
-        with contextlib.suppress(concurrent.futures.TimeoutError):  # a coroutine that refuses to be cancelled
-            asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(LOOP_END)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(LOOP_END)
-        if not thread.is_alive():
-            loop.close()
-
-    def _started(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="dirty-loop", daemon=True)
-                self._thread.start()
-            return self._loop
-
-
-async def _cancel_all() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()
-
-
-async def _in_context(coroutine: Coroutine[Any, Any, Any], context: CallContext) -> Any:
-    enter_call(context)
-    return await coroutine
-
-
 class CallRunner:
     """Runs one call after another in one thread.
 
     Args:
-        apps: the loaded applications by path.
-        loop: where coroutine actions run.
+        hosts: the loaded applications by path.
+        meters: where the calls of each application are counted.
         record: the thread's record on the scoreboard.
-        limit: seconds that a call may take, None for no limit but the caller's.
         watch: told of a call that begins (``watch(running, True)``) and ends (``False``).
+        limit: seconds that a call may take, None for no limit but the caller's.
     """
 
     def __init__(
         self,
-        apps: Dict[str, Any],
-        loop: AsyncLoop,
+        hosts: Mapping[str, Host],
+        meters: Mapping[str, Meter],
         record: ThreadRecord,
         watch: Callable[[RunningCall, bool], None],
         limit: Optional[float],
     ) -> None:
-        self._limit = limit
-        self._apps = apps
-        self._loop = loop
+        self._hosts = hosts
+        self._meters = meters
         self._record = record
         self._watch = watch
+        self._limit = limit
 
     def serve(self, wire: Wire) -> None:
         """Take the call that arrives on ``wire``, run it and answer. Never raises for its sake."""
         try:
             check_peer(wire.socket)
-            call = run_blocking(calls.receive_call(wire), wire.socket, time.monotonic() + CALL_ARRIVAL)
+            arrival = run_blocking(calls.receive_call(wire), wire.socket, time.monotonic() + CALL_ARRIVAL)
+            if arrival is None or wire.peer_gone():
+                return  # the caller gave up while the call waited in the queue
+            running = RunningCall(wire, arrival, self._host_of(arrival.app_path), self._limit)
         except (OSError, DirtyError) as error:
-            self._answer_error(wire, error, None)
+            self._refuse(wire, error)
             return
-        if call is None or wire.peer_gone():
-            return  # the caller gave up while the call waited in the queue
-        running = RunningCall(wire, call, threading.get_ident(), self._limit)
-        entry = self._record.begin(call.action, call.app_path.encode(), running.started)
-        self._watch(running, True)
-        try:
-            contextvars.copy_context().run(self._run, running)
-        finally:
-            self._watch(running, False)
-            self._record.finish(entry, 500 if running.failed else 200, 0, running.started, time.monotonic())
+        self._run(running)
+
+    def _host_of(self, path: str) -> Host:
+        host = self._hosts.get(path)
+        if host is None:
+            raise DirtyAppNotFoundError(f"{path}: this worker does not serve it", {"app_path": path})
+        return host
 
     def _run(self, running: RunningCall) -> None:
-        enter_call(running.context)
+        path = running.arrival.app_path
+        meter = self._meters[path]
+        entry = self._record.begin(running.arrival.action, path.encode(), running.started, running.waited)
+        meter.begin()
+        self._watch(running, True)
+        outcome, error = FAILED, ""
         try:
-            self._call(running)
-        except BaseException as error:
-            running.failed = not isinstance(error, CallCancelledError)
-            if not running.wire.peer_gone():
-                self._answer_error(running.wire, error, running.call)
-            if not isinstance(error, Exception):
-                raise
-
-    def _call(self, running: RunningCall) -> None:
-        call = running.call
-        app = self._apps.get(call.app_path)
-        if app is None:
-            raise DirtyAppNotFoundError(f"{call.app_path}: this worker does not serve it", {"app_path": call.app_path})
-        result = app(call.action, *call.args, **call.kwargs)
-        if inspect.iscoroutine(result):
-            result = self._loop.run(result, running)
-        if inspect.isgenerator(result) or inspect.isasyncgen(result):
-            self._stream(result, running)
-        elif call.stream:
-            self._send_all(iter((result,)), running)
-        else:
-            run_blocking(calls.send_result(running.wire, result), running.wire.socket)
-
-    def _stream(self, values: Any, running: RunningCall) -> None:
-        iterator = self._iterate_async(values, running) if inspect.isasyncgen(values) else values
-        try:
-            if not running.call.stream:
-                raise DirtyProtocolError(
-                    f"{running.call.app_path}.{running.call.action}: expected one result, got a stream; use stream()"
-                )
-            self._send_all(iterator, running)
+            outcome, error = contextvars.copy_context().run(_relay, running)
         finally:
-            iterator.close()
+            self._watch(running, False)
+            now = time.monotonic()
+            meter.finish(outcome, now - running.started, error, time.time())
+            self._record.finish(entry, 500 if outcome == FAILED else 200, 0, running.started, now)
 
-    def _send_all(self, values: Iterator[Any], running: RunningCall) -> None:
-        for value in values:
-            run_blocking(calls.send_chunk(running.wire, value), running.wire.socket)
-            running.context.raise_if_cancelled()
-        run_blocking(calls.send_end(running.wire), running.wire.socket)
-
-    def _iterate_async(self, values: AsyncIterator[Any], running: RunningCall) -> Generator[Any, None, None]:
-        try:
-            while True:
-                try:
-                    value = self._loop.run(_next_of(values), running)
-                except StopAsyncIteration:
-                    return
-                yield value
-        finally:
-            # A call of its own: the one that was cancelled must not cancel the closing too.
-            self._loop.run(_close_of(values), RunningCall(running.wire, running.call, running.thread, LOOP_END))
-
-    def _answer_error(self, wire: Wire, error: BaseException, call: Optional[calls.Call]) -> None:
+    def _refuse(self, wire: Wire, error: BaseException) -> None:
         with contextlib.suppress(OSError, DirtyError):  # the caller has gone: there is nobody to tell
-            run_blocking(calls.send_error(wire, error, call), wire.socket, time.monotonic() + CALL_ARRIVAL)
+            outgoing = calls.pack_error(error, "", "")
+            run_blocking(wire.send(outgoing), wire.socket, time.monotonic() + CALL_ARRIVAL)
 
 
-async def _next_of(values: Any) -> Any:
-    return await values.__anext__()
+def _relay(running: RunningCall) -> tuple[int, str]:
+    """Send what the host answers; return how the call ended, and the error's text."""
+    outcome, error = ANSWERED, ""
+    answers = running.host.answers(running.arrival, running.context)
+    try:
+        for outgoing in answers:
+            if outgoing.kind == frames.ERROR:
+                outcome, error = FAILED, _describe(outgoing)
+            run_blocking(running.wire.send(outgoing), running.wire.socket)
+    except OSError:  # the caller has gone
+        running.context.cancel()
+    finally:
+        answers.close()
+    if running.given_up:
+        return TIMED_OUT, error
+    return (CANCELLED, "") if running.context.cancelled else (outcome, error)
 
 
-async def _close_of(values: Any) -> None:
-    await values.aclose()
+def _describe(outgoing: frames.Outgoing) -> str:
+    described = frames.value_of(outgoing)
+    details = described.get("details", {})
+    kind = str(details.get("error_class") or described["error_type"]).rpartition(".")[2]
+    return f"{details.get('action') or ''}: {kind}: {described['message']}".lstrip(": ")

@@ -7,12 +7,21 @@ Must not know: how children are started, watched, replaced.
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Optional, Sequence
+import time
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
+from server_core import plugins
 from server_core.control.commands import count_argument, scale, workers_of
+from server_core.errors import ConfigError
+from server_core.observe.families import COUNTER, GAUGE, HISTOGRAM, Distribution
+from server_core.observe.metrics import Metric
 from server_core.supervise.events import GroupPlan
 from server_core.supervise.services import Service
 from server_dirty import paths
+from server_dirty.app import Declaration
+from server_dirty.codec import PICKLE_VARIABLE
+from server_dirty.health import BOUNDS, OUTCOMES, AppNumbers, HealthBoard
+from server_dirty.host import Seat
 from server_dirty.pool import Pool, Sockets, parse_specs, read_declarations
 from server_dirty.stash.app import PATH as STASH_PATH
 from server_dirty.stash.app import SIZE_VARIABLE, VALUE_VARIABLE
@@ -43,11 +52,14 @@ class DirtyService(Service):
     def __init__(self) -> None:
         self.sockets: Optional[Sockets] = None
         self.pool: Optional[Pool] = None
+        self.health = HealthBoard()
         self.companions: Sequence[Service] = (StashService(self),)
+        self._arbiter: Any = None
+        self._queue = 0
 
     def plan(self, cfg: Any) -> Optional[GroupPlan]:
-        """The settings of dirty workers as a plan; off without workers, or when they run elsewhere."""
-        if not cfg.dirty_workers or not cfg.dirty_apps or cfg.dirty_backend != "local":
+        """The settings of dirty workers as a plan; off without workers or applications."""
+        if not cfg.dirty_workers or not cfg.dirty_apps:
             return None
         return GroupPlan(
             name=self.name,
@@ -62,17 +74,27 @@ class DirtyService(Service):
     def prepare(self, arbiter: Any, cfg: Any) -> None:
         """Plan the pool of this generation and open its queues. Raises ConfigError, AppImportError."""
         os.environ[URL_VARIABLE] = cfg.dirty_stash
+        os.environ[PICKLE_VARIABLE] = str(int(cfg.dirty_pickle))
+        plugins.find(plugins.DIRTY_BACKENDS, cfg.dirty_backend)
         specs = parse_specs(cfg.dirty_apps)
         pool = Pool(specs, read_declarations([spec.path for spec in specs]), cfg.dirty_workers)
+        for spec in specs:
+            self._count(spec.path)
         first = self.sockets is None
         sockets = self.open_sockets(cfg)
         for spec in specs:
             sockets.listener(spec.path, cfg.dirty_queue)
         sockets.keep_only([*(spec.path for spec in specs), STASH_PATH])
         sockets.give_to(cfg.uid, cfg.gid)
-        self.pool = pool
+        self.pool, self._arbiter, self._queue = pool, arbiter, cfg.dirty_queue
         if first:
             cfg.on_dirty_starting(arbiter)
+
+    def _count(self, path: str) -> None:
+        try:
+            self.health.add(path)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
 
     def open_sockets(self, cfg: Any) -> Sockets:
         """Return the pool's sockets; the directory is made, and made known to clients, the first time."""
@@ -85,10 +107,14 @@ class DirtyService(Service):
         """A worker with the applications and devices of its slot."""
         assert self.pool is not None  # noqa: S101 - prepare() comes before every spawn
         assert self.sockets is not None  # noqa: S101
-        listeners = [self.sockets.listener(path, cfg.dirty_queue) for path in self.pool.apps_of(slot)]
-        devices = self.pool.devices_of(slot)
+        seats = [
+            (self.sockets.listener(seat.path, cfg.dirty_queue), seat)
+            for seat in self.pool.seats_of(slot, cfg.dirty_threads)
+        ]
+        row = self.health.claim()
+        meters = {seat.path: self.health.meter(row, seat.path) for _, seat in seats}
         return DirtyWorker(
-            age, arbiter.pid, listeners, devices, cfg.dirty_threads, cfg.dirty_max_memory, cfg.dirty_timeout / 2.0,
+            age, arbiter.pid, seats, meters, cfg.dirty_max_memory, cfg.dirty_backend, row, cfg.dirty_timeout / 2.0,
             cfg, arbiter.log,
         )  # fmt: skip
 
@@ -97,27 +123,100 @@ class DirtyService(Service):
         worker.cfg.dirty_post_fork(arbiter, worker)
 
     def child_gone(self, arbiter: Any, worker: Any) -> None:
-        """Tell the hook of a worker that is gone, in the arbiter."""
+        """Keep what the worker counted, and tell the hook that it is gone, in the arbiter."""
+        self.health.release(worker.row)
         worker.cfg.dirty_worker_exit(arbiter, worker)
 
     def commands(self) -> Dict[str, Any]:
         """The control commands of the pool."""
-        return {"show dirty": self.show, "dirty add": dirty_add, "dirty remove": dirty_remove}
+        return {"dirty": self.show, "show dirty": self.show, "dirty add": dirty_add, "dirty remove": dirty_remove}
 
     def show(self, arbiter: Any, _args: List[Any]) -> Dict[str, Any]:
-        """The dirty workers, and the applications with how many workers serve each."""
+        """The dirty applications: workers, queue, calls, errors; and the dirty workers."""
         rows = workers_of(arbiter, self.name)
-        serving: Dict[str, int] = {}
-        for row in rows:
-            for path in self.pool.apps_of(row["slot"]) if self.pool is not None else ():
-                serving[path] = serving.get(path, 0) + (row["state"] == "ready")
-        return {"workers": rows, "count": len(rows), "apps": serving}
+        now = time.time()
+        return {"apps": [self._app_row(path, now) for path in self._paths()], "workers": rows, "count": len(rows)}
+
+    def _app_row(self, path: str, now: float) -> Dict[str, Any]:
+        numbers = self.health.read(path)
+        return {
+            "app": path,
+            "wanted": self._wanted(path),
+            "ready": numbers.ready,
+            "busy": numbers.busy,
+            "running": numbers.running,
+            "queued": self._queued(path),
+            "queue": self._queue,
+            "refused": self._refused(path),
+            "calls": sum(numbers.outcomes),
+            **dict(zip(OUTCOMES[1:], numbers.outcomes[1:])),
+            "seconds": round(numbers.seconds, 6),
+            "last_error": numbers.error or None,
+            "last_error_age": round(now - numbers.error_at, 1) if numbers.error else None,
+        }
+
+    def unready(self, arbiter: Any) -> str:
+        """Why calls cannot be answered: an application that no worker has loaded."""
+        missing = [path for path in self._paths() if not self.health.read(path).ready]
+        return f"dirty applications are not loaded: {', '.join(missing)}" if missing else ""
+
+    def metrics(self) -> Sequence[Metric]:
+        """The numbers of each application."""
+        return tuple(
+            Metric(name, kind, text, labels, _reader(self, read)) for name, kind, text, labels, read in _METRICS
+        )
+
+    def _paths(self) -> List[str]:
+        return list(self.pool.declarations) if self.pool is not None else []
+
+    def _wanted(self, path: str) -> int:
+        group = self._arbiter.state.groups.get(self.name) if self._arbiter is not None else None
+        if self.pool is None or group is None:
+            return 0
+        return sum(path in self.pool.apps_of(slot) for slot in range(group.target))
+
+    def _queued(self, path: str) -> int:
+        return self.sockets.queued(path) if self.sockets is not None else 0
+
+    def _refused(self, path: str) -> int:
+        return self.sockets.refused(path) if self.sockets is not None else 0
 
     def close(self) -> None:
         """Close the queues and remove their directory."""
         if self.sockets is not None:
             self.sockets.close()
             self.sockets = None
+
+
+Numbers = Callable[[DirtyService, str, AppNumbers], Iterable[Tuple[Tuple[str, ...], Any]]]
+
+
+def _reader(service: DirtyService, read: Numbers) -> Callable[[Any], Iterable[Any]]:
+    """Read the numbers of each application."""
+    return lambda _snapshot: [
+        ((path, *labels), number)
+        for path in service._paths()
+        for labels, number in read(service, path, service.health.read(path))
+    ]
+
+
+_APP = ("app",)
+
+# name, kind, help, labels, read
+_METRICS: Sequence[Tuple[str, str, str, Tuple[str, ...], Numbers]] = (
+    ("server_dirty_calls", COUNTER, "Calls of a dirty application that ended, by outcome: answered, failed (it raised),"
+     " timed_out, cancelled (the caller had gone).", ("app", "outcome"),
+     lambda _s, _p, n: [((name,), count) for name, count in zip(OUTCOMES, n.outcomes)]),
+    ("server_dirty_call_duration_seconds", HISTOGRAM, "Time in a worker, the wait in the queue excluded.", _APP,
+     lambda _s, _p, n: [((), Distribution(BOUNDS, n.latency, n.seconds))]),
+    ("server_dirty_calls_running", GAUGE, "Calls that run.", _APP, lambda _s, _p, n: [((), n.running)]),
+    ("server_dirty_queue", GAUGE, "Calls that wait for a worker.", _APP, lambda s, p, _n: [((), s._queued(p))]),
+    ("server_dirty_queue_limit", GAUGE, "Calls that may wait.", _APP, lambda s, _p, _n: [((), s._queue)]),
+    ("server_dirty_calls_refused", COUNTER, "Calls refused because the queue was full.", _APP,
+     lambda s, p, _n: [((), s._refused(p))]),
+    ("server_dirty_workers", GAUGE, "Workers of an application: wanted, ready, busy.", ("app", "state"),
+     lambda s, p, n: [(("wanted",), s._wanted(p)), (("ready",), n.ready), (("busy",), n.busy)]),
+)  # fmt: skip
 
 
 def dirty_add(arbiter: Any, args: List[Any]) -> Dict[str, int]:
@@ -165,4 +264,6 @@ class StashService(Service):
     def make_worker(self, arbiter: Any, cfg: Any, age: int, slot: int) -> StashWorker:
         """The stash's process."""
         listener = self._dirty.open_sockets(cfg).listener(STASH_PATH, STASH_QUEUE)
-        return StashWorker(age, arbiter.pid, [listener], {}, 1, 0, cfg.timeout / 2.0, cfg, arbiter.log)
+        seats = [(listener, Seat(STASH_PATH, Declaration(), {}, 1))]
+        meters = {STASH_PATH: HealthBoard.detached()}
+        return StashWorker(age, arbiter.pid, seats, meters, 0, "local", None, cfg.timeout / 2.0, cfg, arbiter.log)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from server_core.settings.declare import Group, Setting
-from server_core.settings.values import Hook, Integer, ListOf, Seconds, Size, Text
+from server_core.settings.values import Boolean, Hook, Integer, ListOf, Seconds, Size, Table, Text
 
 
 def _nothing(*_: Any) -> None:
@@ -32,6 +32,13 @@ DIRTY = Group(
                 "Resident memory above which a dirty worker is replaced, its successor ready first; 0 means never."),
         Setting("dirty_backend", Text("NAME"), "local",
                 "Where dirty applications run: local processes, or the name of an installed backend such as ray."),
+        Setting("dirty_pickle", Boolean(), False,
+                "Let values of other types travel by pickle; only where callers and applications trust one another."),
+        Setting("dirty_ray_address", Text("ADDRESS"), "auto",
+                "The cluster of dirty_backend = ray: auto for that of this machine, HOST:PORT, or a ray:// address."),
+        Setting("dirty_ray_runtime_env", Table(), {},
+                "Ray's runtime environment of the applications, such as {'working_dir': '.'} to send their code along.",
+                cli=False),
         Setting("dirty_stash", Text("ADDRESS"), "local",
                 "Where the stash is kept: local, or a redis:// address shared by several machines."),
         Setting("dirty_stash_size", Size(), 64 * 1024 * 1024,

@@ -88,7 +88,7 @@ class Wire:
             if found is not None:
                 kind, payload, shared = found
                 region = self._take_region(shared) if shared else None
-                return frames.Frame(kind, frames.unpack(payload, region))
+                return frames.Frame(kind, payload, region)
             try:
                 data = self._receive_part()
             except (BlockingIOError, InterruptedError):

@@ -1,7 +1,7 @@
 """The dirty worker: a supervised process that has applications loaded and runs their calls.
 
 Owns: ``DirtyWorker``: loading, the threads that take calls, the watch over calls, leaving.
-Must not know: who starts workers and why (the service and the arbiter), how a call is framed.
+Must not know: who starts workers and why (the service and the arbiter), how a call is framed, where hosts run it.
 
 Every thread waits on the listening sockets itself and takes a call only when it has nothing to do, so
 that a call goes to an idle worker without anybody in between; what waits, waits in the kernel.
@@ -18,17 +18,19 @@ import socket
 import sys
 import threading
 import time
-import traceback
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from server_core.scoreboard.layout import RETIRE_RELOAD
+from server_core import plugins
+from server_core.scoreboard.layout import RETIRE_FAILED
 from server_core.worker import Worker
 from server_dirty import stash
-from server_dirty.app import load_class
-from server_dirty.running import AsyncLoop, CallRunner, RunningCall
+from server_dirty.health import Meter
+from server_dirty.host import Backend, Host, Seat
+from server_dirty.running import CallRunner, RunningCall
 from server_dirty.wire import Wire
 
 OVERDUE = 1.0  # seconds after its deadline at which a call that still runs is reported and the worker replaced
+ACCEPT_PAUSE = 0.1  # seconds after a call that could not be accepted
 TICK = 0.5  # seconds between two looks at the running calls, and between heartbeats
 
 
@@ -44,10 +46,11 @@ class DirtyWorker(Worker):
     """One process of the pool.
 
     Args:
-        listeners: the queues of the applications this worker serves.
-        devices: its device numbers per application, ``{"module:Class": {"gpu": [0]}}``.
-        threads: how many calls run at the same time.
+        seats: the applications this worker serves, with the queue of each.
+        meters: where the calls of each application are counted.
         max_memory: resident octets above which a successor is asked for; 0 for never.
+        backend: the name of the backend that runs the applications.
+        row: the worker's row on the health board, for the service that made it.
         others: as ``server_core.worker.Worker``; ``sockets`` and ``app`` are not used.
     """
 
@@ -55,10 +58,11 @@ class DirtyWorker(Worker):
         self,
         age: int,
         ppid: int,
-        listeners: Sequence[AppListener],
-        devices: Mapping[str, Dict[str, List[int]]],
-        threads: int,
+        seats: Sequence[Tuple[AppListener, Seat]],
+        meters: Mapping[str, Meter],
         max_memory: int,
+        backend: str,
+        row: Optional[int],
         timeout: float,
         cfg: Any,
         log: Any,
@@ -66,40 +70,53 @@ class DirtyWorker(Worker):
         super().__init__(age, ppid, (), None, timeout, cfg, log)
         self.max_memory = max_memory
         self.max_requests = sys.maxsize
-        self.listeners = listeners
-        self.devices = devices
-        self.threads = threads
-        self.apps: Dict[str, Any] = {}
+        self.row = row
+        self._seats = seats
+        self._meters = meters
+        self._backend_name = backend
+        self._backend: Optional[Backend] = None
+        self.hosts: Dict[str, Host] = {}
         self._running: Dict[RunningCall, None] = {}
-        self._loop = AsyncLoop()
         self._selector = selectors.DefaultSelector()
         self._leave_read, self._leave_write = -1, -1
         self._threads: List[threading.Thread] = []
 
     def load_wsgi(self) -> None:
         """Load the applications: what this worker is for."""
-        for listener in self.listeners:
+        self._backend = plugins.load(plugins.DIRTY_BACKENDS, self._backend_name)(self.cfg, self.log, self._lost)
+        for listener, seat in self._seats:
             self.log.debug("Loading dirty application %s", listener.path)
-            app = load_class(listener.path)()
-            if hasattr(type(app), "resources"):
-                app.devices = dict(self.devices.get(listener.path, {}))
-            init = getattr(app, "init", None)
-            if init is not None:
-                init()
-            self.apps[listener.path] = app
-            for table in getattr(app, "stashes", ()):
+            self.hosts[listener.path] = self._backend.open(seat)
+            for table in seat.declaration.stashes:
                 stash.ensure(table)
+            self._meters[listener.path].loaded(True)
         self.loaded()
 
     def loaded(self) -> None:
         """The applications are loaded: tell the user's hook."""
         self.cfg.dirty_worker_init(self)
 
+    def resident(self) -> int:
+        """Return the resident octets of the applications, in whichever processes they are."""
+        elsewhere = sum(host.memory() for host in self.hosts.values())
+        return elsewhere or super().resident()
+
+    def _lost(self, reason: str) -> None:
+        """A host can answer no more: ask for a successor and leave. Called from any thread."""
+        if not self.alive:
+            return
+        self.log.error("%s; the worker is replaced.", reason)
+        self.retire(RETIRE_FAILED)
+        self.alive = False
+        os.write(self.wakeup[1], b"!")
+
     def run(self) -> None:
         """Serve calls until told to leave, then let running ones finish and close the applications."""
         self._leave_read, self._leave_write = os.pipe()
         self._selector.register(self.wakeup[0], selectors.EVENT_READ)
-        for number in range(self.threads):
+        threads = max((seat.threads for _, seat in self._seats), default=0)
+        self.board.capacity(threads)
+        for number in range(threads):
             thread = threading.Thread(target=self._serve_calls, args=(number,), name=f"dirty-{number}", daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -110,46 +127,65 @@ class DirtyWorker(Worker):
 
     def _finish(self) -> None:
         self.stopping()
+        for meter in self._meters.values():
+            meter.loaded(False)
         os.close(self._leave_write)  # every thread's poller sees the end of the pipe
         deadline = time.monotonic() + self.cfg.dirty_graceful_timeout
         while any(thread.is_alive() for thread in self._threads) and time.monotonic() < deadline:
             self.notify()
             self._watch_once(0.05)
-        self._close_apps()
-        self._loop.close()
+        self._close_hosts()
         if any(thread.is_alive() for thread in self._threads):
             logging.shutdown()
             os._exit(0)  # a call that never returns must not keep the process
         self._selector.close()
         os.close(self._leave_read)
 
-    def _close_apps(self) -> None:
-        for path, app in self.apps.items():
-            close = getattr(app, "close", None)
-            if close is None:
-                continue
+    def _close_hosts(self) -> None:
+        for path, host in self.hosts.items():
             try:
-                close()
+                host.close()
             except Exception:  # the other applications are closed all the same
                 self.log.exception("Error closing dirty application %s", path)
+        if self._backend is not None:
+            self._backend.close()
 
     # --- the threads --------------------------------------------------------------------------
 
     def _serve_calls(self, number: int) -> None:
         limit = self.cfg.dirty_timeout or None
-        runner = CallRunner(self.apps, self._loop, self.board.record(number), self._watch_call, limit)
-        poller = _Poller([listener.socket for listener in self.listeners], self._leave_read)
-        while self.alive:
-            for descriptor in poller.wait():
-                accepted = _accept(descriptor)
-                if accepted is None:
-                    continue
-                wire = Wire(accepted)
-                try:
-                    runner.serve(wire)
-                finally:
-                    wire.close()
-        poller.close()
+        runner = CallRunner(self.hosts, self._meters, self.board.record(number), self._watch_call, limit)
+        poller = _Poller([listener.socket for listener, _ in self._seats], self._leave_read)
+        try:
+            while self.alive:
+                for descriptor in poller.wait():
+                    self._serve_one(descriptor, runner)
+        except BaseException as error:  # a worker with a thread less would go on and be slow
+            self._lost(f"A thread for dirty calls has failed: {error!r}")
+            raise
+        finally:
+            poller.close()
+
+    def _serve_one(self, listener: socket.socket, runner: CallRunner) -> None:
+        accepted = self._accept(listener)
+        if accepted is None:
+            return
+        wire = Wire(accepted)
+        try:
+            runner.serve(wire)
+        finally:
+            wire.close()
+
+    def _accept(self, listener: socket.socket) -> Optional[socket.socket]:
+        try:
+            accepted, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return None  # another worker was faster, or the caller gave up
+        except OSError as error:  # no descriptor or memory is left: those that run calls will give some back
+            self.log.warning("Cannot accept a dirty call: %s", error)
+            time.sleep(ACCEPT_PAUSE)
+            return None
+        return accepted
 
     # --- the watch ----------------------------------------------------------------------------
 
@@ -167,7 +203,7 @@ class DirtyWorker(Worker):
             if key.data is None:
                 _drain(self.wakeup[0])
             elif key.data.wire.peer_gone():
-                key.data.cancel()
+                key.data.context.cancel()
                 self._forget(key.fileobj)
         now = time.monotonic()
         for running in list(self._running):
@@ -185,17 +221,15 @@ class DirtyWorker(Worker):
         if running.reported or now < deadline + OVERDUE:
             return
         running.reported = True
-        frame = sys._current_frames().get(running.thread)
-        stack = "".join(traceback.format_stack(frame)) if frame is not None else "  (no Python stack)\n"
         self.log.error(
             "Dirty call %s.%s runs for %.1f s, past its limit; the worker is replaced. Stack:\n%s",
-            running.call.app_path,
-            running.call.action,
+            running.arrival.app_path,
+            running.arrival.action,
             now - running.started,
-            stack,
+            running.host.stack(running.context),
         )
         if not self.retiring:
-            self.retire(RETIRE_RELOAD)
+            self.retire(RETIRE_FAILED)
 
 
 class _Poller:
@@ -223,14 +257,6 @@ class _Poller:
         """Return the sockets on which a connection waits (one at a time keeps the order fair)."""
         ready = self._epoll.poll(maxevents=1) if self._epoll is not None else self._poll.poll()
         return [self._by_fileno[descriptor] for descriptor, _ in ready if descriptor in self._by_fileno]
-
-
-def _accept(listener: socket.socket) -> Optional[socket.socket]:
-    try:
-        accepted, _ = listener.accept()
-    except (BlockingIOError, ConnectionAbortedError):
-        return None  # another worker was faster, or the caller gave up
-    return accepted
 
 
 def _drain(descriptor: int) -> None:

@@ -57,7 +57,8 @@ RETIRE_NO = 0
 RETIRE_REQUESTS = 1
 RETIRE_MEMORY = 2
 RETIRE_RELOAD = 3
-RETIRE_NAMES = ("", "max_requests", "max_memory", "reload")
+RETIRE_FAILED = 4
+RETIRE_NAMES = ("", "max_requests", "max_memory", "reload", "failure")
 
 # A thread record: counters with one writer
 RECORD_CELLS = 104

@@ -1,0 +1,28 @@
+"""A Ray cluster of two nodes in a process of its own, for tests: ``python ray_cluster.py``.
+
+Prints one line of JSON when it is up: its address, and for each node the pid of its raylet. Ends, and the cluster with
+it, when its standard input is closed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from ray.cluster_utils import Cluster
+
+NODE = {"num_cpus": 2, "object_store_memory": 100 << 20}
+
+
+def main() -> None:
+    """Start the nodes, say where they are, wait for the end."""
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    nodes = [cluster.head_node, cluster.add_node(**NODE)]
+    raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
+    print(json.dumps({"address": cluster.address, "raylets": raylets}), flush=True)
+    sys.stdin.read()
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main()
