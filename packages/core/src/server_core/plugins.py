@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from functools import lru_cache
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type
 
 from server_core.compat import gunicorn_imports
@@ -150,6 +151,8 @@ def forget() -> None:
     """Scan again at the next look-up (a reload may follow an installation)."""
     global _found
     _found = None
+    load.cache_clear()
+    worker_class.cache_clear()
 
 
 def names(group: str) -> List[str]:
@@ -176,6 +179,7 @@ def find(group: str, name: str) -> Plugin:
     raise PluginError(f"{noun}: expected one of {', '.join(names(group))} or a dotted path, got {name!r}{hint}")
 
 
+@lru_cache(maxsize=64)
 def load(group: str, name: str) -> Any:
     """Return the object of plugin ``name`` of ``group``, or of a dotted path, checked for its API.
 
@@ -318,6 +322,7 @@ def own_name(wanted: str) -> str:
     return "asgi" if wanted in _ASGI_WORKERS else _GUNICORN_WORKERS.get(wanted, wanted)
 
 
+@lru_cache(maxsize=8)
 def worker_class(wanted: Any) -> Type[Any]:
     """Return the worker class of a name, dotted path, ``egg:`` URI or class. Its ``setup()`` is called
     in the worker, not here: it may patch the process.

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from contextlib import suppress
 from typing import Any, Callable
 
 from server_core.errors import ConfigError
 
 #: What ``plugins.EXTRAS`` calls the extra; the text of an error may not depend on whether it is installed.
 UVLOOP_MISSING = "asgi_loop: expected uvloop to be installed for 'uvloop': pip install server-cli[uvloop]"
+
+
+def import_loop(name: str) -> None:
+    """Import what ``new_loop`` needs, in the process that forks workers; what is missing is for them to report."""
+    if name in ("auto", "uvloop"):
+        with suppress(ModuleNotFoundError):
+            importlib.import_module("uvloop")
 
 
 def new_loop(name: str) -> asyncio.AbstractEventLoop:

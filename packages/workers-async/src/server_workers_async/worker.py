@@ -20,11 +20,11 @@ from typing import Any, Coroutine, List, Optional, Set
 
 from server_core.drive.timers import GRANULARITY
 from server_core.worker import BootError, Worker
-from server_core.workers.wsgi import make_openers
+from server_core.workers.wsgi import make_openers, prepare_openers
 from server_workers_async.accept import Entrance
 from server_workers_async.hangup import find_hung_up
 from server_workers_async.lifespan import Lifespan, LifespanError
-from server_workers_async.loops import new_loop
+from server_workers_async.loops import import_loop, new_loop
 from server_workers_async.service import Service
 
 #: Seconds between two looks at everything that is not urgent: heartbeat, Date, clients that left.
@@ -46,6 +46,12 @@ class AsgiWorker(Worker):
     ready_before_run = False
     gateway = "asgi"
     ends_requests = True
+
+    @classmethod
+    def prepare(cls, cfg: Any) -> None:
+        """Make what all workers of these settings share."""
+        prepare_openers(cfg)
+        import_loop(cfg.asgi_loop)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

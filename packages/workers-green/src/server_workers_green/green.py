@@ -13,7 +13,7 @@ from server_core.drive.blocking import BlockingServer
 from server_core.drive.wsgi import Gateway
 from server_core.errors import ConfigError
 from server_core.worker import Worker
-from server_core.workers.wsgi import make_openers
+from server_core.workers.wsgi import make_openers, prepare_openers
 
 
 def require(library: str, worker: str) -> None:
@@ -31,6 +31,11 @@ class GreenWorker(Worker):
 
     server_api = 1  # the plugin contract this class is written for
     gateway = "wsgi"  # what applications it takes
+
+    @classmethod
+    def prepare(cls, cfg: Any) -> None:
+        """Make what all workers of these settings share."""
+        prepare_openers(cfg)
 
     def run(self) -> None:
         """Serve until told to leave."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import lru_cache
 from typing import Any
 
 from server_http.config import HttpConfig
@@ -21,13 +22,21 @@ _WS_MESSAGE = 16 * 1024 * 1024
 
 
 def http_config(cfg: Any) -> HttpConfig:
-    """Return the shared part of a listener's connections, its ``Date`` already set."""
-    defaults = ResponseDefaults(b"server")
-    defaults.set_date(time.time())
+    """Return the shared part of a listener's connections, its ``Date`` already set.
+
+    It is made once for the same settings, by a process that forks workers where there is one, so that they share it.
+    """
+    config = _http_config(cfg, os.environ.get("SCRIPT_NAME", ""))
+    config.defaults.set_date(time.time())
+    return config
+
+
+@lru_cache(maxsize=2)  # the settings of a reload, and those before them
+def _http_config(cfg: Any, script_name: str) -> HttpConfig:
     return HttpConfig(
         limits=_limits(cfg),
-        policy=_policy(cfg),
-        defaults=defaults,
+        policy=_policy(cfg, script_name),
+        defaults=ResponseDefaults(b"server"),
         grammar=Grammar(
             permit_obsolete_folding=cfg.permit_obsolete_folding,
             strip_header_spaces=cfg.strip_header_spaces,
@@ -65,7 +74,7 @@ def _limits(cfg: Any) -> Limits:
     )
 
 
-def _policy(cfg: Any) -> HeaderPolicy:
+def _policy(cfg: Any, script_name: str) -> HeaderPolicy:
     request_id = cfg.get("request_id", "off") != "off"
     return HeaderPolicy(
         header_map=cfg.header_map,
@@ -74,6 +83,6 @@ def _policy(cfg: Any) -> HeaderPolicy:
         forwarded_allow_ips=tuple(cfg.forwarded_allow_ips),
         forwarded_hops=cfg.get("forwarded_hops", 0),
         forwarded_header=cfg.get("forwarded_header", "x-forwarded"),
-        script_name=os.environ.get("SCRIPT_NAME", ""),
+        script_name=script_name,
         trusted_only=(cfg.request_id_header,) if request_id else (),
     )

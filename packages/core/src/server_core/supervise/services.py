@@ -87,10 +87,12 @@ class HttpService(Service):
         )
 
     def prepare(self, arbiter: Any, cfg: Any) -> None:
-        """Let the worker class check the settings."""
+        """Let the worker class check the settings, and make what its workers share."""
         worker_class = cfg.worker_class
         if hasattr(worker_class, "check_config"):
             worker_class.check_config(cfg, arbiter.log)
+        if hasattr(worker_class, "prepare"):
+            worker_class.prepare(cfg)
 
     def prepare_template(self, arbiter: Any, cfg: Any) -> None:
         """Let the worker class do what must precede the application (green ones patch the library)."""

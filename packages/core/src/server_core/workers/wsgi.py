@@ -16,13 +16,19 @@ from server_core.drive.wsgi import Gateway
 from server_core.worker import Worker
 
 
+def prepare_openers(cfg: Any) -> None:
+    """Make what the openers of all workers share, in the process that forks them."""
+    http_config(cfg)
+    plugins.load(plugins.PROTOCOLS, cfg.protocol)
+
+
 def make_openers(worker: Worker) -> List[Opener]:
     """Return what makes the connections of each of the worker's listeners."""
     config = http_config(worker.cfg)
     if not getattr(worker, "http2", True) and "h2" in config.protocols:
         worker.log.warning("http_protocols: the worker class %r serves HTTP/1 only", worker.cfg.worker_class_str)
         config = config.replace(protocols=("h1",), http2_cleartext="off")
-    open_engine = plugins.load("server.protocols", worker.cfg.protocol)
+    open_engine = plugins.load(plugins.PROTOCOLS, worker.cfg.protocol)
     return [Opener(config, open_engine, getattr(listener, "tls", None)) for listener in worker.sockets]
 
 
@@ -36,6 +42,11 @@ class WSGIWorker(Worker):
 
     reactor: Any = None
     exchange: Any = None  # where idle connections of busy workers go; inherited by all workers of a class
+
+    @classmethod
+    def prepare(cls, cfg: Any) -> None:
+        """Make what all workers of these settings share."""
+        prepare_openers(cfg)
 
     def run(self) -> None:
         """Serve until told to leave."""
