@@ -667,7 +667,8 @@ class Storm:
             workers = 1 + choice % 4
             strategy = ["rolling", "all"][choice % 2]
             template = bool(choice % 3 == 0)
-            plan = ev.GroupPlan("http", workers, strategy=strategy, template=template)
+            adaptive = choice % 5 < 3
+            plan = ev.GroupPlan("http", workers, strategy=strategy, template=template, most=6, adaptive=adaptive)
             world.feed(ev.ConfigLoaded(ev.Plan((plan, ev.GroupPlan("service", 1, rank=1, halts=False)))))
         elif kind == 2 and world.state.loading:
             world.feed(ev.ConfigRejected("no"))
@@ -681,6 +682,10 @@ class Storm:
         elif kind == 6:
             self.serving_before = 0  # silence ends serving, too
             world.tick(float(choice % 40), beating=choice % 2 == 0)
+        elif kind == 7:
+            for _ in range(choice % 80):  # a load for so many seconds
+                world.now += 1.0
+                world.feed(ev.LoadMeasured("http", choice % 3 / 2))
         else:
             world.ready_all()
 
@@ -702,12 +707,13 @@ class Storm:
     workers=st.integers(1, 4),
     strategy=st.sampled_from(["rolling", "all"]),
     template=st.booleans(),
-    events=st.lists(st.tuples(st.integers(0, 7), st.integers(0, 200)), max_size=60),
+    adaptive=st.booleans(),
+    events=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 200)), max_size=60),
 )
 def test_random_events_keep_the_invariants_and_stop_always_ends(
-    workers: int, strategy: str, template: bool, events: list[tuple[int, int]]
+    workers: int, strategy: str, template: bool, adaptive: bool, events: list[tuple[int, int]]
 ) -> None:
-    storm = Storm(ev.GroupPlan("http", workers, strategy=strategy, template=template))
+    storm = Storm(ev.GroupPlan("http", workers, strategy=strategy, template=template, most=6, adaptive=adaptive))
     for kind, choice in events:
         if storm.world.exit_code is not None:
             return

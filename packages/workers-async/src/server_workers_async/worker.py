@@ -46,6 +46,7 @@ class AsgiWorker(Worker):
     ready_before_run = False
     gateway = "asgi"
     ends_requests = True
+    connect_protocols = (b"websocket",)  # what an extended CONNECT may ask for
 
     @classmethod
     def prepare(cls, cfg: Any) -> None:
@@ -109,7 +110,7 @@ class AsgiWorker(Worker):
 
     def _open_listeners(self, service: Service) -> None:
         cfg = self.cfg
-        shared = cfg.workers > 1 and not cfg.reuse_port
+        shared = cfg.multiprocess and not cfg.reuse_port
         for listener, opener in zip(self.sockets, make_openers(self)):
             self._defaults.add(opener.config.defaults)
             self._entrances.append(Entrance(service, listener, opener, cfg.worker_connections, shared))

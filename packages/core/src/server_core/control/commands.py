@@ -142,6 +142,9 @@ def workers_of(arbiter: Any, group: str) -> List[Dict[str, Any]]:
                 "requests": counters.finished,
                 "running": counters.running,
                 "busy_seconds": round(counters.seconds, 6),
+                "busy": round(arbiter.busy.of(process.index), 3),
+                "queued_seconds": round(counters.queued_seconds, 6),
+                "shed": counters.shed,
             }
         )
     return rows
@@ -192,6 +195,10 @@ def show_stats(arbiter: Any, _args: List[Any]) -> Dict[str, Any]:
         "octets_sent": totals.sent,
         "octets_received": totals.received,
         "busy_seconds": round(totals.seconds, 6),
+        "busy": round(arbiter.busy.share(arbiter.group_numbers()[HTTP]), 3),
+        "queued_seconds": round(totals.queued_seconds, 6),
+        "shed": totals.shed,
+        "connections_limit": http.ready_count * arbiter.cfg.worker_connections,
         "errors": totals.errors,
     }
 

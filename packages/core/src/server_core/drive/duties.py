@@ -48,7 +48,9 @@ class Duties:
         self.wheel = TimerWheel()
         self.arrivals = Arrivals()
         self.gate: Any = gateway.gate
-        self.shared: bool = cfg.workers > 1 and not cfg.reuse_port
+        self.shared: bool = cfg.multiprocess and not cfg.reuse_port
+        #: Whether the system wants to be told when an operation would have blocked.
+        self.rearms = False
         self.next_tick = 0.0
         self._roomless: List[Channel] = []
         self._logs_access: bool = gateway.logs_access

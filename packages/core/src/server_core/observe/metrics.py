@@ -110,6 +110,11 @@ METRICS: Sequence[Metric] = (
     Metric("server_workers_target", GAUGE, "Processes wanted.", _G, by_group(lambda g: g.target)),
     Metric("server_capacity", GAUGE, "Requests that ready workers can run at the same time, where that is bounded by"
            " threads.", _G, by_group(lambda g: g.capacity)),
+    Metric("server_busy_ratio", GAUGE, "Saturation: the share of their time in which workers could take nothing more, on"
+           " the mean of the last seconds. With threads: their time in requests; with a loop: use of one core.", _G,
+           by_group(lambda g: g.busy)),
+    Metric("server_workers_limit", GAUGE, "Processes that there may be (workers_max); 0 for no limit.", _G,
+           by_group(lambda g: g.most)),
     Metric("server_worker_exits", COUNTER, "Processes that ended, by cause: dismissed (reload, scaling, stop), error,"
            " killed (by a signal from outside), left, max_memory, max_requests, timeout.", ("group", "cause"), _exits),
     Metric("server_requests", COUNTER, "Requests that ended, by class of status; 'other' ended without an answer.",
@@ -132,9 +137,15 @@ METRICS: Sequence[Metric] = (
     Metric("server_sent_bytes", COUNTER, "Octets of response bodies.", _G, by_group(lambda g: g.counters.sent)),
     Metric("server_received_bytes", COUNTER, "Octets of request bodies.", _G, by_group(lambda g: g.counters.received)),
     Metric("server_connections", GAUGE, "Open client connections.", _G, by_group(lambda g: g.connections)),
+    Metric("server_connections_limit", GAUGE, "Client connections that ready workers may have (worker_connections of"
+           " each); 0 for no limit.", _G, by_group(lambda g: g.connections_limit)),
+    Metric("server_worker_memory_limit_bytes", GAUGE, "Resident memory above which a worker is replaced (max_memory); 0"
+           " for no limit.", _G, by_group(lambda g: g.memory_limit)),
     Metric("server_worker_memory_bytes", GAUGE, "Resident memory of each worker.", ("group", "slot"), _memory),
     Metric("server_application_metrics_refused", COUNTER, "Series of the application that found no room in"
            " application_metrics_size.", (), one(lambda s: s.refused_series)),
     Metric("server_listener_queue", GAUGE, "Connections that wait to be accepted.", ("listener",),
            lambda s: [((name,), waiting) for name, waiting in s.queues.items()]),
+    Metric("server_listener_queue_limit", GAUGE, "Connections that may wait to be accepted (backlog); the system may"
+           " allow less.", ("listener",), lambda s: [((name,), s.backlog) for name in s.queues]),
 )  # fmt: skip

@@ -18,7 +18,8 @@ from server_core.supervise.services import HTTP
 class GroupNumbers:
     """One group of children; ``states`` counts them by state, ``memory`` is resident octets by slot.
 
-    ``needed`` says whether requests can be answered only while some of them are ready.
+    ``needed`` says whether requests can be answered only while some of them are ready. ``busy`` is the share of their
+    time (``scoreboard.busy``), ``most`` how many children there may be; a limit of 0 is none.
     """
 
     name: str
@@ -27,20 +28,25 @@ class GroupNumbers:
     ready: int
     states: Mapping[str, int]
     capacity: int
+    busy: float
     connections: int
+    connections_limit: int
+    most: int
     memory: Mapping[int, int]
+    memory_limit: int
     counters: Counters
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All numbers of one moment. ``queues`` holds what waits in the backlog of each listener."""
+    """All numbers of one moment. ``queues`` holds what waits in each listener's queue, ``backlog`` its limit."""
 
     uptime: float
     draining: bool
     reloads: int
     groups: Tuple[GroupNumbers, ...]
     queues: Mapping[str, int]
+    backlog: int
     exits: Mapping[Tuple[str, str], int] = field(default_factory=dict)  # (group, cause) -> count
     unready: Tuple[str, ...] = ()  # what services wait for
     refused_series: int = 0  # of the application's metrics
@@ -65,6 +71,7 @@ def take(arbiter: Any) -> Snapshot:
         draining=state.stop is not None,
         reloads=state.generation - 1,
         groups=tuple(_group(arbiter, number, name) for name, number in arbiter.group_numbers().items()),
+        backlog=arbiter.cfg.backlog,
         queues={str(listener): listener.queued() for listener in arbiter.LISTENERS},
         exits=dict(arbiter.exits),
         unready=tuple(filter(None, (service.unready(arbiter) for service in arbiter.services()))),
@@ -95,7 +102,11 @@ def _group(arbiter: Any, number: int, name: str) -> GroupNumbers:
         ready=group.ready_count,
         states=states,
         capacity=group.ready_count * (arbiter.cfg.threads if name == HTTP else 1),
+        busy=arbiter.busy.share(number),
         connections=sum(slot.connections for _, slot in slots),
+        connections_limit=group.ready_count * arbiter.cfg.worker_connections if name == HTTP else 0,
+        most=group.plan.most,
         memory={place: slot.memory for place, slot in slots},
+        memory_limit=arbiter.cfg.max_memory if name == HTTP else 0,
         counters=reader.totals(number),
     )

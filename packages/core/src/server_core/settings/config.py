@@ -74,6 +74,11 @@ class Settings(Values):
         return [parse_address(item) for item in self.bind]
 
     @property
+    def multiprocess(self) -> bool:
+        """Whether there can be several workers without anybody's doing."""
+        return bool(self.workers > 1 or self.adaptive_workers)
+
+    @property
     def is_ssl(self) -> bool:
         """Whether listeners speak TLS."""
         return bool(self.certfile or self.keyfile or self.sni_certificates)
@@ -145,6 +150,11 @@ class Settings(Values):
         self._say_whose_worker_serves()
         if self.workers_max and self.workers_max < self.workers:
             raise ConfigError(f"workers_max: expected at least workers ({self.workers}), got {self.workers_max}")
+        if self.adaptive_workers and self.workers_max <= self.workers:
+            raise ConfigError(
+                f"workers_max: expected more than workers ({self.workers}), because adaptive_workers is set, "
+                f"got {self.workers_max}"
+            )
 
     def _check_parser(self) -> None:
         if self.http_parser == "auto":

@@ -16,8 +16,8 @@ from typing import Any, Callable, Deque, Dict, List, Optional, Tuple, Type
 
 from server_core import process, systemd
 from server_core.errors import EXIT_APP_LOAD, EXIT_WORKER_BOOT, ConfigError, ServerError
-from server_core.observe.application import ApplicationMetrics
 from server_core.scoreboard import Scoreboard, records_for, running_for, slots_for
+from server_core.scoreboard.busy import BusyMeter
 from server_core.supervise import events as ev
 from server_core.supervise.causes import exit_cause
 from server_core.supervise.children import ChildState
@@ -62,6 +62,7 @@ class Arbiter:
         reexec_pid: the second arbiter, 0 for none.
         master_pid: the arbiter that started us as its successor, 0 for none.
         board: the scoreboard.
+        busy: how busy the children are.
         application_metrics: what the application counts in all its processes, None when nobody asked for it.
         state: what supervision knows.
         doorbell: a pipe by which children ask to be looked at.
@@ -216,6 +217,7 @@ class Arbiter:
         self.board = Scoreboard(
             slots_for(workers), records_for(self.cfg.threads), running_for(self.cfg.threads)
         )
+        self.busy = BusyMeter(self.board.reader())
         self.processes = Processes(self, self.board, self._services, process.become_subreaper())
         self.inbox.install()
 
@@ -288,6 +290,7 @@ class Arbiter:
         if self.master_pid and os.getppid() != self.master_pid:
             self.master_pid = 0
             self._queue.append(ev.ParentGone())
+        self._measure(now)
         self._serve_watchdog()
         self.log.retry()
         self.presence.tick(now)
@@ -301,6 +304,12 @@ class Arbiter:
         if stopping:
             return STOP_TICK
         return min(TICK, self.notifier.watchdog_interval or TICK)
+
+    def _measure(self, now: float) -> None:
+        """Look how busy the children are; ticks come faster while the server stops, when nobody asks."""
+        if self.state.stop is None:
+            self.busy.look(now)
+            self._queue.append(ev.LoadMeasured(HTTP, self.busy.latest(self.group_numbers()[HTTP])))
 
     def _serve_watchdog(self) -> None:
         if self.notifier.watchdog_interval is not None:

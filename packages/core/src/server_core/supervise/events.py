@@ -29,6 +29,7 @@ class GroupPlan(Record):
         rank: order of stopping; a rank is told to leave when the lower ones are gone.
         most: upper bound for the number of children, 0 for none.
         settle: seconds a child serves on after its slot was given up, for connections on their way to it.
+        adaptive: the number follows the load, between ``workers`` and ``most``.
     """
 
     name: str
@@ -42,6 +43,7 @@ class GroupPlan(Record):
     rank: int = 0
     most: int = 0
     settle: float = 0.0
+    adaptive: bool = False
 
 
 class Plan(Record):
@@ -146,6 +148,13 @@ class ScaleRequested(Record):
     count: int
 
 
+class LoadMeasured(Record):
+    """The ready children of ``group`` were busy for ``share`` (0 to 1) of the last second or so."""
+
+    group: str
+    share: float
+
+
 class ReplaceRequested(Record):
     """``child`` shall be replaced, its successor ready first."""
 
@@ -154,7 +163,8 @@ class ReplaceRequested(Record):
 
 Event = Union[
     Begun, Signalled, ChildStarted, SpawnFailed, ChildReady, ChildRetiring, ChildExited, Ticked, ConfigLoaded,
-    ConfigRejected, Upgraded, UpgradeEnded, ParentGone, ScaleRequested, ReplaceRequested,
+    ConfigRejected, Upgraded, UpgradeEnded, ParentGone, ScaleRequested, LoadMeasured,
+    ReplaceRequested,
 ]  # fmt: skip
 
 # --- actions ----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from server_core.supervise.children import (
     Happening,
 )
 from server_core.supervise.events import Action, GroupPlan, Kill, Log, Spawn
+from server_core.supervise.scaling import Load
 
 QUICK_DEATH = 1.0  # seconds after becoming ready within which a death counts as a failure to start
 HOLD_FIRST = 0.5  # seconds before the second start in a row; doubles
@@ -38,6 +39,7 @@ class Group:
         hold_until: no child is started before, monotonic seconds.
         proven: generations of which a child has been ready.
         stopping: nothing is started any more.
+        loads: what the children had to do since ``target`` changed (``scaling``).
     """
 
     def __init__(self, plan: GroupPlan, generation: int) -> None:
@@ -49,6 +51,7 @@ class Group:
         self.hold_until = 0.0
         self.proven: set[int] = set()
         self.stopping = False
+        self.loads: List[Load] = []
 
     @property
     def surge(self) -> int:

@@ -60,6 +60,11 @@ def on_config(state: State, event: ConfigLoaded, now: float) -> List[Action]:
         before, old = group.target, group.plan
         # TTIN and TTOU stay in force unless the number itself was changed, or WINCH stopped them all.
         group.target = plan.workers if plan.workers != old.workers or not before else before
+        if plan.adaptive:
+            group.target = max(plan.workers, min(plan.most, before))
+        elif old.adaptive:
+            group.target = plan.workers
+        group.loads.clear()
         group.plan, group.generation = plan, state.generation
         group.failures, group.hold_until = 0, 0.0
         if group.target != before:

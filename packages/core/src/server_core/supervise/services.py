@@ -83,6 +83,7 @@ class HttpService(Service):
             strategy=cfg.reload_strategy,
             template=cfg.preload_app,
             most=cfg.workers_max,
+            adaptive=cfg.adaptive_workers,
             settle=SETTLE if cfg.reuse_port else 0.0,
         )
 

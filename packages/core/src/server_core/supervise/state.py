@@ -23,6 +23,7 @@ from server_core.supervise.events import (
     ConfigRejected,
     Event,
     Kill,
+    LoadMeasured,
     Log,
     ParentGone,
     Promote,
@@ -42,6 +43,7 @@ from server_core.supervise.groups import Group, Reconciler
 from server_core.supervise.lives import expire_deadlines, on_exited, on_ready, on_spawn_failed, on_started, on_tick
 from server_core.supervise.model import State
 from server_core.supervise.reload import finish_reload, hang_up, on_config, on_rejected
+from server_core.supervise.scaling import Load, desired, remember
 from server_core.supervise.stopping import begin_stop, continue_stop
 
 
@@ -120,6 +122,7 @@ def _scale(state: State, group: Group, count: int) -> List[Action]:
     if state.stop is not None or count < 1 or (most and count > most):
         return []
     before, group.target = group.target, count
+    group.loads.clear()  # what the old number had to do says little of the new one
     return [] if before == count else [SetTarget(group.plan.name, count, before)]
 
 
@@ -148,6 +151,23 @@ def _on_begun(state: State, event: Begun, now: float) -> List[Action]:
 def _on_scale(state: State, event: ScaleRequested, now: float) -> List[Action]:
     group = state.groups.get(event.group)
     return [] if group is None else _scale(state, group, event.count)
+
+
+def _on_load(state: State, event: LoadMeasured, now: float) -> List[Action]:
+    """Follow the load, unless something else is going on or an operator stopped all workers (WINCH)."""
+    group = state.groups.get(event.group)
+    if group is None or not group.plan.adaptive:
+        return []
+    ready, target = group.ready_count, group.target
+    if state.stop is not None or state.loading or state.reload is not None or not 0 < target <= ready:
+        group.loads.clear()
+        return []
+    remember(group.loads, Load(now, event.share * ready))
+    count = desired(group.loads, target, group.plan.workers, group.plan.most)
+    if count == target:
+        return []
+    why = f"{group.plan.name}: from {target} to {count} children, busy for {event.share:.0%} of their time."
+    return [Log("info", why), *_scale(state, group, count)]
 
 
 def _on_replace(state: State, event: ReplaceRequested, now: float) -> List[Action]:
@@ -195,5 +215,6 @@ _EVENTS: Dict[Type[Event], Callable[..., List[Action]]] = {
     UpgradeEnded: _on_upgrade_ended,
     ParentGone: _on_parent_gone,
     ScaleRequested: _on_scale,
+    LoadMeasured: _on_load,
     ReplaceRequested: _on_replace,
 }

@@ -22,7 +22,7 @@ class SyncWorker(WSGIWorker):
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:  # noqa: ARG003 - the signature is given
         """Make what the workers share, in the arbiter, before the first of them is forked."""
-        wanted = cfg.workers > 1 and cfg.busy_handover > 0 and not cfg.reuse_port
+        wanted = cfg.multiprocess and cfg.busy_handover > 0 and not cfg.reuse_port
         if not wanted:
             cls.exchange = None
         elif cls.exchange is None:

@@ -9,6 +9,9 @@ GROUP = Group(
         Setting("workers", Integer(1), 1, "How many worker processes serve requests.", "-w", env="WEB_CONCURRENCY"),
         Setting("workers_max", Integer(0), 0,
                 "The most workers that TTIN and serverctl may reach; 0 means no limit."),
+        Setting("adaptive_workers", Boolean(), False,
+                "Let the number of workers follow the load between workers and workers_max: more when they are busy for "
+                "80 % of their time, fewer when a minute's work fits into fewer."),
         Setting("worker_class", ClassRef(), "sync",
                 "The kind of worker: sync, gthread, asgi, gevent, eventlet, a dotted path, egg:DIST#NAME or a class.",
                 "-k"),
