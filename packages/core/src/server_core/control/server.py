@@ -132,15 +132,13 @@ def default_path(environ: Any) -> str:
 
 
 def open_control(arbiter: Any, cfg: Any, suffix: str) -> Optional[ControlServer]:
-    """Return the control server that ``cfg`` asks for, or None.
+    """Return the control server of ``cfg``, or None when it cannot be had.
 
     A control socket is a convenience: what keeps it from being made is a warning, not an error.
 
     Args:
         suffix: appended to the path; a second arbiter waits beside the first one's socket.
     """
-    if cfg.control_socket_disable:
-        return None
     path = os.path.abspath(cfg.control_socket or default_path(os.environ)) + suffix
     try:
         return ControlServer(arbiter, path, cfg.control_socket_mode)

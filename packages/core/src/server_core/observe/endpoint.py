@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import Any, Callable, Dict, Iterable, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Tuple
 
 from server_core.errors import BindError
 from server_core.loopserver import Client, LoopServer, Octets
@@ -175,11 +175,9 @@ class _HttpClient(Client):
         self._engine.end(request.stream, now)
 
 
-def open_endpoint(arbiter: Any, cfg: Any) -> Optional[MetricsEndpoint]:
-    """Return the endpoint that ``cfg`` asks for, or None. Raises BindError."""
-    if not cfg.metrics_bind:
-        return None
+def open_endpoint(arbiter: Any, bind: str) -> MetricsEndpoint:
+    """Return the endpoint at the address ``bind``. Raises BindError."""
     try:
-        return MetricsEndpoint(arbiter, cfg.metrics_bind)
+        return MetricsEndpoint(arbiter, bind)
     except BindError as error:
         raise BindError(f"metrics_bind: {error}") from None

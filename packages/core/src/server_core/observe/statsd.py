@@ -1,7 +1,7 @@
 """Metrics for a statsd server, under gunicorn's names.
 
 Owns: the lines (statsd and dogstatsd), the socket they are sent on, and what was already sent.
-Must not know: where numbers come from.
+Must not know: where numbers come from, who looks host names up (``sinks``).
 
 Workers talk to nobody: the arbiter sends the differences of the scoreboard's counters, once a second. A
 duration is sent as the middle of its bucket of the histogram, once for all of the bucket, with the sample rate
@@ -14,7 +14,6 @@ import contextlib
 import socket
 from typing import Any, Dict, List, Optional, Tuple
 
-from server_core.errors import ConfigError
 from server_core.observe.snapshot import Snapshot, take
 from server_core.scoreboard.layout import LATENCY_BOUNDS
 
@@ -81,59 +80,85 @@ def datagrams(lines: List[str]) -> List[bytes]:
     return packed
 
 
+def is_remote(address: Any) -> bool:
+    """Whether ``address`` (the setting) is a name that has to be looked up, which may take its time."""
+    return isinstance(address, tuple) and _numeric(*address) is None
+
+
+def _numeric(host: str, port: int) -> Any:
+    """Return family and address of a host that needs no name server, else None."""
+    try:
+        found = socket.getaddrinfo(_LOOPBACK.get(host, host), port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return None
+    return found[0][0], found[0][4]
+
+
+_LOOPBACK = {"localhost": "127.0.0.1"}
+
+
 class Statsd:
     """Sends to one statsd server, once in each tick of the arbiter; what cannot be sent is lost, as datagrams are.
 
     Args:
         arbiter: where the numbers come from.
-        address: ``(host, port)``, or the path of a unix datagram socket. A host name is looked up once, here.
+        address: ``(host, port)``, or the path of a unix datagram socket.
         lines: makes the lines.
 
-    Raises:
-        ConfigError: the host name is not known.
+    Attributes:
+        relay: when the host is a name: where the process of the sinks takes the datagrams from.
     """
 
     def __init__(self, arbiter: Any, address: Any, lines: Lines) -> None:
         self._arbiter = arbiter
         self._lines = lines
         self._socket: Optional[socket.socket] = None
-        self._target: Any
-        if isinstance(address, str):
-            self._family, self._target = socket.AF_UNIX, address
+        self.relay: Optional[socket.socket] = None
+        self._target: Any = None
+        if is_remote(address):
+            self._socket, self.relay = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
+        elif isinstance(address, str):
+            self._target = socket.AF_UNIX, address
         else:
-            try:
-                host, port = address
-                found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-            except socket.gaierror as error:
-                raise ConfigError(
-                    f"statsd_host: expected a host that can be found, got {address[0]!r}: {error}"
-                ) from None
-            self._family, self._target = found[0], found[4]
+            self._target = _numeric(*address)
 
     def tick(self, _now: float) -> None:
         """Send what has changed. Never waits and never fails."""
         packed = datagrams(self._lines.of(take(self._arbiter)))
         # A statsd server that is not there must not disturb: the next second tries again.
         with contextlib.suppress(OSError):
-            if self._socket is None:
-                self._socket = socket.socket(self._family, socket.SOCK_DGRAM)
-                self._socket.setblocking(False)
             for data in packed:
-                self._socket.sendto(data, self._target)
+                self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        if self._target is None:
+            assert self._socket is not None  # noqa: S101 - one end of the pair
+            self._socket.send(data)
+            return
+        family, address = self._target
+        if self._socket is None:
+            self._socket = socket.socket(family, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
+        self._socket.sendto(data, address)
 
     def close_in_child(self) -> None:
-        """Close the socket, in a process that was just forked."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the socket."""
+        """Close the socket, in a process that was just forked; the sinks' end stays."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
+    def close(self) -> None:
+        """Close the sockets."""
+        self.close_in_child()
+        if self.relay is not None:
+            self.relay.close()
+
 
 def open_statsd(arbiter: Any, cfg: Any) -> Optional[Statsd]:
-    """Return the sender that ``cfg`` asks for, or None. Raises ConfigError."""
+    """Return the sender that ``cfg`` asks for, or None."""
     if not cfg.statsd_host:
         return None
-    return Statsd(arbiter, cfg.statsd_host, Lines(cfg.statsd_prefix, cfg.dogstatsd_tags, cfg.enable_backlog_metric))
+    lines = Lines(cfg.statsd_prefix, cfg.dogstatsd_tags, cfg.enable_backlog_metric)
+    lines.of(take(arbiter))  # what was counted before is not news, when a reload turns this on
+    return Statsd(arbiter, cfg.statsd_host, lines)

@@ -1,4 +1,4 @@
-"""How an arbiter is known to others: pid file, control socket, metrics endpoint, statsd.
+"""How an arbiter is known to others: pid file, control socket, metrics endpoint, statsd, OpenTelemetry.
 
 Owns: their opening, their change at a reload, and their passing from one arbiter to the next.
 Must not know: what is asked there.
@@ -11,9 +11,6 @@ from __future__ import annotations
 
 from typing import Any, List, Optional
 
-from server_core.control.server import ControlServer, open_control
-from server_core.observe.endpoint import MetricsEndpoint, open_endpoint
-from server_core.observe.statsd import Statsd, open_statsd
 from server_core.pidfile import Pidfile
 
 SECOND = ".2"  # appended to the paths of a second arbiter
@@ -34,9 +31,11 @@ class Presence:
         self._suffix = ""
         self._cfg: Any = None
         self.pidfile: Optional[Pidfile] = None
-        self.control: Optional[ControlServer] = None
-        self.metrics: Optional[MetricsEndpoint] = None
-        self.statsd: Optional[Statsd] = None
+        # Each is imported when it is asked for, because a server without them should not carry them.
+        self.control: Any = None
+        self.metrics: Any = None
+        self.statsd: Any = None
+        self.publication: Any = None
 
     def claim(self, cfg: Any, second: bool) -> None:
         """Write the pid file; ``second`` when the arbiter that started us still lives.
@@ -49,16 +48,38 @@ class Presence:
             self.pidfile.create(self._arbiter.pid)
 
     def open(self, cfg: Any) -> None:
-        """Open the endpoints. Raises BindError or ConfigError when metrics cannot be served or sent."""
+        """Open the endpoints. Raises BindError when metrics cannot be served."""
         self._cfg = cfg
-        self.statsd = open_statsd(self._arbiter, cfg)
-        self.control = open_control(self._arbiter, cfg, self._suffix)
+        self._open_statsd()
+        self._open_publication()
+        self._open_control()
         if not self._suffix:
             self._open_metrics()
 
+    def _open_statsd(self) -> None:
+        if self._cfg.statsd_host:
+            from server_core.observe.statsd import open_statsd
+
+            self.statsd = open_statsd(self._arbiter, self._cfg)
+
+    def _open_publication(self) -> None:
+        """Make what the process of the sinks reads; a later reload leaves it to those who still read it."""
+        if self._cfg.otel_metrics and self.publication is None:
+            from server_core.observe.publication import Publication
+
+            self.publication = Publication()
+
+    def _open_control(self) -> None:
+        if not self._cfg.control_socket_disable:
+            from server_core.control.server import open_control
+
+            self.control = open_control(self._arbiter, self._cfg, self._suffix)
+
     def _open_metrics(self) -> None:
-        self.metrics = open_endpoint(self._arbiter, self._cfg)
-        if self.metrics is not None:
+        if self._cfg.metrics_bind:
+            from server_core.observe.endpoint import open_endpoint
+
+            self.metrics = open_endpoint(self._arbiter, self._cfg.metrics_bind)
             self._arbiter.log.info("Metrics at: %s", self.metrics)
 
     def renew(self, cfg: Any) -> None:
@@ -72,15 +93,19 @@ class Presence:
         if any(getattr(cfg, name) != getattr(before, name) for name in _CONTROL_SETTINGS):
             if self.control is not None:
                 self.control.close()
-            self.control = open_control(self._arbiter, cfg, self._suffix)
+                self.control = None
+            self._open_control()
         if cfg.metrics_bind != before.metrics_bind and not self._suffix:
             if self.metrics is not None:
                 self.metrics.close()
+                self.metrics = None
             self._open_metrics()
         if any(getattr(cfg, name) != getattr(before, name) for name in _STATSD_SETTINGS):
             if self.statsd is not None:
                 self.statsd.close()
-            self.statsd = open_statsd(self._arbiter, cfg)
+                self.statsd = None
+            self._open_statsd()
+        self._open_publication()
 
     def promote(self) -> None:
         """The first arbiter is gone: take its place."""
@@ -100,6 +125,15 @@ class Presence:
         """Let the endpoints act on their deadlines."""
         for endpoint in self._endpoints():
             endpoint.tick(now)
+        if self.publication is not None:
+            self._publish()
+
+    def _publish(self) -> None:
+        from server_core.observe.metrics import collect
+        from server_core.observe.publication import LIMIT, dump
+
+        if not self.publication.serve(lambda: dump(collect(self._arbiter))):
+            self._arbiter.log.warning("Metrics are not sent: expected at most %d octets of them", LIMIT)
 
     def close_in_child(self) -> None:
         """Close our descriptors in a process that was just forked; the files stay."""

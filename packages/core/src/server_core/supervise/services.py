@@ -13,6 +13,7 @@ from server_core.scoreboard.layout import GROUPS
 from server_core.supervise.events import GroupPlan
 
 HTTP = "http"
+SINKS = "sinks"  # the process that sends metrics where the arbiter must not
 SETTLE = 1.0  # seconds: handshakes that had begun when new connections were led to other sockets
 
 
@@ -131,5 +132,9 @@ def add_services(known: Dict[str, Service], cfg: Any) -> None:
             service: Service = plugins.load(plugins.SERVICES, name)()
             known[name] = service
             known.update((companion.name, companion) for companion in service.companions)
+    if SINKS not in known and (cfg.otel_metrics or cfg.statsd_host):
+        from server_core.observe.sinks import SinkService
+
+        known[SINKS] = SinkService()
     if len(known) > GROUPS:
         raise ConfigError(f"services: expected at most {GROUPS}, got {len(known)}: {', '.join(known)}")

@@ -1,0 +1,209 @@
+"""The process that sends metrics where names must be looked up or threads are needed.
+
+Owns: ``SinkService``, its worker, and what that worker does: OpenTelemetry, and statsd servers with a name.
+Must not know: where numbers come from (``publication``, ``statsd``).
+
+The arbiter never waits for a name server or a collector. It leaves numbers in shared memory when they are asked for,
+and statsd's datagrams in a socket that drops them when nobody takes them; this process does the rest, and is
+supervised as all others are. Nothing depends on it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+import time
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from server_core.errors import ConfigError
+from server_core.observe.publication import Publication, parse
+from server_core.observe.statsd import MAX_DATAGRAM, is_remote
+from server_core.plugins import how_to_install
+from server_core.supervise.events import GroupPlan
+from server_core.supervise.services import SINKS, Service
+from server_core.worker import Worker
+
+TIMEOUT = 60.0  # seconds without a sign of life; look-ups and exports run in threads and do not count
+FAREWELL = 5.0  # seconds for the last export
+RANK = 9  # everybody else is gone, so that the last numbers are complete
+LOOKUP = 60.0  # seconds for which an address that was found is used
+LOOKUP_AGAIN = 5.0  # seconds between tries to find one
+ANSWER = 5.0  # seconds for the arbiter to give numbers
+POLL = 0.05
+TICK = 1.0
+
+
+def are_wanted(cfg: Any) -> bool:
+    """Whether ``cfg`` asks for anything that this process does."""
+    return bool(cfg.otel_metrics or is_remote(cfg.statsd_host))
+
+
+class SinkService(Service):
+    """One process for all sinks."""
+
+    name = SINKS
+
+    def plan(self, cfg: Any) -> Optional[GroupPlan]:
+        """One child, without which the server is as good; off when no sink needs it."""
+        if not are_wanted(cfg):
+            return None
+        return GroupPlan(
+            name=self.name,
+            workers=1,
+            timeout=TIMEOUT,
+            boot_timeout=cfg.boot_timeout,
+            graceful_timeout=2 * FAREWELL,
+            halts=False,
+            rank=RANK,
+        )
+
+    def prepare(self, arbiter: Any, cfg: Any) -> None:
+        """See that OpenTelemetry is there. Raises ConfigError."""
+        from importlib.util import find_spec
+
+        if not cfg.otel_metrics:
+            return
+        try:
+            found = find_spec("opentelemetry.sdk") and find_spec("opentelemetry.exporter.otlp.proto.http")
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            raise ConfigError(
+                f"otel_metrics: expected OpenTelemetry's SDK and its OTLP/HTTP exporter, got none: "
+                f"{how_to_install('otel')}"
+            )
+
+    def make_worker(self, arbiter: Any, cfg: Any, age: int, slot: int) -> SinkWorker:
+        """The process, with its ends of what the arbiter writes."""
+        presence = arbiter.presence
+        relay = presence.statsd.relay if presence.statsd is not None else None
+        return SinkWorker(arbiter, age, relay, presence.publication if cfg.otel_metrics else None, cfg)
+
+
+class SinkWorker(Worker):
+    """The process of the sinks.
+
+    Args:
+        relay: where datagrams for the statsd server arrive, or None.
+        publication: where metrics for OpenTelemetry appear, or None.
+    """
+
+    def __init__(
+        self, arbiter: Any, age: int, relay: Optional[socket.socket], publication: Optional[Publication], cfg: Any
+    ) -> None:
+        super().__init__(age, arbiter.pid, (), None, TIMEOUT / 2, cfg, arbiter.log)
+        self._relay = relay
+        self._publication = publication
+        self._started = time.time() - (time.monotonic() - arbiter.started_at)
+        self._leaving = threading.Event()
+
+    def load_wsgi(self) -> None:
+        """Nothing: this process has no application."""
+
+    def _start_reloader(self) -> None:
+        """Nothing either."""
+
+    def run(self) -> None:
+        """Run a thread for each sink until told to leave."""
+        threads = [threading.Thread(target=target, name=name, daemon=True) for name, target in self._sinks()]
+        for thread in threads:
+            thread.start()
+        while self.alive:
+            self.notify()
+            select.select([self.wakeup[0]], [], [], TICK)
+        self.stopping()
+        self._leaving.set()
+        until = time.monotonic() + FAREWELL
+        for thread in threads:
+            if thread.name == "otel":  # the other has nothing to finish
+                thread.join(max(0.0, until - time.monotonic()))
+
+    def _sinks(self) -> List[Tuple[str, Callable[[], None]]]:
+        sinks: List[Tuple[str, Callable[[], None]]] = []
+        if self._relay is not None:
+            relay = Relay(self._relay, self.cfg.statsd_host, self.log)
+            sinks.append(("statsd", relay.run))
+        if self._publication is not None:
+            sinks.append(("otel", self._send_telemetry))
+        return sinks
+
+    def _send_telemetry(self) -> None:
+        from server_core.observe import telemetry
+
+        exporter = telemetry.Exporter(self.cfg.proc_name, self._started)
+        every = telemetry.interval(os.environ)
+        arrived = True
+        leaving = False
+        while not leaving:
+            leaving = self._leaving.wait(every)
+            data = self._numbers()
+            before = arrived
+            arrived = data is not None and exporter.export(parse(data), time.time())
+            if not arrived and before:
+                self.log.warning("OpenTelemetry metrics do not arrive; further tries follow every %g s", every)
+            elif arrived and not before:
+                self.log.info("OpenTelemetry metrics arrive again")
+        exporter.close()
+
+    def _numbers(self) -> Optional[bytes]:
+        """Return the metrics of now, None when the arbiter does not give any."""
+        assert self._publication is not None  # noqa: S101 - the sink exists because of it
+        number = self._publication.want()
+        until = time.monotonic() + ANSWER
+        while not self._publication.is_given(number) and time.monotonic() < until:
+            time.sleep(POLL)
+        return self._publication.read()
+
+
+class Relay:
+    """Passes datagrams on to a server whose name has to be looked up.
+
+    Args:
+        source: where they arrive.
+        address: host and port.
+        log: is told when the host cannot be found, once until it can.
+    """
+
+    def __init__(self, source: socket.socket, address: Tuple[str, int], log: Any) -> None:
+        self._source = source
+        self._address = address
+        self._log = log
+        self._target: Optional[Tuple[int, Any]] = None
+        self._look_up_at = 0.0
+        self._sockets: Dict[int, socket.socket] = {}
+        self._found = True
+
+    def run(self) -> None:
+        """Pass on for ever; what cannot be sent is lost, as datagrams are."""
+        while True:
+            data = self._source.recv(MAX_DATAGRAM)
+            target = self._find(time.monotonic())
+            if target is None:
+                continue
+            family, address = target
+            if family not in self._sockets:
+                self._sockets[family] = socket.socket(family, socket.SOCK_DGRAM)
+            try:
+                self._sockets[family].sendto(data, address)
+            except OSError:
+                self._look_up_at = 0.0  # it may have moved
+
+    def _find(self, now: float) -> Optional[Tuple[int, Any]]:
+        if now < self._look_up_at:
+            return self._target
+        host, port = self._address
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        except OSError as error:
+            if self._found:
+                self._log.warning("statsd_host: %s cannot be found, its metrics are lost until it can: %s", host, error)
+            self._found = False
+            self._target, self._look_up_at = None, time.monotonic() + LOOKUP_AGAIN
+            return None
+        if not self._found:
+            self._log.info("statsd_host: %s is found", host)
+        self._found = True
+        self._target, self._look_up_at = (found[0], found[4]), now + LOOKUP
+        return self._target
