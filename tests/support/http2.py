@@ -26,6 +26,7 @@ POST = [(b":method", b"POST"), *GET[1:]]
 
 def connect(limits: Optional[Limits] = None, now: float = 0.0, **config: Any) -> Http2Engine:
     """Return an engine as a listener would open it."""
+    config.setdefault("connect_protocols", (b"websocket",))
     info = ConnectionInfo(("192.0.2.1", 40000), ("192.0.2.9", 80))
     return Http2Engine(info, HttpConfig(limits=limits or Limits(), **config), now)
 

@@ -391,6 +391,24 @@ def test_extended_connect_is_announced_and_carries_its_protocol() -> None:
     )
 
 
+def test_an_extended_connect_for_a_protocol_that_is_not_served_is_501() -> None:
+    client = Client()
+    client.run()
+    fields = [(b":method", b"CONNECT"), (b":protocol", b"connect-udp"), *GET[1:]]
+    client.request(1, fields, body=b"")
+    assert [type(e) for e in client.run()] == [Warned]
+    assert client.head(1)[b":status"] == b"501"
+
+
+def test_without_protocols_an_extended_connect_is_not_announced_and_malformed() -> None:
+    client = Client(connect_protocols=())
+    client.run()
+    assert client.h2.remote_settings.enable_connect_protocol == 0
+    client.request(1, [(b":method", b"CONNECT"), (b":protocol", b"websocket"), *GET[1:]], body=b"")
+    client.run()
+    assert client.reset_code(1) == 1
+
+
 def test_cookie_crumbs_are_joined() -> None:
     client = RawClient()
     client.headers(1, [*GET, (b"cookie", b"a=1"), (b"x", b"y"), (b"cookie", b"b=2"), (b"cookie", b"c=3")])

@@ -25,6 +25,7 @@ class HttpConfig(Record):
         grammar: relaxations of the HTTP/1.1 grammar.
         protocols: ``"h1"`` and ``"h2"`` in the order of preference.
         http2_cleartext: ``"off"``, ``"prior-knowledge"``, ``"upgrade"`` or ``"both"``.
+        connect_protocols: of an extended CONNECT (RFC 8441), those that the driver serves.
         proxy_mode: ``"off"``, or the PROXY headers that are read (``server_http.proxy``).
         proxy_allow_ips: peers that may send one.
         uwsgi_allow_ips: peers that may speak uwsgi.
@@ -36,6 +37,7 @@ class HttpConfig(Record):
     grammar: Grammar = Grammar()
     protocols: Tuple[str, ...] = ("h1",)
     http2_cleartext: str = "off"
+    connect_protocols: Tuple[bytes, ...] = ()
     proxy_mode: str = "off"
     proxy_allow_ips: AddressSet = AddressSet(LOOPBACK)
     uwsgi_allow_ips: AddressSet = AddressSet(LOOPBACK)

@@ -28,6 +28,8 @@ def make_openers(worker: Worker) -> List[Opener]:
     if not getattr(worker, "http2", True) and "h2" in config.protocols:
         worker.log.warning("http_protocols: the worker class %r serves HTTP/1 only", worker.cfg.worker_class_str)
         config = config.replace(protocols=("h1",), http2_cleartext="off")
+    elif "h2" in config.protocols:
+        config = config.replace(connect_protocols=getattr(worker, "connect_protocols", ()))
     open_engine = plugins.load(plugins.PROTOCOLS, worker.cfg.protocol)
     return [Opener(config, open_engine, getattr(listener, "tls", None)) for listener in worker.sockets]
 

@@ -69,7 +69,7 @@ class Http2Engine:
         self._session = Session(limits)
         self._output = Output()
         self._streams = Streams(info, config, self._session, self._output)
-        self._incoming = Incoming(self._session, self._streams, limits)
+        self._incoming = Incoming(self._session, self._streams, config)
         self._ended = False
         self._idle_at: Optional[float] = now + limits.first_request if limits.first_request else None
         self._partial_at: Optional[float] = None
@@ -79,7 +79,7 @@ class Http2Engine:
         self._check_every = min([t for t in (limits.send_timeout, limits.body_timeout) if t], default=0.0) / 4
         self._written = 0
         self._written_since = now
-        self._output.write(preamble + self._session.open(limits))
+        self._output.write(preamble + self._session.open(limits, bool(config.connect_protocols)))
         if info.draining:
             self.drain(now)
 

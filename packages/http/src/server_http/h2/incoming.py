@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict
 
 from h2 import events as h2_events
 
+from server_http.config import HttpConfig
 from server_http.errors import ContentTooLarge, ProtocolError
 from server_http.events import BodyEnded, BodyReceived, Warned
 from server_http.exchange import RAW
@@ -20,7 +21,6 @@ from server_http.h2.request import Malformed, build_request, check_trailers
 from server_http.h2.session import Session, error_name
 from server_http.h2.stream import Stream
 from server_http.h2.streams import Streams
-from server_http.limits import Limits
 
 REFUSED_STREAM = 0x7
 DRAIN_PING = b"draining"
@@ -49,7 +49,7 @@ class Incoming:
     Args:
         session: the h2 connection.
         streams: the open streams.
-        limits: the ``h2_*`` bounds and ``body``.
+        config: ``limits`` (the ``h2_*`` bounds and ``body``) and ``connect_protocols``.
 
     Attributes:
         guard: counts floods.
@@ -61,14 +61,16 @@ class Incoming:
     """
 
     __slots__ = (
-        "_limits", "_session", "_signals", "_streams", "drain_read", "guard", "peer_going", "reader", "refusing",
-        "settings_seen",
+        "_limits", "_protocols", "_session", "_signals", "_streams", "drain_read", "guard", "peer_going", "reader",
+        "refusing", "settings_seen",
     )  # fmt: skip
 
-    def __init__(self, session: Session, streams: Streams, limits: Limits) -> None:
+    def __init__(self, session: Session, streams: Streams, config: HttpConfig) -> None:
+        limits = config.limits
         self._session = session
         self._streams = streams
         self._limits = limits
+        self._protocols = config.connect_protocols
         self._signals: Dict[int, bytes] = {}  # PRIORITY_UPDATE of streams that are not open yet
         self.guard = FloodGuard(limits)
         self.reader = frames.FrameReader(limits.h2_max_frame, limits.h2_header_list, limits.h2_continuations)
@@ -191,7 +193,7 @@ class Incoming:
         complete = event.stream_ended is not None
         fields = self._session.decoder.fields
         try:
-            request = build_request(number, fields, complete, self._limits)
+            request = build_request(number, fields, complete, self._limits, self._protocols)
             self._streams.admit(request)
         except Malformed as error:
             self._streams.events.append(Warned(str(error), error.log_level))

@@ -7,9 +7,9 @@ Must not know: streams, frames, whom to trust (``headers``), the grammar itself 
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Set
+from typing import Dict, List, Optional, Set, Tuple
 
-from server_http.errors import BadRequest, ExpectationFailed, HeaderFieldsTooLarge, UriTooLong
+from server_http.errors import BadRequest, ExpectationFailed, HeaderFieldsTooLarge, NotImplementedByServer, UriTooLong
 from server_http.events import Header, Headers, Request
 from server_http.fields import FORBIDDEN_TRAILERS, check_authority, content_length, is_token, is_value, split_authority
 from server_http.h2.priority import parse_priority
@@ -49,7 +49,9 @@ _NAMES_MAX = 1024
 _NAME_OCTETS_MAX = 64
 
 
-def build_request(stream: int, fields: Headers, complete: bool, limits: Limits) -> Request:
+def build_request(
+    stream: int, fields: Headers, complete: bool, limits: Limits, protocols: Tuple[bytes, ...] = ()
+) -> Request:
     """Build the Request of a header block.
 
     Args:
@@ -57,13 +59,15 @@ def build_request(stream: int, fields: Headers, complete: bool, limits: Limits) 
         fields: the decoded fields, in order.
         complete: END_STREAM came with the block, so there is no content.
         limits: ``header_count``, ``request_line`` (bounds ``:path``).
+        protocols: of an extended CONNECT, those that are served; where there are none, it was not announced.
 
     Returns:
         The request; ``scheme`` and ``client`` are still to be set by the caller.
 
     Raises:
         Malformed: the fields make no request.
-        ExpectationFailed, HeaderFieldsTooLarge, UriTooLong: a well-formed request that is refused.
+        ExpectationFailed, HeaderFieldsTooLarge, NotImplementedByServer, UriTooLong: a well-formed request that is
+            refused.
     """
     pseudo: Dict[bytes, bytes] = {}
     headers: Headers = []
@@ -84,7 +88,7 @@ def build_request(stream: int, fields: Headers, complete: bool, limits: Limits) 
             headers.append(item)
     if limits.header_count and len(headers) > limits.header_count:
         raise HeaderFieldsTooLarge(f"fields: expected at most {limits.header_count}, got {len(headers)}")
-    request = _request(stream, pseudo, limits)
+    request = _request(stream, pseudo, limits, protocols)
     request.headers = headers
     _set_host(request, pseudo.get(b":authority"), found[_HOST])
     _set_body(request, found[_LENGTH], complete)
@@ -167,7 +171,7 @@ def _take_special(found: List[Optional[bytes]], headers: Headers, special: int, 
     headers.append(item)
 
 
-def _request(stream: int, pseudo: Dict[bytes, bytes], limits: Limits) -> Request:
+def _request(stream: int, pseudo: Dict[bytes, bytes], limits: Limits, protocols: Tuple[bytes, ...]) -> Request:
     """Build a request from its pseudo-header fields (section 8.3.1; section 8.5 for CONNECT)."""
     method = pseudo.get(b":method")
     if method is None or not is_token(method):
@@ -182,8 +186,8 @@ def _request(stream: int, pseudo: Dict[bytes, bytes], limits: Limits) -> Request
         return request
     if protocol is not None and method != b"CONNECT":
         raise Malformed(f":protocol: expected with CONNECT only, got it with {method!r}")
-    if protocol is not None and not is_token(protocol):
-        raise Malformed(f":protocol: expected a token, got {protocol!r}")
+    if protocol is not None and not (protocols and is_token(protocol)):
+        raise Malformed(f":protocol: expected a token, and that only where it was announced, got {protocol!r}")
     if not scheme or scheme.translate(None, _SCHEME_OCTETS) or not scheme[:1].isalpha():
         raise Malformed(f":scheme: expected a scheme, got {scheme!r}")
     if not path or path.translate(None, _PATH_OCTETS) or (path[:1] != b"/" and (path != b"*" or method != b"OPTIONS")):
@@ -194,6 +198,8 @@ def _request(stream: int, pseudo: Dict[bytes, bytes], limits: Limits) -> Request
     request.path, _, request.query = path.partition(b"?")
     if protocol is not None:
         request.protocol = protocol.lower()
+        if request.protocol not in protocols:
+            raise NotImplementedByServer(f":protocol: expected one of {protocols}, got {protocol!r}")  # RFC 9220 3
     return request
 
 

@@ -95,14 +95,15 @@ class Session:
         self._window = max(CONNECTION_WINDOW, limits.h2_initial_window)
         self._unreturned = 0  # octets received and not yet given back to the connection's window
 
-    def open(self, limits: Limits) -> bytes:
+    def open(self, limits: Limits, extended_connect: bool) -> bytes:
         """Announce the settings; returns the octets that begin the server's side (RFC 9113 section 3.4)."""
         connection = self._connection
         wanted = {
             SettingCodes.INITIAL_WINDOW_SIZE: limits.h2_initial_window,
             SettingCodes.MAX_FRAME_SIZE: limits.h2_max_frame,
-            SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
         }
+        if extended_connect:
+            wanted[SettingCodes.ENABLE_CONNECT_PROTOCOL] = 1
         connection.receive_data(PREFACE)  # the engine's reader has seen it
         connection.local_settings.update(wanted)  # in force when the peer acknowledges
         announced: Dict[int, int] = {int(code): value for code, value in wanted.items()}
