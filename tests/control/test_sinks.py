@@ -77,7 +77,7 @@ def points(data: Any) -> Dict[str, Any]:
 
 def serve(collector: Collector, *arguments: str, every: str = "300") -> ServerProcess:
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_METRIC_EXPORT_INTERVAL": every}
-    own = ["app:app", "-w", "2", "--no-control-socket", "--otel-metrics", "--application-metrics"]
+    own = ["app:app", "-w", "2", "--no-control-socket", "--reporters", "opentelemetry", "--application-metrics"]
     return ServerProcess([*own, *arguments], app=APP, workers=2, env=variables)
 
 
@@ -146,8 +146,8 @@ def http_workers(server: ServerProcess) -> set:
 def test_a_collector_that_is_not_there_is_told_of_once():
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_METRIC_EXPORT_INTERVAL": "100"}
     variables["OTEL_EXPORTER_OTLP_TIMEOUT"] = "1"
-    with ServerProcess(["app:app", "--otel-metrics"], app=APP, env=variables) as server:
-        server.wait_for_log("OpenTelemetry metrics do not arrive")
+    with ServerProcess(["app:app", "--reporters", "opentelemetry"], app=APP, env=variables) as server:
+        server.wait_for_log("Metrics by opentelemetry do not arrive")
         assert request((server.host, server.port), "GET", "/").status == 200
         server.stop()
         assert server.log.count("do not arrive") == 1
@@ -159,7 +159,7 @@ def test_without_the_library_the_start_says_what_to_install(tmp_path):
     hide += "u.find_spec = lambda name, *more: None if name.startswith('opentelemetry') else find(name, *more)\n"
     (tmp_path / "sitecustomize.py").write_text(hide)
     with ServerProcess(
-        ["app:app", "--otel-metrics"], app=APP, env={"PYTHONPATH": str(tmp_path)}, wait=False, clean=False
+        ["app:app", "--reporters", "opentelemetry"], app=APP, env={"PYTHONPATH": str(tmp_path)}, wait=False, clean=False
     ) as server:
         assert server.wait() == 1
         assert "pip install 'server-cli[otel]'" in server.log

@@ -52,7 +52,7 @@ _EXTRAS = {
     (SERVICES, "dirty"): "dirty",
     (DIRTY_BACKENDS, "local"): "dirty",
     (DIRTY_BACKENDS, "ray"): "ray",
-    (REPORTERS, "prometheus"): "metrics",
+    (REPORTERS, "opentelemetry"): "otel",
     (COMMANDS, "top"): "top",
 }
 

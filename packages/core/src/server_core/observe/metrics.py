@@ -110,7 +110,7 @@ METRICS: Sequence[Metric] = (
     Metric("server_workers_target", GAUGE, "Processes wanted.", _G, by_group(lambda g: g.target)),
     Metric("server_capacity", GAUGE, "Requests that ready workers can run at the same time, where that is bounded by"
            " threads.", _G, by_group(lambda g: g.capacity)),
-    Metric("server_busy_ratio", GAUGE, "Saturation: the share of their time in which workers could take nothing more, on"
+    Metric("server_busy_ratio", GAUGE, "Saturation: the share of time in which workers could take nothing more, on"
            " the mean of the last seconds. With threads: their time in requests; with a loop: use of one core.", _G,
            by_group(lambda g: g.busy)),
     Metric("server_workers_limit", GAUGE, "Processes that there may be (workers_max); 0 for no limit.", _G,
@@ -132,7 +132,7 @@ METRICS: Sequence[Metric] = (
     Metric("server_requests_refused", COUNTER, "Requests refused before they reached the application.", _G,
            by_group(lambda g: g.counters.refused)),
     Metric("server_requests_unlisted", COUNTER, "Requests that found the list of running requests full: they are"
-           " counted, and their duration is not.", _G, by_group(lambda g: g.counters.overflow)),
+           " counted and not shown.", _G, by_group(lambda g: g.counters.overflow)),
     Metric("server_websockets", COUNTER, "WebSockets opened.", _G, by_group(lambda g: g.counters.websockets)),
     Metric("server_sent_bytes", COUNTER, "Octets of response bodies.", _G, by_group(lambda g: g.counters.sent)),
     Metric("server_received_bytes", COUNTER, "Octets of request bodies.", _G, by_group(lambda g: g.counters.received)),

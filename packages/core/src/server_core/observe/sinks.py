@@ -1,6 +1,7 @@
 """The process that sends metrics where names must be looked up or threads are needed.
 
-Owns: ``SinkService``, its worker, and what that worker does: OpenTelemetry, and statsd servers with a name.
+Owns: ``SinkService``, its worker, ``Reporter`` (what plugins of the group ``server.reporters`` are), and the relay to
+statsd servers with a name.
 Must not know: where numbers come from (``publication``, ``statsd``).
 
 The arbiter never waits for a name server or a collector. It leaves numbers in shared memory when they are asked for,
@@ -10,17 +11,17 @@ supervised as all others are. Nothing depends on it.
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
+from server_core import plugins
 from server_core.errors import ConfigError
+from server_core.observe.families import Family
 from server_core.observe.publication import Publication, parse
 from server_core.observe.statsd import MAX_DATAGRAM, is_remote
-from server_core.plugins import how_to_install
 from server_core.supervise.events import GroupPlan
 from server_core.supervise.services import SINKS, Service
 from server_core.worker import Worker
@@ -32,12 +33,40 @@ LOOKUP = 60.0  # seconds for which an address that was found is used
 LOOKUP_AGAIN = 5.0  # seconds between tries to find one
 ANSWER = 5.0  # seconds for the arbiter to give numbers
 POLL = 0.05
+OPENTELEMETRY = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 TICK = 1.0
 
 
 def are_wanted(cfg: Any) -> bool:
     """Whether ``cfg`` asks for anything that this process does."""
-    return bool(cfg.otel_metrics or is_remote(cfg.statsd_host))
+    return bool(cfg.reporters or is_remote(cfg.statsd_host))
+
+
+class Reporter:
+    """Sends metrics somewhere. Plugins of the group ``server.reporters`` are such classes, turned on by ``reporters``.
+
+    It is made and called in a thread of its own in the process of the sinks, so that it may wait.
+
+    Args:
+        cfg: the settings.
+        started: when counting began, seconds since the epoch.
+
+    Attributes:
+        every: seconds between two reports.
+    """
+
+    every = 60.0
+
+    def __init__(self, cfg: Any, started: float) -> None:
+        self.cfg = cfg
+        self.started = started
+
+    def report(self, families: List[Family], now: float) -> bool:
+        """Send metrics as they are at ``now`` (seconds since the epoch); return whether they arrived."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """The last report was made."""
 
 
 class SinkService(Service):
@@ -60,26 +89,29 @@ class SinkService(Service):
         )
 
     def prepare(self, arbiter: Any, cfg: Any) -> None:
-        """See that OpenTelemetry is there. Raises ConfigError."""
-        from importlib.util import find_spec
-
-        if not cfg.otel_metrics:
-            return
-        try:
-            found = find_spec("opentelemetry.sdk") and find_spec("opentelemetry.exporter.otlp.proto.http")
-        except ModuleNotFoundError:
-            found = None
-        if found is None:
+        """See that the reporters are there. Raises PluginError or ConfigError."""
+        for name in cfg.reporters:
+            plugins.find(plugins.REPORTERS, name)
+        if "opentelemetry" in cfg.reporters and not _is_there(*OPENTELEMETRY):
             raise ConfigError(
-                f"otel_metrics: expected OpenTelemetry's SDK and its OTLP/HTTP exporter, got none: "
-                f"{how_to_install('otel')}"
+                "reporters: expected OpenTelemetry's SDK and its OTLP/HTTP exporter, got none: "
+                f"{plugins.how_to_install('otel')}"
             )
 
     def make_worker(self, arbiter: Any, cfg: Any, age: int, slot: int) -> SinkWorker:
         """The process, with its ends of what the arbiter writes."""
         presence = arbiter.presence
         relay = presence.statsd.relay if presence.statsd is not None else None
-        return SinkWorker(arbiter, age, relay, presence.publication if cfg.otel_metrics else None, cfg)
+        return SinkWorker(arbiter, age, relay, presence.publication if cfg.reporters else None, cfg)
+
+
+def _is_there(*modules: str) -> bool:
+    from importlib.util import find_spec
+
+    try:
+        return all(find_spec(module) is not None for module in modules)
+    except ModuleNotFoundError:  # of a package above
+        return False
 
 
 class SinkWorker(Worker):
@@ -87,8 +119,10 @@ class SinkWorker(Worker):
 
     Args:
         relay: where datagrams for the statsd server arrive, or None.
-        publication: where metrics for OpenTelemetry appear, or None.
+        publication: where metrics for reporters appear, or None.
     """
+
+    serves_http = False
 
     def __init__(
         self, arbiter: Any, age: int, relay: Optional[socket.socket], publication: Optional[Publication], cfg: Any
@@ -102,12 +136,12 @@ class SinkWorker(Worker):
     def load_wsgi(self) -> None:
         """Nothing: this process has no application."""
 
-    def _start_reloader(self) -> None:
-        """Nothing either."""
-
     def run(self) -> None:
         """Run a thread for each sink until told to leave."""
-        threads = [threading.Thread(target=target, name=name, daemon=True) for name, target in self._sinks()]
+        threads = [threading.Thread(target=self._report, args=(name,), daemon=True) for name in self.cfg.reporters]
+        if self._relay is not None:
+            relay = Relay(self._relay, self.cfg.statsd_host, self.log)
+            threading.Thread(target=relay.run, daemon=True).start()  # it has nothing to finish
         for thread in threads:
             thread.start()
         while self.alive:
@@ -117,35 +151,29 @@ class SinkWorker(Worker):
         self._leaving.set()
         until = time.monotonic() + FAREWELL
         for thread in threads:
-            if thread.name == "otel":  # the other has nothing to finish
-                thread.join(max(0.0, until - time.monotonic()))
+            thread.join(max(0.0, until - time.monotonic()))
 
-    def _sinks(self) -> List[Tuple[str, Callable[[], None]]]:
-        sinks: List[Tuple[str, Callable[[], None]]] = []
-        if self._relay is not None:
-            relay = Relay(self._relay, self.cfg.statsd_host, self.log)
-            sinks.append(("statsd", relay.run))
-        if self._publication is not None:
-            sinks.append(("otel", self._send_telemetry))
-        return sinks
+    def _report(self, name: str) -> None:
+        """Be the thread of one reporter."""
+        try:
+            reporter = plugins.load(plugins.REPORTERS, name)(self.cfg, self._started)
+            self._report_until_told(name, reporter)
+            reporter.close()
+        except Exception:  # a plugin's; the other sinks go on
+            self.log.exception("Exception in the reporter %s, which ends", name)
 
-    def _send_telemetry(self) -> None:
-        from server_core.observe import telemetry
-
-        exporter = telemetry.Exporter(self.cfg.proc_name, self._started)
-        every = telemetry.interval(os.environ)
+    def _report_until_told(self, name: str, reporter: Reporter) -> None:
         arrived = True
         leaving = False
         while not leaving:
-            leaving = self._leaving.wait(every)
+            leaving = self._leaving.wait(reporter.every)
             data = self._numbers()
             before = arrived
-            arrived = data is not None and exporter.export(parse(data), time.time())
+            arrived = data is not None and reporter.report(parse(data), time.time())
             if not arrived and before:
-                self.log.warning("OpenTelemetry metrics do not arrive; further tries follow every %g s", every)
+                self.log.warning("Metrics by %s do not arrive; further tries follow every %g s", name, reporter.every)
             elif arrived and not before:
-                self.log.info("OpenTelemetry metrics arrive again")
-        exporter.close()
+                self.log.info("Metrics by %s arrive again", name)
 
     def _numbers(self) -> Optional[bytes]:
         """Return the metrics of now, None when the arbiter does not give any."""

@@ -1,7 +1,7 @@
 """Metrics for OpenTelemetry: from the server's families to what its exporters take.
 
-Owns: the translation, the exporter and its resource.
-Must not know: how numbers reach this process, when they are sent.
+Owns: the reporter ``opentelemetry``: the translation, the exporter and its resource.
+Must not know: how numbers reach this process.
 
 This module alone imports OpenTelemetry, in the process of the sinks. What is counted in shared memory is handed to an
 exporter as it is: instruments would count it again, and have none for a histogram that exists already. Where the
@@ -34,6 +34,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from server_core.observe.families import COUNTER, Distribution, Family, Point
+from server_core.observe.sinks import Reporter
 from server_core.version import PRODUCT, __version__
 
 DEFAULT_INTERVAL = 60.0  # seconds, as in the specification
@@ -48,32 +49,28 @@ def interval(environ: Mapping[str, str]) -> float:
         return DEFAULT_INTERVAL
 
 
-class Exporter:
-    """Sends families by OTLP over HTTP.
+class OpenTelemetry(Reporter):
+    """Sends families by OTLP over HTTP."""
 
-    Args:
-        name: the service's name where ``OTEL_SERVICE_NAME`` gives none.
-        started: when counting began, seconds since the epoch.
-    """
-
-    def __init__(self, name: str, started: float) -> None:
+    def __init__(self, cfg: Any, started: float) -> None:
+        super().__init__(cfg, started)
+        self.every = interval(os.environ)
         # Its failures come back as results, and are reported with the others of this process.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         self._exporter: Any = OTLPMetricExporter()
-        self._started = int(started * NANOSECONDS)
         attributes = {"service.instance.id": f"{socket.gethostname()}:{os.getppid()}"}
         if "OTEL_SERVICE_NAME" not in os.environ and "service.name" not in os.environ.get(
             "OTEL_RESOURCE_ATTRIBUTES", ""
         ):
-            attributes["service.name"] = name
+            attributes["service.name"] = cfg.proc_name
         self._resource = Resource.create(attributes)
 
-    def export(self, families: List[Family], now: float) -> bool:
+    def report(self, families: List[Family], now: float) -> bool:
         """Send families as they were at ``now`` (seconds since the epoch); return whether they arrived.
 
         It tries for as long as ``OTEL_EXPORTER_OTLP_TIMEOUT`` says, 10 seconds without it.
         """
-        data = translate(families, self._resource, self._started, int(now * NANOSECONDS))
+        data = translate(families, self._resource, int(self.started * NANOSECONDS), int(now * NANOSECONDS))
         result = self._exporter.export(data)
         return bool(result is MetricExportResult.SUCCESS)
 

@@ -64,7 +64,7 @@ class Presence:
 
     def _open_publication(self) -> None:
         """Make what the process of the sinks reads; a later reload leaves it to those who still read it."""
-        if self._cfg.otel_metrics and self.publication is None:
+        if self._cfg.reporters and self.publication is None:
             from server_core.observe.publication import Publication
 
             self.publication = Publication()

@@ -132,7 +132,7 @@ def add_services(known: Dict[str, Service], cfg: Any) -> None:
             service: Service = plugins.load(plugins.SERVICES, name)()
             known[name] = service
             known.update((companion.name, companion) for companion in service.companions)
-    if SINKS not in known and (cfg.otel_metrics or cfg.statsd_host):
+    if SINKS not in known and (cfg.reporters or cfg.statsd_host):
         from server_core.observe.sinks import SinkService
 
         known[SINKS] = SinkService()

@@ -1,7 +1,7 @@
 """Settings of metrics: where they are shown, where they are sent."""
 
 from server_core.settings.declare import Group, Setting
-from server_core.settings.values import Boolean, HostPort, Size, Text
+from server_core.settings.values import Boolean, HostPort, ListOf, Size, Text
 
 GROUP = Group(
     "Metrics",
@@ -12,9 +12,9 @@ GROUP = Group(
                 "Show the metrics that the application makes with prometheus_client, from all workers as one."),
         Setting("application_metrics_size", Size(4096), 1 << 20,
                 "Memory of each process for metrics of the application; it stays as it is until a restart."),
-        Setting("otel_metrics", Boolean(), False,
-                "Send metrics with OpenTelemetry, to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names, each"
-                " OTEL_METRIC_EXPORT_INTERVAL milliseconds."),
+        Setting("reporters", ListOf(Text("NAME"), ","), [],
+                "How else metrics are sent, a comma list: 'opentelemetry' sends to the collector of the variable"
+                " OTEL_EXPORTER_OTLP_ENDPOINT, each OTEL_METRIC_EXPORT_INTERVAL milliseconds; packages bring others."),
         Setting("statsd_host", HostPort(8125), None,
                 "The statsd server to send metrics to: HOST:PORT or unix://PATH."),
         Setting("statsd_prefix", Text("PREFIX"), "", "What the names of statsd metrics begin with."),
