@@ -145,7 +145,7 @@ def test_the_worker_that_watches_asks_the_arbiter(monkeypatch):
             said.append(message % args)
 
     class Worker:
-        cfg = Settings.make(worker_int=lambda worker: said.append("worker_int"))
+        cfg = hooks = Settings.make(worker_int=lambda worker: said.append("worker_int"))
         log = Log()
         app = None
         ppid = 4711

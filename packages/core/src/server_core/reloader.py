@@ -169,7 +169,7 @@ def start(worker: Any) -> Reloader:
 
     def on_change(path: str) -> None:
         worker.log.info("Worker reloading: %s modified", path)
-        worker.cfg.worker_int(worker)
+        worker.hooks.worker_int(worker)
         os.kill(worker.ppid, signal.SIGHUP)
 
     def files() -> Set[str]:

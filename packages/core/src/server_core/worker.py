@@ -58,6 +58,22 @@ class Heartbeat:
         """Nothing is to be closed: the scoreboard belongs to the arbiter."""
 
 
+class _NoHooks:
+    """The hooks of a worker that has none."""
+
+    @staticmethod
+    def pre_fork(server: Any, worker: Any) -> None:
+        """Nothing, as the others."""
+
+    post_fork = worker_exit = pre_fork
+
+    @staticmethod
+    def post_worker_init(worker: Any) -> None:
+        """Nothing, as the others."""
+
+    worker_int = worker_abort = post_worker_init
+
+
 class Worker:
     """One worker process.
 
@@ -92,6 +108,8 @@ class Worker:
 
     # A class whose loop has to start something first (lifespan) sets this to False and calls ready().
     ready_before_run = True
+    # Whether the hooks of HTTP workers, and the reloader, are for this class; those of other services have their own.
+    serves_http = True
     # Whether ``request_timeout`` ends a request of this worker.
     ends_requests = False
 
@@ -128,6 +146,11 @@ class Worker:
 
     def __str__(self) -> str:
         return f"<Worker {self.pid}>"
+
+    @property
+    def hooks(self) -> Any:
+        """The settings as hooks, or what calls none when this is no HTTP worker."""
+        return self.cfg if self.serves_http else _NoHooks
 
     @property
     def PIPE(self) -> Tuple[int, int]:  # noqa: N802 - gunicorn's name
@@ -167,7 +190,7 @@ class Worker:
         self.notify()
         self.load_wsgi()
         self._start_reloader()
-        self.cfg.post_worker_init(self)
+        self.hooks.post_worker_init(self)
         if self.ready_before_run:
             self.ready()
         self.run()
@@ -186,7 +209,7 @@ class Worker:
 
     def _start_reloader(self) -> None:
         """With ``reload`` on, the first worker watches the files for all."""
-        if self.cfg.reload and self.slot == 0:
+        if self.cfg.reload and self.slot == 0 and self.serves_http:
             from server_core import reloader
 
             self.reloader = reloader.start(self)
@@ -306,7 +329,7 @@ class Worker:
     def handle_quit(self, sig: int, frame: Any) -> None:
         """INT and QUIT: leave at once."""
         self.alive = False
-        self.cfg.worker_int(self)
+        self.hooks.worker_int(self)
         self._leave_if_booting()
         sys.exit(0)
 
@@ -322,7 +345,7 @@ class Worker:
     def handle_abort(self, sig: int, frame: Any) -> None:
         """ABRT: the arbiter gave the worker up."""
         self.alive = False
-        self.cfg.worker_abort(self)
+        self.hooks.worker_abort(self)
         sys.exit(1)
 
     def handle_usr1(self, sig: int, frame: Any) -> None:

@@ -81,6 +81,8 @@ class DirtyWorker(Worker):
         self._leave_read, self._leave_write = -1, -1
         self._threads: List[threading.Thread] = []
 
+    serves_http = False
+
     def load_wsgi(self) -> None:
         """Load the applications: what this worker is for."""
         self._backend = plugins.load(plugins.DIRTY_BACKENDS, self._backend_name)(self.cfg, self.log, self._lost)

@@ -115,7 +115,7 @@ class Processes:
         return worker
 
     def _spawn_worker(self, child: Process) -> ChildStarted:
-        child.generation.cfg.pre_fork(self._arbiter, child.worker)
+        child.worker.hooks.pre_fork(self._arbiter, child.worker)
 
         def main() -> Any:
             self._arbiter.become_child(keep=child.number)

@@ -111,7 +111,7 @@ def run_worker(worker: Worker, arbiter: Any, board: Scoreboard, index: int, from
             worker.setup()
         if worker.cfg.application_metrics:
             arbiter.application_metrics.enter(index, worker.log)
-        worker.cfg.post_fork(arbiter, worker)
+        worker.hooks.post_fork(arbiter, worker)
         worker.init_process()
         code = EXIT_OK
     except SystemExit as error:
@@ -158,6 +158,6 @@ def _bid_farewell(worker: Worker, arbiter: Any) -> None:
     worker.log.info("Worker exiting (pid: %s)", worker.pid)
     try:
         worker.tmp.close()
-        worker.cfg.worker_exit(arbiter, worker)
+        worker.hooks.worker_exit(arbiter, worker)
     except Exception:
         worker.log.exception("Exception during worker exit")

@@ -189,7 +189,7 @@ class Template:
         worker.slot = order["slot"]
         worker.report_fd = report_fd
         worker.doorbell = self.arbiter.doorbell[1]
-        self.cfg.pre_fork(self.arbiter, worker)
+        worker.hooks.pre_fork(self.arbiter, worker)
         if not self.subreaper:
             worker.ppid = os.getpid()
             self._answer(order["child"], fork(lambda: self._be_worker(worker, order["index"])))
