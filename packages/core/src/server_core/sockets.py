@@ -15,10 +15,11 @@ import stat
 import struct
 import sys
 import time
-from dataclasses import dataclass
 from typing import Any, Callable, Optional, Tuple
 
+from server_core import unix_queue
 from server_core.errors import BindError, ConfigError
+from server_http.record import Record
 
 DEFAULT_PORT = 8000
 BIND_ATTEMPTS = 5  # a predecessor that is just stopping frees its address within this
@@ -34,8 +35,7 @@ FD = "fd"
 SYSTEMD = "systemd"
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(Record):
     """One ``bind`` value, parsed.
 
     Attributes:
@@ -112,8 +112,7 @@ def _parse_tcp(text: str) -> Address:
     return Address(TCP, host=host.lower(), port=port)
 
 
-@dataclass(frozen=True)
-class SocketOptions:
+class SocketOptions(Record):
     """How listeners are opened.
 
     Args:
@@ -217,7 +216,9 @@ class Listener:
 
     def queued(self) -> int:
         """Return how many connections wait to be accepted; 0 where the system does not tell."""
-        if self.is_unix or not sys.platform.startswith("linux"):
+        if self.is_unix:
+            return unix_queue.waiting(self.sock)
+        if not sys.platform.startswith("linux"):
             return 0
         # tcpi_unacked is the length of the accept queue when the socket listens (tcp_get_info).
         info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
