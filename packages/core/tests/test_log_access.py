@@ -29,6 +29,7 @@ class Response:
         self.sent = sent
         self.headers = list(headers)
         self.reason = reason
+        self.waited = 0.0025
 
 
 def request(target=b"/a%20b?x=1", headers=(), client=("127.0.0.1", 5000), method="GET", version="1.1"):
@@ -63,6 +64,7 @@ def line(text, req=None, response=None, environ=None, seconds=0.0125):
         ("M", "12"),
         ("D", "12500"),
         ("L", "0.012500"),
+        ("Q", "0.002500"),
         ("p", f"<{os.getpid()}>"),
         ("{X-Trace}i", "t-1"),
         ("{content-TYPE}o", "text/plain"),
@@ -142,7 +144,7 @@ def test_json_lines_are_json_whatever_comes():
     assert entry == {
         "time": "1970-01-01T00:00:01.500Z", "log": "access", "pid": os.getpid(), "client": "127.0.0.1", "user": None,
         "method": "GET", "target": '/\u00e9"', "protocol": "HTTP/1.1", "host": "", "status": 200, "bytes": 12,
-        "duration": 0.25, "referer": None, "user_agent": "\u00ff\n", "request_id": "id-7",
+        "duration": 0.25, "queue": 0.0025, "referer": None, "user_agent": "\u00ff\n", "request_id": "id-7",
     }  # fmt: skip
 
 

@@ -147,6 +147,10 @@ def _decimal_seconds(_request: Any, _response: Any, _environ: Any, seconds: floa
     return "%.6f" % seconds  # noqa: UP031  # the quickest of the ways
 
 
+def _queue_time(_request: Any, response: Any, _environ: Any, _seconds: float, _fields: Any) -> str:
+    return "%.6f" % response.waited  # noqa: UP031  # as above
+
+
 def _process(_request: Any, _response: Any, _environ: Any, _seconds: float, _fields: Any) -> str:
     return f"<{os.getpid()}>"
 
@@ -198,6 +202,7 @@ ATOMS: Dict[str, Getter] = {
     "M": _milliseconds,
     "D": _microseconds,
     "L": _decimal_seconds,
+    "Q": _queue_time,
     "p": _process,
 }  # and "t", which holds a cache of its own, and "l", which is always "-"
 

@@ -67,7 +67,7 @@ class JsonAccess:
             f'"user": {"null" if user == MISSING else quote(user)}, '
             f'"method": {quote(request.method)}, "target": {_text(request.target)}, '
             f'"protocol": "HTTP/{request.version}", "host": {_text(request.authority)}, '
-            f'"status": {response.status}, "bytes": {response.sent}, "duration": {seconds:.6f}, '
+            f'"status": {response.status}, "bytes": {response.sent}, "duration": {seconds:.6f}, "queue": {response.waited:.6f}, '
             f'"referer": {_text(fields.get(b"referer"))}, '
             f'"user_agent": {_text(fields.get(b"user-agent"))}{identity}}}'
         )
@@ -114,6 +114,7 @@ def _from_atoms(record: logging.LogRecord, atoms: SafeAtoms) -> Dict[str, Any]:
         "status": int(atoms["s"]) if str(atoms["s"]).isdigit() else atoms["s"],
         "bytes": atoms["B"],
         "duration": atoms["D"] / 1e6 if isinstance(atoms["D"], int) else None,
+        "queue": None if atoms["Q"] == MISSING else float(atoms["Q"]),
         "referer": known["f"],
         "user_agent": known["a"],
     }

@@ -294,6 +294,7 @@ class Logger:
             "D": micro,
             "M": micro // 1000,
             "L": f"{micro / 1e6:.6f}",
+            "Q": f"{getattr(resp, 'waited', 0.0):.6f}",
             "p": f"<{os.getpid()}>",
         }
         headers = req.headers if hasattr(req, "headers") else req
