@@ -76,6 +76,8 @@ class Backend:
     """
 
     server_api = 1
+    # Whether hosts hold what there may be none of for their successors: a worker with a stuck call then leaves first.
+    scarce = False
 
     def __init__(self, cfg: Any, log: Any, lost: Callable[[str], None]) -> None:
         self.cfg = cfg

@@ -44,6 +44,8 @@ class RayBackend(Backend):
         DirtyError: there is no cluster at ``dirty_ray_address``.
     """
 
+    scarce = True
+
     def __init__(self, cfg: Any, log: Any, lost: Callable[[str], None]) -> None:
         super().__init__(cfg, log, lost)
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -108,6 +108,10 @@ class DirtyWorker(Worker):
         if not self.alive:
             return
         self.log.error("%s; the worker is replaced.", reason)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Ask for a successor and do not wait for it."""
         self.retire(RETIRE_FAILED)
         self.alive = False
         os.write(self.wakeup[1], b"!")
@@ -230,7 +234,9 @@ class DirtyWorker(Worker):
             now - running.started,
             running.host.stack(running.context),
         )
-        if not self.retiring:
+        if self._backend is not None and self._backend.scarce:
+            self._leave()  # the successor needs the place of what hangs
+        elif not self.retiring:
             self.retire(RETIRE_FAILED)
 
 
