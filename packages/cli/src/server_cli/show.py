@@ -6,13 +6,12 @@ Must not know: how the values came about.
 
 from __future__ import annotations
 
-import platform
 from typing import Any, List, Mapping, Sequence, TextIO
 
 from server_cli.version import __version__
 from server_core.settings import Settings
 from server_core.settings.declare import DEFAULT
-from server_http._compiled import compiled_modules
+from server_http import _compiled
 
 GUIDE = """\
 server serves a WSGI or ASGI application. Say where it is:
@@ -34,12 +33,14 @@ _PACKAGES = ("server_http", "server_core", "server_workers_async", "server_worke
 
 def versions() -> str:
     """Return the line of ``--version``: the version, whether the engine is compiled, the interpreter."""
+    import platform
+
     return f"server {__version__} ({engine()}, {platform.python_implementation()} {platform.python_version()})"
 
 
 def engine() -> str:
     """Return ``"compiled"`` with the number of modules, or ``"interpreted"``."""
-    count = sum(len(compiled_modules(package)) for package in _PACKAGES)
+    count = sum(len(_compiled.compiled_modules(package)) for package in _PACKAGES)
     return f"compiled, {count} modules" if count else "interpreted"
 
 
@@ -71,9 +72,14 @@ def block(app: Any, addresses: str, colours: bool) -> str:
 
 def summary(app: Any) -> str:
     """Return in one line for a log what ``block`` says beside addresses and worker."""
-    return f"Serving {app.target or app.cfg.paste} by {', '.join(protocols(app.cfg))} ({engine()}); " + _settings(
+    return f"Serving {app.target or app.cfg.paste} by {', '.join(protocols(app.cfg))} ({_running()}); " + _settings(
         app.cfg, app.config_files
     )
+
+
+def _running() -> str:
+    """Return whether the engine of this process is compiled: what is loaded, where ``engine`` searches directories."""
+    return "compiled" if _compiled.loaded_modules("server_http") else "interpreted"
 
 
 def is_coloured(stream: TextIO, environ: Mapping[str, str]) -> bool:

@@ -7,15 +7,14 @@ Must not know: how numbers are shown or sent.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Tuple
 
 from server_core.scoreboard.reader import Counters
 from server_core.supervise.services import HTTP
+from server_http.record import Record, fresh
 
 
-@dataclass(frozen=True)
-class GroupNumbers:
+class GroupNumbers(Record):
     """One group of children; ``states`` counts them by state, ``memory`` is resident octets by slot.
 
     ``needed`` says whether requests can be answered only while some of them are ready. ``busy`` is the share of their
@@ -37,8 +36,7 @@ class GroupNumbers:
     counters: Counters
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Record):
     """All numbers of one moment. ``queues`` holds what waits in each listener's queue, ``backlog`` its limit."""
 
     uptime: float
@@ -47,7 +45,7 @@ class Snapshot:
     groups: Tuple[GroupNumbers, ...]
     queues: Mapping[str, int]
     backlog: int
-    exits: Mapping[Tuple[str, str], int] = field(default_factory=dict)  # (group, cause) -> count
+    exits: Mapping[Tuple[str, str], int] = fresh(factory=dict)  # (group, cause) -> count
     unready: Tuple[str, ...] = ()  # what services wait for
     refused_series: int = 0  # of the application's metrics
 

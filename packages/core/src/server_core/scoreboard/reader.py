@@ -7,7 +7,6 @@ Must not know: how they are shown. Reading takes no lock: numbers of a live chil
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Any, Iterator, List, Mapping, Tuple
 
 from server_core.scoreboard.layout import (
@@ -52,13 +51,13 @@ from server_core.scoreboard.layout import (
     WEBSOCKETS,
     Layout,
 )
+from server_http.record import Record
 
 _BODY = struct.Struct(f"=dQ{ENTRY_TEXT}s")
 _READ_ATTEMPTS = 3  # an entry that changes so often is no longer the request that was asked about
 
 
-@dataclass(frozen=True)
-class Counters:
+class Counters(Record):
     """Sums over threads, slots or a whole group.
 
     ``statuses`` counts responses by class (other, 1xx .. 5xx), ``codes`` those of ``layout.STATUS_CODES`` one by one,
@@ -92,8 +91,7 @@ class Counters:
         return self.began - self.finished
 
 
-@dataclass(frozen=True)
-class SlotView:
+class SlotView(Record):
     """One child as the board shows it. Times are monotonic seconds."""
 
     index: int
@@ -115,8 +113,7 @@ class SlotView:
         return STATE_NAMES[self.state]
 
 
-@dataclass(frozen=True)
-class RunningRequest:
+class RunningRequest(Record):
     """A request that a child is answering. ``began`` is monotonic seconds; the text may be cut."""
 
     text: str
