@@ -15,6 +15,19 @@ EXIT_CONFIG = 1  # a setting, a socket or another condition of the start
 EXIT_USAGE = 2  # an unknown option, as argparse has it
 EXIT_WORKER_BOOT = 3  # a worker failed before it was ready
 EXIT_APP_LOAD = 4  # the application could not be imported
+EXIT_INTERRUPTED = 130  # Ctrl-C before anything was started, as shells have it
+EXIT_UNHANDLED = 255  # an error nobody expected; its traceback is in the log
+
+#: What each exit code of the command means, for the reference.
+EXIT_CODES = {
+    EXIT_OK: "the server was stopped, or a command did what it was asked",
+    EXIT_CONFIG: "a setting, an address or another condition of the start is wrong",
+    EXIT_USAGE: "the command line is wrong",
+    EXIT_WORKER_BOOT: "a worker failed before it was ready for the first time",
+    EXIT_APP_LOAD: "the application could not be found or imported",
+    EXIT_INTERRUPTED: "Ctrl-C before anything was started",
+    EXIT_UNHANDLED: "an error nobody expected; its traceback is in the log",
+}
 
 
 class ServerError(Exception):

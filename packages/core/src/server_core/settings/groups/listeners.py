@@ -1,7 +1,7 @@
 """Settings of the listening sockets."""
 
 from server_core.settings.declare import Group, Setting
-from server_core.settings.values import Boolean, Choice, FileMode, Integer, ListOf, Text, UrlPath
+from server_core.settings.values import Boolean, FileMode, Integer, ListOf, Text, UrlPath
 
 GROUP = Group(
     "Server Socket",
@@ -20,7 +20,7 @@ GROUP = Group(
         Setting("health_path", UrlPath(empty=True), "",
                 "Answer GET on livez and readyz below this path without the application: '/' makes it /livez and "
                 "/readyz, '/-/' makes it /-/livez. Empty answers neither."),
-        Setting("protocol", Choice("http", "uwsgi"), "http",
-                "What clients of the listeners speak: http or uwsgi."),
+        Setting("protocol", Text("NAME"), "http",
+                "What clients of the listeners speak: http, uwsgi, or a protocol that a plugin brings."),
     ],
 )  # fmt: skip
