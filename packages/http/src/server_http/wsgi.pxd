@@ -28,5 +28,7 @@ cdef class StartResponse:
 
     cpdef write(self, data)
     cpdef send_head(self)
-    cpdef set_length(self, length)
+    cpdef declare(self, long long size, method)
+    cpdef tuple take_head(self)
+    cpdef set_length(self, long long length)
     cpdef bint has_trailers(self)

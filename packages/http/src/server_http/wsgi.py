@@ -326,6 +326,26 @@ class StartResponse:
         self.head_sent = True
         self._sink.respond(self.status, self.headers, self.reason)
 
+    def declare(self, size: int, method: str) -> None:
+        """All of the body is known: declare its length unless the application did (PEP 3333).
+
+        Args:
+            size: octets of the body.
+            method: of the request; an empty answer to HEAD says nothing of what GET would have.
+
+        Raises:
+            ApplicationFault: the application has not called ``start_response``.
+        """
+        if not self.status:
+            raise ApplicationFault("start_response: expected a call before the end, got none (from the application)")
+        if self.length is None and self.status not in (204, 304) and (size or method != "HEAD"):
+            self.set_length(size)
+
+    def take_head(self) -> Tuple[int, Headers, bytes]:
+        """Return status, headers and reason for a sink to send; the head counts as sent."""
+        self.head_sent = True
+        return self.status, self.headers, self.reason
+
     def set_length(self, length: int) -> None:
         """Declare a Content-Length that the server knows and the application did not give (PEP 3333)."""
         self.length = value = b"%d" % length

@@ -17,14 +17,22 @@ import threading
 import time
 from collections import deque
 from time import monotonic
-from typing import Any, Callable, Deque, Dict, List, Set
+from typing import Any, Deque, Dict, List, Set, Tuple
 
 from server_core.drive.accept import DECLINE_SECONDS, EXHAUSTED_SECONDS, Door, is_exhausted, uneven
 from server_core.drive.channel import Channel
 from server_core.drive.duties import Duties
-from server_core.drive.session import BROKEN, CLOSED, CLOSING, LINGER_OCTETS, LINGER_SECONDS, OPEN, Session
+from server_core.drive.phases import BROKEN, CLOSED, CLOSING, LINGER_OCTETS, LINGER_SECONDS, OPEN
+from server_core.drive.session import Session
 from server_core.drive.sockio import RECEIVE_OCTETS, WOULD_BLOCK, transmit
 from server_core.drive.timers import GRANULARITY
+from server_http.events import Warned
+
+
+
+class OverdueError(BaseException):
+    """Thrown into the greenlet of a request that outlasted ``request_timeout``; no application catches it by accident."""
+
 
 #: How long a stream of several sleeps at most before it looks at its connection again, in seconds.
 WAIT_SECONDS = 1.0
@@ -36,10 +44,11 @@ class BlockingSession(Session):
     Requests of a connection with one stream at a time (HTTP/1) are run by its own greenlet, between two reads.
     """
 
-    __slots__ = ("_todo", "_wanted")
+    __slots__ = ("_blocked_since", "_todo", "_wanted")
 
     def __init__(self, driver: Any, sock: Any, connection: Any) -> None:
         super().__init__(driver, sock, connection, threading.RLock())
+        self._blocked_since = 0.0  # when the peer stopped reading, for whoever holds the turn
         self._todo: Deque[Channel] = deque()
         self._wanted = threading.Event()  # set when reading may go on
 
@@ -122,7 +131,9 @@ class BlockingSession(Session):
             try:
                 count = transmit(self.sock, self.fd, segments, self.use_sendfile)
                 if count == WOULD_BLOCK:
+                    self._blocked_since = monotonic()
                     select.select([], [self.sock], [])
+                    self._blocked_since = 0.0
                     continue
             except OSError as error:
                 self.break_off(error)
@@ -155,8 +166,19 @@ class BlockingSession(Session):
         elif self.turn.acquire(False):
             self.layer_expired(now)
         else:
-            # Whoever holds the turn is blocked on a peer that does not read.
+            self._check_reader(now)
+
+    def _check_reader(self, now: float) -> None:
+        """Whoever holds the turn is blocked on a peer that does not read: give it ``send_timeout``, not less. The engine
+        cannot be asked, and not each of its deadlines is an end."""
+        timeout: float = self.driver.send_timeout
+        since = self._blocked_since or now
+        if timeout and now - since >= timeout:
+            message = f"output: expected the peer to read within {timeout:g} s, got no progress"
+            self.driver.warn(self, Warned(message))
             self._shut_down(socket.SHUT_RDWR)
+        else:
+            self.driver.wheel.arm(self, since + timeout if timeout else now + WAIT_SECONDS)
 
     def layer_expired(self, now: float) -> None:
         """A deadline passed; the caller has taken the turn."""
@@ -166,7 +188,7 @@ class BlockingSession(Session):
         finally:
             self.leave()
 
-    def settle(self, now: float) -> None:
+    def settle(self) -> None:
         """The connection's own greenlet sees to its end."""
 
     def _stop_reading(self) -> None:
@@ -183,6 +205,10 @@ class BlockingSession(Session):
             self.driver.wheel.arm(self, self.linger_until)
             self._shut_down(socket.SHUT_WR)
 
+    def hang_up(self) -> None:
+        """End the connection under whoever is blocked on it."""
+        self._shut_down(socket.SHUT_RDWR)
+
     def _shut_down(self, how: int) -> None:
         try:
             self.sock.shutdown(how)
@@ -197,12 +223,17 @@ class BlockingServer(Duties):
         worker: the worker.
         gateway: runs the application.
         openers: for each of ``worker.sockets``, what makes its connections.
-        spawn: starts a greenlet: ``spawn(function, *args)``.
+        green: ``green.spawn(function, *args)`` starts a greenlet, ``green.current()`` is the one that runs, and
+            ``green.soon(function, *args)`` calls a function from the loop, between two greenlets.
     """
 
-    def __init__(self, worker: Any, gateway: Any, openers: List[Any], spawn: Callable[..., Any]) -> None:
+    def __init__(self, worker: Any, gateway: Any, openers: List[Any], green: Any) -> None:
         super().__init__(worker, gateway, openers)
-        self._spawn = spawn
+        self._green = green
+        self._spawn = green.spawn
+        self._request_timeout: float = worker.cfg.request_timeout
+        self._requests: Dict[Channel, Tuple[float, Any]] = {}  # with request_timeout: since when, and the greenlet
+        self.send_timeout: float = worker.cfg.send_timeout
         self._sessions: Set[BlockingSession] = set()
         self._running = 0  # streams in greenlets of their own
         self._room = threading.Semaphore(worker.cfg.worker_connections)
@@ -272,6 +303,8 @@ class BlockingServer(Duties):
         """The worker is alive; say how much of its time it has used."""
         super().beat(now)
         self.worker.board.busy(time.process_time())
+        if self._request_timeout:
+            self._end_overdue(now)
 
     def forget(self, session: BlockingSession) -> None:
         """``session`` is about to close its socket."""
@@ -300,11 +333,39 @@ class BlockingServer(Duties):
         if channel.lost:
             channel.done()
             return
+        if self._request_timeout:
+            self._requests[channel] = (monotonic(), self._green.current())
         try:
             self.gateway.run(channel, self.record)
+        except OverdueError:
+            self.log.debug("Ended %s %s", channel.request.method, channel.request.target)
         except BaseException as error:  # SystemExit and the timeouts of gevent are not meant for the server
             uri = channel.request.target.decode("latin-1")
             self.log.error("Error handling request %s", uri, exc_info=error)  # noqa: TRY400 - it is given
+        finally:
+            self._requests.pop(channel, None)
+
+    def _end_overdue(self, now: float) -> None:
+        """End the requests that have run for longer than ``request_timeout``."""
+        late = [channel for channel, (began, _) in self._requests.items() if began < now - self._request_timeout]
+        for channel in late:
+            session = channel.session
+            if channel.lost:
+                continue
+            if session.turn.acquire(False):
+                try:
+                    if not channel.finished:
+                        self.overdue(channel, now)
+                finally:
+                    session.leave()
+            else:  # its greenlet holds the turn, blocked on a peer that does not read
+                session.hang_up()
+            self._green.soon(self._interrupt, channel)
+
+    def _interrupt(self, channel: Channel) -> None:
+        """Called from the loop: end the greenlet's request, unless it has ended meanwhile."""
+        if channel in self._requests:
+            self._requests[channel][1].throw(OverdueError())
 
     def streams(self, channel: Channel) -> bool:
         """Every body goes to the application as it arrives: waiting costs nothing here."""

@@ -84,11 +84,22 @@ class Duties:
         self.gateway.flush_log()
         self.log.flush()
 
+    # What sessions ask for -----------------------------------------------------------------------------------------
+
+    def submit(self, channel: Channel) -> None:
+        """A request is to be served."""
+        raise NotImplementedError
+
+    def post(self, session: Any) -> None:
+        """Have the loop look at ``session``. Called by any thread."""
+        raise NotImplementedError
+
     # What sessions report ------------------------------------------------------------------------------------------
 
     def closed(self, channel: Channel, event: StreamClosed, now: float) -> None:
         """The stream of ``channel`` is over."""
-        self.gateway.closed(channel, event.sent, now)
+        if self._logs_access:
+            self.gateway.closed(channel, event.sent, now)
 
     def received(self, octets: int) -> None:
         """Octets of a request body arrived."""
@@ -113,6 +124,17 @@ class Duties:
     def broke(self, session: Any, error: BaseException) -> None:
         """A connection broke."""
         self.log.debug("Connection broke: %s", error)
+
+    def overdue(self, channel: Channel, now: float) -> None:
+        """A request outlasted ``request_timeout``: answer 503, or cut the answer that has begun. The caller holds the turn.
+
+        What the application says later is refused.
+        """
+        request = channel.request
+        seconds = self.worker.cfg.request_timeout
+        self.log.error("Request timeout (%g s): %s %s", seconds, request.method, request.target.decode("latin-1"))
+        channel.give_up(503, now)
+        channel.lose()
 
     def wants_room(self, channel: Channel, now: float) -> None:
         """The spool files of the worker are full; ``channel`` waits for room."""

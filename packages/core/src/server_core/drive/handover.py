@@ -20,8 +20,9 @@ import time
 from time import monotonic
 from typing import Any, Optional, Tuple
 
+from server_core.drive.phases import OPEN
 from server_core.drive.poller import READ
-from server_core.drive.session import OPEN, Session
+from server_core.drive.session import Session
 
 #: Seconds between two looks at the connections while the application keeps the thread.
 LOOK_SECONDS = 0.005

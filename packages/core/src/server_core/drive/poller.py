@@ -29,6 +29,9 @@ _bsd: Any = select  # names that exist on the BSDs only
 class EpollPoller:
     """Linux."""
 
+    #: Whether ``rearm`` does anything.
+    rearms = False
+
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._stream_mask = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
@@ -57,11 +60,12 @@ class EpollPoller:
 
     def wait(self, seconds: float) -> Ready:
         """Return ``(fd, mask)`` of what is ready, waiting up to ``seconds`` (-1 = without limit)."""
-        # The flags of epoll differ from ours in READ only by chance; WRITE is 4 there and GONE 0x2018.
-        return [
-            (fd, (flags & 1) | ((flags & 4) >> 1) | (5 if flags & 0x2018 else 0))
-            for fd, flags in self._epoll.poll(seconds, MAX_EVENTS)
-        ]
+        ready = []
+        for fd, flags in self._epoll.poll(seconds, MAX_EVENTS):
+            # The flags of epoll are the same as ours in READ only by chance; WRITE is 4 there and GONE 0x2018.
+            mask = (flags & 1) | ((flags & 4) >> 1) | (5 if flags & 0x2018 else 0)
+            ready.append((fd, mask))
+        return ready
 
     def close(self) -> None:
         """Give the system's object back."""
@@ -70,6 +74,8 @@ class EpollPoller:
 
 class KqueuePoller:
     """macOS and the BSDs."""
+
+    rearms = False
 
     def __init__(self) -> None:
         self._kqueue = _bsd.kqueue()
@@ -121,6 +127,8 @@ class KqueuePoller:
 
 class PollPoller:
     """Any POSIX system: level-triggered ``poll``, made edge-like by reporting a state once until ``rearm``."""
+
+    rearms = True
 
     def __init__(self) -> None:
         self._poll = select.poll()

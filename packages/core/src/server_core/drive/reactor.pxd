@@ -2,6 +2,7 @@ import cython
 from server_core.drive.duties cimport Duties
 from server_core.drive.session cimport Session
 from server_core.drive.channel cimport Channel
+from server_core.drive.wsgi cimport Gateway
 
 cdef class Reactor(Duties):
     cdef public object poller
@@ -21,14 +22,13 @@ cdef class Reactor(Duties):
     cpdef lag(self, double now)
     @cython.locals(until=cython.double)
     cdef double _timeout(self, double now) except? -1
-    cpdef post(self, Session session)
     cpdef rouse(self)
-    cpdef bint run_at_once(self) except -1
+    cpdef bint has_ready(self) except -1
+    cpdef double run_at_once(self, double now) except? -1
 
 cdef class InlineReactor(Reactor):
     cdef object _ready, _helper
     cdef bint _nested
 
-    cpdef submit(self, Channel channel)
-    @cython.locals(channel=Channel, until=cython.double, now=cython.double)
+    @cython.locals(channel=Channel, gateway=Gateway, until=cython.double, now=cython.double)
     cpdef run_ready(self)

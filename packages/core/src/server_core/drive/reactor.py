@@ -16,8 +16,9 @@ from server_core.drive.accept import Acceptor
 from server_core.drive.channel import Channel
 from server_core.drive.duties import Duties
 from server_core.drive.handover import Helper
+from server_core.drive.phases import CLOSED
 from server_core.drive.poller import READ, make_poller
-from server_core.drive.session import CLOSED, Session
+from server_core.drive.session import Session
 
 #: A poll that took longer had nothing to report when it was made.
 SLEPT_SECONDS = 0.0005
@@ -35,6 +36,7 @@ class Reactor(Duties):
     def __init__(self, worker: Any, gateway: Any, openers: List[Any]) -> None:
         super().__init__(worker, gateway, openers)
         self.poller = make_poller()
+        self.rearms = self.poller.rearms
         self.sessions: Dict[int, Session] = {}
         self.acceptors = [Acceptor(listener, self.poller, self.shared, self.log) for listener in worker.sockets]
         self._openers = dict(zip((acceptor.fd for acceptor in self.acceptors), openers))
@@ -86,8 +88,7 @@ class Reactor(Duties):
             session = sessions.get(fd)
             if session is not None:
                 session.on_ready(mask, now)
-                if self.run_at_once():
-                    now = monotonic()
+                now = self.run_at_once(now)
             elif fd in self._listening:
                 knocked = knocked or []
                 knocked.append(self._listening[fd])
@@ -233,10 +234,6 @@ class Reactor(Duties):
         """Return the turn of a new session: a lock, or None where one thread does everything."""
         raise NotImplementedError
 
-    def submit(self, channel: Channel) -> None:
-        """A request is to be served."""
-        raise NotImplementedError
-
     def streams(self, channel: Channel) -> bool:
         """Whether the body of a request goes to the application as it arrives."""
         raise NotImplementedError
@@ -253,9 +250,9 @@ class Reactor(Duties):
         """Serve requests in this thread, where that is the way."""
         raise NotImplementedError
 
-    def run_at_once(self) -> bool:
-        """Serve what a connection just brought before looking at the next; returns whether time passed."""
-        return False
+    def run_at_once(self, now: float) -> float:
+        """Serve what a connection just brought before looking at the next; returns the time."""
+        return now
 
     def wait_writable(self, channel: Channel, spools: bool) -> bool:
         """Block the application until its stream has room; False = go on into a spool, others wait."""
@@ -306,22 +303,22 @@ class InlineReactor(Reactor):
         ready = self._ready
         if not ready:
             return
+        gateway = self.gateway
         helper = self._helper
-        now = monotonic()
-        until = now + self.ROUND_SECONDS
+        until = 0.0
         while ready:
             channel = ready.popleft()
             if channel.lost:
                 channel.done()
                 continue
             if helper is not None:
-                helper.begin(now)
+                helper.begin(monotonic())
             try:
-                self.gateway.run(channel, self.record)
+                now = gateway.run(channel, self.record)
             finally:
                 if helper is not None:
                     helper.end()
-            now = monotonic()
+            until = until or channel.began + self.ROUND_SECONDS
             if now > until:
                 return
 
@@ -333,12 +330,12 @@ class InlineReactor(Reactor):
             self.turn_without_requests()
         return True
 
-    def run_at_once(self) -> bool:
+    def run_at_once(self, now: float) -> float:
         """Serve what a connection just brought: one behind a slow request had better stay in the kernel."""
         if self._nested or not self._ready:
-            return False
+            return now
         self.run_ready()
-        return True
+        return monotonic()
 
     def turn_without_requests(self) -> None:
         """A turn in the middle of a request: the requests that become ready wait."""

@@ -1,21 +1,29 @@
 import cython
 from server_core.drive.arrival cimport Arrivals
 from server_core.drive.channel cimport Channel
+from server_core.drive.duties cimport Duties
 from server_core.drive.sockio cimport receive, transmit
 
+cdef int READ, WRITE, GONE, LOOK, OPEN, CLOSING, LINGERING, BROKEN, CLOSED
+cdef int READS_PER_TURN, RECEIVE_OCTETS, WOULD_BLOCK
+cdef dict _HANDLERS
+
 cdef class Session:
-    cdef public object driver, sock, connection, layer, engine, turn, environ
+    cdef public Duties driver
+    cdef public object sock, connection, layer, engine, turn, client
+    cdef public dict environ
     cdef public dict channels
     cdef public int fd, phase, missed, lingered
     cdef public long long armed, served, high_water, low_water
     cdef public bint readable, writable, gone, queued, linger, use_sendfile, timed
-    cdef public double linger_until, arrived, delayed
+    cdef public double linger_until, arrived, delayed, due
     cdef public Arrivals arrivals
 
     cpdef enter(self)
     cpdef leave(self)
     cpdef on_ready(self, int mask, double now)
     cpdef on_timer(self, double now)
+    @cython.locals(reads=cython.int)
     cpdef read(self, double now)
     cpdef feed(self, data, double now)
     @cython.locals(waited=cython.double)
@@ -23,8 +31,12 @@ cdef class Session:
     @cython.locals(count=cython.longlong, wrote=cython.bint)
     cpdef flush(self, double now, bint facts=*)
     cpdef dispatch(self, events, double now)
-    cpdef settle(self, double now)
+    cpdef settle(self)
     cpdef bint needs_loop(self) except -1
     cdef _act(self, int mask, double now)
+    cdef _rearm(self, int mask)
+    cdef _arm(self, double deadline)
+    @cython.locals(channel=Channel, driver=Duties)
     cdef _request(self, event, double now)
+    @cython.locals(channel=Channel)
     cdef _closed(self, event, double now)

@@ -18,6 +18,7 @@ from typing import Any, Dict, Optional, Sequence
 from server_core.drive.arrival import is_timed
 from server_core.drive.body import NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, StreamedBody
 from server_core.drive.channel import Channel
+from server_core.drive.phases import BROKEN, CLOSED, CLOSING, LINGER_OCTETS, LINGER_SECONDS, LINGERING, OPEN
 from server_core.drive.poller import GONE, READ, WRITE
 from server_core.drive.sockio import RECEIVE_OCTETS, WOULD_BLOCK, abort_at_close, receive, transmit
 from server_http.events import (
@@ -33,16 +34,6 @@ from server_http.events import (
     Writable,
 )
 
-# Phases of a session.
-OPEN = 0
-CLOSING = 1  # no more input is taken; what is unsent goes out
-LINGERING = 2  # our side is shut down; input is discarded so that no reset destroys the answer
-BROKEN = 3  # nothing can be said or heard any more
-CLOSED = 4
-
-#: Bounds of a lingering close (RFC 9112 section 9.6).
-LINGER_SECONDS = 2.0
-LINGER_OCTETS = 65536
 #: Receives of one connection in a row before others get their turn.
 READS_PER_TURN = 4
 #: Bits of ``missed`` beside the poller's.
@@ -63,15 +54,16 @@ class Session:
         engine: what commands go to; None until the protocol is known.
         channels: the live streams.
         arrived: when the octets that were read last had arrived, monotonic seconds.
-        environ: the WSGI environ of the connection, made at its first request.
+        environ, client: of the connection, for its requests; made at the first.
         armed: the tick of the timer wheel, 0 = not armed.
+        due: when the wheel calls, or earlier; monotonic seconds, 0.0 = not at all.
         missed: what a loop saw while another thread held the turn.
     """
 
     __slots__ = (
-        "armed", "arrivals", "arrived", "channels", "connection", "delayed", "driver", "engine", "environ", "fd",
-        "gone", "high_water", "layer", "linger", "linger_until", "lingered", "low_water", "missed", "phase", "queued",
-        "readable", "served", "sock", "timed", "turn", "use_sendfile", "writable",
+        "armed", "arrivals", "arrived", "channels", "client", "connection", "delayed", "driver", "due", "engine",
+        "environ", "fd", "gone", "high_water", "layer", "linger", "linger_until", "lingered", "low_water", "missed",
+        "phase", "queued", "readable", "served", "sock", "timed", "turn", "use_sendfile", "writable",
     )  # fmt: skip
 
     def __init__(self, driver: Any, sock: Any, connection: Any, turn: Any) -> None:
@@ -84,7 +76,9 @@ class Session:
         self.turn = turn
         self.channels: Dict[int, Channel] = {}
         self.environ: Any = None
+        self.client: Any = None
         self.armed = 0
+        self.due = 0.0
         self.missed = 0
         self.readable = True
         self.writable = True
@@ -114,7 +108,7 @@ class Session:
     def leave(self) -> None:
         """Give the turn back, and post what the loop has to do."""
         if self.turn is None:
-            self.settle(monotonic())
+            self.settle()
             return
         if self.needs_loop():
             self.missed |= LOOK
@@ -146,7 +140,7 @@ class Session:
         if self.phase == CLOSED:
             return
         if self.turn is not None and not self.turn.acquire(False):
-            self.driver.wheel.arm(self, now)  # the next tick
+            self._arm(now)  # the next tick
             return
         try:
             self._expire(now)
@@ -159,21 +153,21 @@ class Session:
     # Octets in and out, holding the turn ---------------------------------------------------------------------------
 
     def _act(self, mask: int, now: float) -> None:
-        if mask & WRITE:
-            self.writable = True
         if mask & READ:
             self.readable = True
             if mask & GONE:
                 self.gone = True
         if self.phase == OPEN:
-            if mask & WRITE:
+            if mask & WRITE and not self.writable:  # else everything was taken, and nothing waits
+                self.writable = True
                 self.flush(now)
             self.read(now)
         elif self.phase == CLOSING:
+            self.writable = self.writable or bool(mask & WRITE)
             self.flush(now)
         elif self.phase == LINGERING:
             self.discard()
-        self.settle(now)
+        self.settle()
 
     def read(self, now: float) -> None:
         """Take what has arrived, as long as the engine wants it."""
@@ -192,14 +186,18 @@ class Session:
                 return
             if data is None:
                 self.readable = False
-                self.driver.poller.rearm(self.fd, READ)
+                self._rearm(READ)
                 return
             if len(data) < RECEIVE_OCTETS and not self.gone:
                 # A short read emptied the socket; what comes later is a new edge (epoll(7)).
                 self.readable = False
-                self.driver.poller.rearm(self.fd, READ)
+                self._rearm(READ)
             self.note_arrival(now)
             self.feed(data, now)
+
+    def _rearm(self, mask: int) -> None:
+        if self.driver.rearms:
+            self.driver.poller.rearm(self.fd, mask)
 
     def note_arrival(self, now: float) -> None:
         """Octets were read at ``now``: note since when they had been there."""
@@ -249,7 +247,7 @@ class Session:
                 return
             if count == WOULD_BLOCK:
                 self.writable = False
-                self.driver.poller.rearm(self.fd, WRITE)
+                self._rearm(WRITE)
                 break
             layer.sent(count)
             wrote = True
@@ -436,25 +434,29 @@ class Session:
         finally:
             self.leave()
 
-    def settle(self, now: float) -> None:
+    def settle(self) -> None:
         """See to the timer, and to the end if it has come. In the thread of the loop only."""
         if self.phase == BROKEN:
             self.close()
         elif self.phase == CLOSING:
-            self._close_when_sent(now)
+            self._close_when_sent()
         if self.phase == OPEN or self.phase == CLOSING:
             deadline = self.layer.deadline()
-            if deadline is not None:
-                self.driver.wheel.arm(self, deadline)
+            if deadline is not None and (self.due == 0.0 or deadline < self.due):
+                self._arm(deadline)
+
+    def _arm(self, deadline: float) -> None:
+        self.due = deadline
+        self.driver.wheel.arm(self, deadline)
 
     def needs_loop(self) -> bool:
         """Whether ``settle`` has something to do that only the loop's thread may do."""
         if self.phase != OPEN:
             return self.phase != CLOSED
         deadline = self.layer.deadline()
-        return deadline is not None and self.driver.wheel.earlier(self, deadline)
+        return deadline is not None and (self.due == 0.0 or deadline < self.due)
 
-    def _close_when_sent(self, now: float) -> None:
+    def _close_when_sent(self) -> None:
         if self.layer.segments():
             return
         if not self.linger or self.gone:
@@ -466,8 +468,8 @@ class Session:
             self.close()
             return
         self.phase = LINGERING
-        self.linger_until = now + LINGER_SECONDS
-        self.driver.wheel.arm(self, self.linger_until)
+        self.linger_until = monotonic() + LINGER_SECONDS
+        self._arm(self.linger_until)
         self.readable = True
         self.discard()
 
@@ -479,7 +481,7 @@ class Session:
             except OSError:
                 data = b""
             if data is None:
-                self.driver.poller.rearm(self.fd, READ)
+                self._rearm(READ)
                 return
             self.lingered += len(data)
             if not data or self.lingered > LINGER_OCTETS:
@@ -487,11 +489,12 @@ class Session:
                 return
 
     def _expire(self, now: float) -> None:
+        self.due = 0.0
         if self.phase == LINGERING:
             if now >= self.linger_until:
                 self.close()
             else:
-                self.driver.wheel.arm(self, self.linger_until)
+                self._arm(self.linger_until)
             return
         deadline = self.layer.deadline()
         if deadline is not None and deadline <= now:
@@ -499,7 +502,7 @@ class Session:
             if events:
                 self.dispatch(events, now)
             self.flush(now)
-        self.settle(now)
+        self.settle()
 
     def break_off(self, error: Optional[BaseException]) -> None:
         """The connection broke: nothing can be said or heard any more."""

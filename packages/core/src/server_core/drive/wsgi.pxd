@@ -1,5 +1,7 @@
 import cython
 from server_core.drive.channel cimport Channel
+from server_core.drive.session cimport Session
+from server_core.scoreboard.record cimport ThreadRecord
 
 cdef class Gateway:
     cdef public object app, worker, log, pre_request, post_request, access_log, errors, software, ids, gate
@@ -7,11 +9,13 @@ cdef class Gateway:
     cdef object _log_lock
     cdef dict _listeners
 
-    @cython.locals(began=cython.double, waited=cython.double)
-    cpdef run(self, Channel channel, record)
+    @cython.locals(began=cython.double, ended=cython.double, waited=cython.double)
+    cpdef double run(self, Channel channel, ThreadRecord record) except? -1
     cdef _send(self, Channel channel, start, result)
+    @cython.locals(size="long long")
     cdef _send_whole(self, Channel channel, start, parts)
     cdef bint _send_file(self, Channel channel, start, wrapper) except -1
     cdef _close(self, Channel channel, result)
+    @cython.locals(session=Session, environ=dict)
     cdef dict _environ(self, Channel channel, start)
     cpdef closed(self, Channel channel, sent, double now)

@@ -13,6 +13,7 @@ import stat
 import threading
 from contextlib import nullcontext
 from contextvars import copy_context
+from io import BytesIO
 from time import monotonic
 from typing import Any, Callable, Dict, Optional, Tuple
 
@@ -34,9 +35,6 @@ from server_http.wsgi import (
     request_environ,
 )
 
-#: Statuses whose response has no content, so that the server declares no length for it.
-_WITHOUT_LENGTH = (204, 304)
-
 
 class Gateway:
     """Calls one application for the requests of one worker.
@@ -53,7 +51,7 @@ class Gateway:
         self.worker = worker
         self.log = worker.log
         self.multithread = multithread
-        self.multiprocess: bool = cfg.workers > 1
+        self.multiprocess: bool = cfg.multiprocess
         self.pre_request: Any = cfg.hook("pre_request")
         self.post_request: Any = cfg.hook("post_request")
         self.access_log: Any = worker.log.access_log_writer
@@ -69,12 +67,15 @@ class Gateway:
 
     # A request -------------------------------------------------------------------------------------------------
 
-    def run(self, channel: Channel, record: Any) -> None:
+    def run(self, channel: Channel, record: Any) -> float:
         """Serve one request, in a context of its own. Raises only what is meant to end the process.
 
         Args:
             channel: the application's side of the stream.
             record: the calling thread's place on the scoreboard.
+
+        Returns:
+            When it was over, monotonic seconds.
         """
         request = channel.request
         began = channel.began = monotonic()
@@ -83,7 +84,7 @@ class Gateway:
             page = self.gate.refuses(request, channel.session.connection.info, waited, began)
             if page is not None:
                 channel.reply(*page)
-                return
+                return began
         if request.queued_since:
             waited = max(waited, told_wait(request.queued_since))
         channel.waited = waited
@@ -93,11 +94,13 @@ class Gateway:
             copy_context().run(self._serve, channel, record)
         finally:
             channel.done()
-            record.finish(entry, channel.status, channel.sent, began, monotonic())
+            ended = monotonic()
+            record.finish(entry, channel.status, channel.sent, began, ended)
             worker = self.worker
-            worker.nr += 1
-            if worker.nr >= worker.max_requests:
+            worker.nr = served = worker.nr + 1
+            if served >= worker.max_requests:
                 worker.retire_for_requests()
+        return ended
 
     def _serve(self, channel: Channel, record: Any) -> None:
         start = StartResponse(channel)
@@ -157,18 +160,15 @@ class Gateway:
             if not isinstance(data, bytes):
                 raise ApplicationFault(f"body: expected bytes, got {type(data).__name__} (from the application)")
             size += len(data)
-        if not start.status:
-            raise ApplicationFault("start_response: expected a call before the end, got none (from the application)")
-        if start.length is None and start.status not in _WITHOUT_LENGTH and (size or channel.request.method != "HEAD"):
-            start.set_length(size)
-        if start.has_trailers() or size > channel.session.high_water:
+        start.declare(size, channel.request.method)
+        if size > channel.session.high_water or start.has_trailers():
             for data in parts:
                 start.write(data)
             start.send_head()
             channel.end(start.trailers())
         else:
-            start.head_sent = True
-            channel.answer(start.status, start.headers, start.reason, parts)
+            status, headers, reason = start.take_head()
+            channel.answer(status, headers, reason, parts)
 
     def _send_file(self, channel: Channel, start: StartResponse, wrapper: FileWrapper) -> bool:
         """Send a real file by its descriptor; False when it is none."""
@@ -219,19 +219,21 @@ class Gateway:
             self.ids.give(channel.request)
         if session.environ is None:
             session.environ = self._connection_environ(session)
-        environ = request_environ(session.environ, channel.request, session.connection.info.client)
+            session.client = session.connection.info.client
+        request = channel.request
+        environ = request_environ(session.environ, request, session.client)
         body = channel.body
         if body is None:
-            environ["wsgi.input"] = io.BytesIO()
+            environ["wsgi.input"] = BytesIO()
         elif type(body) is StreamedBody:
             environ["wsgi.input"] = body_input(channel)
         else:
             environ["wsgi.input"] = body.input()
-            if channel.request.content_length is None:
+            if request.content_length is None:
                 # The whole body is here, so an application need not know how it came.
                 environ["CONTENT_LENGTH"] = str(body.size)
         environ["wsgi.early_hints"] = start.early_hints
-        if channel.request.version == "2":
+        if request.version == "2":
             environ["server.send_trailers"] = environ["gunicorn.http2.send_trailers"] = start.send_trailers
         if self.logs_access or self.post_request is not None or self.pre_request is not None:
             channel.environ = environ
@@ -276,8 +278,8 @@ class Gateway:
             self.log.exception("Exception in post_request hook")
 
     def closed(self, channel: Channel, sent: int, now: float) -> None:
-        """The stream is over: write its line of the access log."""
-        if self.logs_access and channel.began:
+        """The stream is over, and there is an access log: write its line."""
+        if channel.began:
             channel.sent = sent
             with self._log_lock:
                 self.access_log.write(channel.request, channel, channel.environ, now - channel.began)
