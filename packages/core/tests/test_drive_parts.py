@@ -116,6 +116,16 @@ def test_a_full_file_system_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     spool.close()
 
 
+def test_a_directory_that_takes_no_file_is_no_room(tmp_path: Any) -> None:
+    budget = SpoolBudget(0, str(tmp_path / "missing"))
+    body = CollectedBody(4, 0, budget)
+    assert body.write(b"x" * 8) == NO_ROOM
+    (tmp_path / "missing").mkdir()
+    assert body.write(b"x" * 8) == TAKEN
+    body.close()
+    assert budget.used == 0
+
+
 def test_credit_of_a_streamed_part_comes_back_when_it_is_used_up() -> None:
     body = StreamedBody()
     body.write(b"abcd" * (JOIN_MAX // 4), JOIN_MAX)

@@ -52,31 +52,28 @@ class SpoolBudget:
 
 
 class Spool:
-    """One unnamed file, its room taken from a budget octet by octet."""
+    """One unnamed file, its room taken from a budget octet by octet. It is made when something is written."""
 
     __slots__ = ("budget", "file", "size")
 
     def __init__(self, budget: SpoolBudget) -> None:
         self.budget = budget
-        # Unbuffered: what is written can be sent by descriptor at once.
-        import tempfile
-
-        self.file: Any = tempfile.TemporaryFile(  # noqa: SIM115 - it lives as long as its stream
-            buffering=0, prefix="server-", dir=budget.directory
-        )
+        self.file: Any = None
         self.size = 0
 
     def write(self, data: bytes) -> bool:
-        """Append ``data``; False when the budget or the file system has no room, and nothing was written."""
+        """Append ``data``; False when budget, file system or process has no room, and nothing was written."""
         size = len(data)
         if not self.budget.take(size):
             return False
         written = 0
         try:
+            if self.file is None:
+                self.file = _unnamed_file(self.budget.directory)
             view = memoryview(data)
             while written < size:
                 written += os.pwrite(self.file.fileno(), view[written:], self.size + written)
-        except OSError:  # the file system is full: the same as a budget without room
+        except OSError:  # a full file system, or no descriptor left: the same as a budget without room
             self.budget.release(size)
             return False
         self.size += size
@@ -90,9 +87,16 @@ class Spool:
 
     def close(self) -> None:
         """Give file and room back. May be called twice."""
-        if not self.file.closed:
+        if self.file is not None and not self.file.closed:
             self.file.close()
             self.budget.release(self.size)
+
+
+def _unnamed_file(directory: Optional[str]) -> Any:
+    import tempfile
+
+    # Unbuffered: what is written can be sent by descriptor at once.
+    return tempfile.TemporaryFile(buffering=0, prefix="server-", dir=directory)
 
 
 class CollectedBody:

@@ -124,6 +124,8 @@ def _transmit_many(sock: Any, segments: List[Any]) -> int:
 
 def _transmit_file(sock: Any, region: FileRegion, use_sendfile: bool) -> int:
     if use_sendfile:
+        # It knows no flag that makes it return. Python's own state of the socket stays as it is.
+        os.set_blocking(sock.fileno(), False)
         count = os.sendfile(sock.fileno(), region.fd, region.offset, min(region.count, FILE_OCTETS))
     else:
         data = os.pread(region.fd, min(region.count, FILE_READ_OCTETS), region.offset)
