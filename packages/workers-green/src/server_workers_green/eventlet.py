@@ -40,3 +40,10 @@ class EventletWorker(GreenWorker):
         import eventlet  # type: ignore[import-not-found, import-untyped, unused-ignore]  # has no stubs
 
         eventlet.spawn_n(function, *args)
+
+    @staticmethod
+    def soon(function: Any, *args: Any) -> None:
+        """Call ``function`` from the loop."""
+        from eventlet import hubs  # type: ignore[import-not-found, import-untyped, unused-ignore]  # has no stubs
+
+        hubs.get_hub().schedule_call_global(0, function, *args)

@@ -34,6 +34,13 @@ class GeventWorker(GreenWorker):
 
         gevent.spawn(function, *args)
 
+    @staticmethod
+    def soon(function: Any, *args: Any) -> None:
+        """Call ``function`` from the loop."""
+        import gevent  # type: ignore[import-untyped, unused-ignore]  # has no stubs
+
+        gevent.get_hub().loop.run_callback(function, *args)
+
     _quitting = False
 
     def handle_quit(self, sig: int, frame: Any) -> None:

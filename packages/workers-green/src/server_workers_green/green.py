@@ -31,6 +31,7 @@ class GreenWorker(Worker):
 
     server_api = 1  # the plugin contract this class is written for
     gateway = "wsgi"  # what applications it takes
+    ends_requests = True
 
     @classmethod
     def prepare(cls, cfg: Any) -> None:
@@ -40,9 +41,21 @@ class GreenWorker(Worker):
     def run(self) -> None:
         """Serve until told to leave."""
         gateway = Gateway(self.wsgi, self, multithread=True)
-        BlockingServer(self, gateway, make_openers(self), self.spawn).run()
+        BlockingServer(self, gateway, make_openers(self), self).run()
 
     @staticmethod
     def spawn(function: Any, *args: Any) -> None:
         """Start a greenlet."""
+        raise NotImplementedError
+
+    @staticmethod
+    def current() -> Any:
+        """Return the greenlet that runs."""
+        from greenlet import getcurrent  # type: ignore[import-untyped, unused-ignore]  # has no stubs
+
+        return getcurrent()
+
+    @staticmethod
+    def soon(function: Any, *args: Any) -> None:
+        """Call ``function`` from the loop, between two greenlets."""
         raise NotImplementedError

@@ -28,14 +28,12 @@ from server_core.drive.sockio import RECEIVE_OCTETS, WOULD_BLOCK, transmit
 from server_core.drive.timers import GRANULARITY
 from server_http.events import Warned
 
+#: How long a stream of several sleeps at most before it looks at its connection again, in seconds.
+WAIT_SECONDS = 1.0
 
 
 class OverdueError(BaseException):
-    """Thrown into the greenlet of a request that outlasted ``request_timeout``; no application catches it by accident."""
-
-
-#: How long a stream of several sleeps at most before it looks at its connection again, in seconds.
-WAIT_SECONDS = 1.0
+    """Thrown into the greenlet of a request that outlasted ``request_timeout``; not for applications to catch."""
 
 
 class BlockingSession(Session):

@@ -126,9 +126,9 @@ class Duties:
         self.log.debug("Connection broke: %s", error)
 
     def overdue(self, channel: Channel, now: float) -> None:
-        """A request outlasted ``request_timeout``: answer 503, or cut the answer that has begun. The caller holds the turn.
+        """A request outlasted ``request_timeout``: answer 503, or cut the answer that has begun.
 
-        What the application says later is refused.
+        The caller holds the turn. What the application says later is refused.
         """
         request = channel.request
         seconds = self.worker.cfg.request_timeout

@@ -276,17 +276,12 @@ class PooledReactor(Reactor):
                 self._end_overdue(channel, now)
 
     def _end_overdue(self, channel: Channel, now: float) -> None:
-        """Answer 503, or cut the answer that has begun. A thread cannot be ended: what it says later is refused."""
+        """Answer in the application's place; its thread cannot be ended."""
         session = channel.session
         session.enter()
         try:
-            if channel.finished or channel.lost:
-                return
-            request = channel.request
-            target = request.target.decode("latin-1")
-            self.log.error("Request timeout (%g s): %s %s", self._request_timeout, request.method, target)
-            channel.give_up(503, now)
-            channel.lose()
+            if not channel.finished and not channel.lost:
+                self.overdue(channel, now)
         finally:
             session.leave()
 

@@ -514,7 +514,7 @@ class Arbiter:
             self.log.warning("%s", warning)
         if self.cfg.request_timeout and not getattr(self.worker_class, "ends_requests", False):
             name = self.cfg.worker_class_str
-            self.log.warning("request_timeout: has no effect with the worker %r; gthread and asgi have it", name)
+            self.log.warning("request_timeout: has no effect with the worker %r; all others have it", name)
 
     def _refuse_dropped(self, _action: ev.RefuseDropped) -> None:
         self.listeners.refuse_dropped(self._current().listeners)
