@@ -154,8 +154,11 @@ def test_the_standalone_pattern_of_the_documentation(tmp_path, monkeypatch):
         assert (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR) == (3, 4)
 
 
-def test_a_hook_imports_when_it_is_called_and_nobody_else_can(load, tmp_path):
-    (tmp_path / "server.conf.py").write_text(
+@pytest.mark.parametrize("named", ["late_conf.py", "python:late_conf"])
+def test_a_hook_imports_when_it_is_called_and_nobody_else_can(load, tmp_path, monkeypatch, named):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "late_conf", raising=False)
+    (tmp_path / "late_conf.py").write_text(
         "def when_ready(server):\n"
         "    import gunicorn.glogging\n"
         "    from gunicorn import SERVER_SOFTWARE, util\n"
@@ -163,7 +166,7 @@ def test_a_hook_imports_when_it_is_called_and_nobody_else_can(load, tmp_path):
         "    import json, os.path\n"
         "    server.append((gunicorn.glogging.Logger, SERVER_SOFTWARE, util.is_ipv6('::1'), SyncWorker.__name__))\n"
     )
-    cfg = CommandApplication(arguments=["app:app"]).cfg
+    cfg = CommandApplication(arguments=["app:app", "-c", named]).cfg
     seen = []
     cfg.when_ready(seen)
     assert seen[0][0] is Logger

@@ -161,14 +161,23 @@ def _globals_of_file(path: str, name: str) -> Mapping[str, Any]:
 
 def _globals_of_module(name: str) -> Mapping[str, Any]:
     sys.modules.pop(name, None)  # a reload reads it afresh
-    module: Any = None
+    _run(lambda: _import_config(name), name)
+    return dict(vars(sys.modules[name]))
 
-    def imported() -> None:
-        nonlocal module
-        module = importlib.import_module(name)
 
-    _run(imported, name)
-    return dict(vars(module))
+def _import_config(name: str) -> None:
+    """Import a module whose functions, too, find gunicorn's import paths when they run."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    module = importlib.util.module_from_spec(spec)
+    vars(module)["__builtins__"] = compat.builtins_of_file()
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
 
 
 def _run(execute: Any, name: str) -> None:
