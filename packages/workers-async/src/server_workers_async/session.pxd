@@ -9,7 +9,7 @@ cdef class Session:
     cdef public int phase
     cdef public double _due, _linger_until
     cdef public bint _reading, _writing, _turning, _acted, _flushing, _eof, _linger, _timed
-    cdef public double _waited, _delayed
+    cdef public double _arrived, _delayed
     cdef public object _arrivals
 
     cdef _read(self)
@@ -27,7 +27,7 @@ cdef class Session:
     cdef _choose_layer(self)
     cdef _request(self, event, double now)
     cdef bint _answered(self, stream, request, double now) except -1
-    cdef _stream_closed(self, event, double now)
+    cdef _stream_closed(self, event)
     cdef _ended(self, event)
     cdef _warn(self, message, level)
     cdef _finish(self, double now)

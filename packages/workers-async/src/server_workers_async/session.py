@@ -70,8 +70,8 @@ class Session:
     """
 
     __slots__ = (
-        "_acted", "_arrivals", "_delayed", "_due", "_eof", "_flushing", "_linger", "_linger_until", "_lingered",
-        "_reading", "_template", "_timed", "_turning", "_waited", "_writing", "armed", "channels", "connection",
+        "_acted", "_arrivals", "_arrived", "_delayed", "_due", "_eof", "_flushing", "_linger", "_linger_until",
+        "_lingered", "_reading", "_template", "_timed", "_turning", "_writing", "armed", "channels", "connection",
         "engine", "fd", "high_water", "layer", "limits", "phase", "running", "service", "sock",
     )  # fmt: skip
 
@@ -101,8 +101,8 @@ class Session:
         self._lingered = 0
         self._arrivals = service.arrivals
         self._timed = is_timed(connection.info)
-        self._waited = 0.0  # how long what was read last had been in the kernel
-        self._delayed = 0.0  # the same of what came before the first request (a TLS handshake)
+        self._arrived = 0.0  # when what was read last had arrived
+        self._delayed = 0.0  # how long what came before the first request (a TLS handshake) waited in the kernel
         self._choose_layer()
 
     # What the loop calls ---------------------------------------------------------------------------------------------
@@ -131,11 +131,12 @@ class Session:
             self._settle(now)
             return
         if data:
-            self._waited = self._delayed
+            waited = self._delayed
             if self._timed and now >= self._arrivals.due:
-                self._waited += self._arrivals.waited(self.sock, now)
+                waited += self._arrivals.waited(self.sock, now)
                 if self._template is None:
-                    self._delayed = self._waited
+                    self._delayed = waited
+            self._arrived = now - waited
             events = self.layer.receive_data(data, now)
         else:
             self._eof = True
@@ -320,8 +321,10 @@ class Session:
             kind = type(event)
             if kind is RequestReceived:
                 self._request(event, now)
+                if len(events) > 1:
+                    now = monotonic()  # the application may have run, and the next request waited for it
             elif kind is StreamClosed:
-                self._stream_closed(event, now)
+                self._stream_closed(event)
             elif kind is BodyReceived:
                 channel = self.channels.get(event.stream)
                 if channel is None:
@@ -372,7 +375,7 @@ class Session:
             self._delayed = 0.0
         if (request.upgrade or request.protocol) and is_websocket(request):
             channel: Any = WebSocketChannel(self, self.engine, request, now)
-            channel.waited = self._waited
+            channel.waited = now - self._arrived
             self.channels[event.stream] = channel
             service.count(channel)
             if channel.open_handshake(template, now):
@@ -380,7 +383,7 @@ class Session:
                 service.start(channel)
             return
         channel = HttpChannel(self, self.engine, request, event.complete, now)
-        channel.waited = self._waited
+        channel.waited = now - self._arrived
         channel.scope = template.http(request, service.state)
         self.channels[event.stream] = channel
         self.running += 1
@@ -393,7 +396,8 @@ class Session:
         """Give the server's own answer, if there is one; returns whether it was."""
         service = self.service
         health = service.gate.health(request)
-        page = health or service.gate.refuses(request, self.connection.info, self._waited, now)
+        waited = now - self._arrived
+        page = health or service.gate.refuses(request, self.connection.info, waited, now)
         if page is None:
             return False
         status, headers, body = page
@@ -401,14 +405,15 @@ class Session:
         self.engine.send(stream, body, now)
         self.engine.end(stream, now)
         if health is None:
-            service.refused(Refusal(request, status, headers, len(body), self._waited, now), monotonic())
+            service.refused(Refusal(request, status, headers, len(body), waited, now), monotonic())
         return True
 
-    def _stream_closed(self, event: StreamClosed, now: float) -> None:
+    def _stream_closed(self, event: StreamClosed) -> None:
         channel = self.channels.pop(event.stream, None)
         if channel is not None:
             channel.on_closed()
-            self.service.ended(channel, event, now)
+            # An application that answers without waiting has run since ``now`` was asked for.
+            self.service.ended(channel, event, monotonic())
 
     def _ended(self, event: ConnectionEnded) -> None:
         self._linger = event.linger
@@ -478,8 +483,7 @@ class Session:
             self._writing = False
             self.service.loop.remove_writer(self.fd)
         self.phase = CLOSED
-        now = monotonic()
         for stream, channel in list(self.channels.items()):
-            self._stream_closed(StreamClosed(stream, channel.status, channel.sent), now)
+            self._stream_closed(StreamClosed(stream, channel.status, channel.sent))
         self.sock.close()
         self.service.closed(self)

@@ -79,15 +79,14 @@ class Gateway:
         """
         request = channel.request
         began = channel.began = monotonic()
-        waited = began - channel.arrived
+        waited = channel.waited = began - channel.arrived
         if self.gate is not None:
             page = self.gate.refuses(request, channel.session.connection.info, waited, began)
             if page is not None:
                 channel.reply(*page)
                 return began
         if request.queued_since:
-            waited = max(waited, told_wait(request.queued_since))
-        channel.waited = waited
+            waited = channel.waited = max(waited, told_wait(request.queued_since))
         entry = record.begin(request.method, request.target, began, waited)
         try:
             # What the application sets in context variables must not meet the next request.
