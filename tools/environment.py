@@ -31,17 +31,17 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 BUILD_TOOLS = ["hatchling>=1.26", "Cython>=3.1", "setuptools>=69"]
-SOURCES = (".py", ".pxd", ".toml", ".md")
+SOURCES = (".py", ".pxd", ".toml", ".md", ".html")
 PIP = "pip>=25.1"  # the first that reads dependency groups
 
 # In the order of their layers. Values: the extras that a full environment has.
 PACKAGES = {
     "http": "http2,websocket",
-    "core": "reload,setproctitle",
+    "core": "reload,setproctitle,metrics,otel",
     "workers-async": "uvloop",
     "workers-green": "gevent,eventlet",
     "dirty": "redis",
-    "cli": "",
+    "cli": "top",
 }
 
 

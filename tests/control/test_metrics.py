@@ -94,7 +94,7 @@ def test_health_follows_the_workers():
         address = metrics_address(server)
         assert request(address, "GET", "/livez").status == 200
         until(lambda: request(address, "GET", "/readyz").status == 200, 5, "the server is ready")
-        assert request(address, "GET", "/").status == 404
+        assert request(address, "GET", "/nothing").status == 404
         assert request(address, "POST", "/metrics").status == 405
 
 

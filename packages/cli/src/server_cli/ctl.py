@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from typing import Any, List, Optional, Sequence
 
 from server_cli import shell, tables
+from server_cli.stacks import stack
 from server_core import plugins
 from server_core.app import guarded
 from server_core.control.client import ControlClient
@@ -24,8 +24,6 @@ from server_core.errors import ServerError, UsageError
 from server_core.version import __version__
 
 PROG = "serverctl"
-STACK_WAIT = 2.0  # seconds for a worker to write its stacks
-STACK_POLL = 0.05
 
 EPILOG = """\
 commands:
@@ -38,6 +36,8 @@ commands:
   shutdown [graceful|quick]    as TERM and QUIT
   help                         all commands of the running server
   completion bash|zsh|fish     a completion script
+
+further verbs:
 """
 
 
@@ -74,20 +74,33 @@ def _verbs() -> List[plugins.Plugin]:
 def _act(words: List[str]) -> int:
     options = make_parser().parse_args(words)
     words = options.command.split() if options.command else options.words
+    verbs = [plugin.name for plugin in _verbs()]
     if words and words[0] == "completion":
-        print(shell.completion_script(words[1:]))
+        print(shell.completion_script(words[1:], verbs))
         return 0
-    if words and words[0] in {plugin.name for plugin in _verbs()}:
-        verb = plugins.load(plugins.COMMANDS, words[0])
-        return int(verb(["--socket", options.socket, *words[1:]] if options.socket else words[1:]) or 0)
+    if words and words[0] in verbs:
+        return _run_verb(words, options.socket)
+
+    def carry_out(typed: List[str]) -> str:
+        if typed[0] in verbs:
+            _run_verb(typed, options.socket)
+            return ""
+        return run(client, typed, options.json)
+
     try:
         with ControlClient(options.socket) as client:
             if not words:
-                return shell.interact(client, lambda typed: run(client, typed, options.json))
-            print(run(client, words, options.json))
+                return shell.interact(client, verbs, carry_out)
+            print(carry_out(words))
     except ControlError as error:
         raise ServerError(str(error)) from None
     return 0
+
+
+def _run_verb(words: List[str], path: Optional[str]) -> int:
+    """Run a verb of a plugin; it asks the server by itself."""
+    verb = plugins.load(plugins.COMMANDS, words[0])
+    return int(verb(["--socket", path, *words[1:]] if path else words[1:]) or 0)
 
 
 def run(client: ControlClient, words: List[str], as_json: bool) -> str:
@@ -109,21 +122,6 @@ def _ask(client: ControlClient, words: List[str]) -> Any:
             raise UsageError("stack: expected the process id of one worker: serverctl stack PID")
         return "stack", stack(client, words[1])
     return " ".join(words[:2]), client.call(" ".join(words))
-
-
-def stack(client: ControlClient, pid: str) -> Any:
-    """Have a worker write its stacks and return them; the request it is in comes with them."""
-    client.call("stack dump", pid)
-    until = time.monotonic() + STACK_WAIT
-    before = None
-    while True:
-        data = client.call("stack read", pid)
-        # Complete when it has stopped growing: the worker writes line by line.
-        stacks = [line for line in data["report"].splitlines() if line.lstrip().startswith("File ")]
-        if (stacks and stacks == before) or time.monotonic() > until:
-            return data
-        before = stacks
-        time.sleep(STACK_POLL)
 
 
 if __name__ == "__main__":

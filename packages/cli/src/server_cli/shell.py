@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Sequence
 
 from server_core.control.client import ControlClient
 from server_core.control.protocol import ControlError
@@ -22,14 +22,15 @@ LEAVE = ("quit", "exit", "q")
 LOCAL = ("requests", "stack", "completion", *LEAVE)
 
 
-def interact(client: ControlClient, run: Callable[[List[str]], str]) -> int:
+def interact(client: ControlClient, verbs: Sequence[str], run: Callable[[List[str]], str]) -> int:
     """Read commands until the end of the input; return the exit code.
 
     Args:
         client: for the names of commands.
+        verbs: names of further ones that ``run`` knows.
         run: carries a command out and returns its answer.
     """
-    names = [*client.call("help"), *LOCAL]
+    names = [*client.call("help"), *LOCAL, *verbs]
     save = _prepare_line(names) if sys.stdin.isatty() else _nothing
     try:
         return _read_lines(run)
@@ -89,40 +90,41 @@ def completions(names: List[str], text: str) -> List[str]:
 
 
 _COMMANDS = "show worker requests stack reload reopen shutdown help completion"
-_SHOWN = "all workers requests stats config listeners dirty"
+_SHOWN = "all workers requests stats config listeners top dirty"
 _SCRIPTS = {
-    "bash": f"""\
-_serverctl() {{
-    local words="{_COMMANDS}"
-    case "${{COMP_WORDS[COMP_CWORD-1]}}" in
-        show) words="{_SHOWN}" ;;
+    "bash": """\
+_serverctl() {
+    local words="@commands"
+    case "${COMP_WORDS[COMP_CWORD-1]}" in
+        show) words="@shown" ;;
         worker) words="add remove replace kill" ;;
         shutdown) words="graceful quick" ;;
         completion) words="bash zsh fish" ;;
     esac
-    COMPREPLY=($(compgen -W "$words" -- "${{COMP_WORDS[COMP_CWORD]}}"))
-}}
+    COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))
+}
 complete -F _serverctl serverctl""",
-    "zsh": f"""\
+    "zsh": """\
 #compdef serverctl
 case $words[CURRENT-1] in
-    show) compadd {_SHOWN} ;;
+    show) compadd @shown ;;
     worker) compadd add remove replace kill ;;
     shutdown) compadd graceful quick ;;
     completion) compadd bash zsh fish ;;
-    *) compadd {_COMMANDS} ;;
+    *) compadd @commands ;;
 esac""",
-    "fish": f"""\
+    "fish": """\
 complete -c serverctl -f
-complete -c serverctl -n __fish_use_subcommand -a "{_COMMANDS}"
-complete -c serverctl -n "__fish_seen_subcommand_from show" -a "{_SHOWN}"
+complete -c serverctl -n __fish_use_subcommand -a "@commands"
+complete -c serverctl -n "__fish_seen_subcommand_from show" -a "@shown"
 complete -c serverctl -n "__fish_seen_subcommand_from worker" -a "add remove replace kill"
 complete -c serverctl -n "__fish_seen_subcommand_from shutdown" -a "graceful quick\"""",
 }
 
 
-def completion_script(words: List[str]) -> str:
-    """Return the completion script for the shell that ``words`` names. Raises UsageError."""
+def completion_script(words: List[str], verbs: Sequence[str]) -> str:
+    """Return the completion script for the shell that ``words`` names, with further verbs. Raises UsageError."""
     if len(words) != 1 or words[0] not in _SCRIPTS:
         raise UsageError(f"completion: expected one of {', '.join(_SCRIPTS)}, got {' '.join(words)!r}")
-    return _SCRIPTS[words[0]]
+    commands = " ".join([*_COMMANDS.split(), *verbs])
+    return _SCRIPTS[words[0]].replace("@commands", commands).replace("@shown", _SHOWN)

@@ -11,7 +11,8 @@ import time
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from server_core import plugins
-from server_core.control.commands import count_argument, scale, workers_of
+from server_core.control.commands import count_argument, scale
+from server_core.control.views import workers_of
 from server_core.errors import ConfigError
 from server_core.observe.families import COUNTER, GAUGE, HISTOGRAM, Distribution
 from server_core.observe.metrics import Metric

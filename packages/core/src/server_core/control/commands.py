@@ -10,7 +10,9 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, Optional
 
+from server_core.control.overview import overview
 from server_core.control.protocol import ControlError
+from server_core.control.views import listeners, running_requests, workers_of
 from server_core.supervise import events as ev
 from server_core.supervise.services import HTTP
 from server_core.version import __version__
@@ -113,43 +115,6 @@ def scale(arbiter: Any, group: str, change: int) -> Dict[str, int]:
 # --- show ---------------------------------------------------------------------------------------
 
 
-def workers_of(arbiter: Any, group: str) -> List[Dict[str, Any]]:
-    """Return what is known of each child of a group, oldest first."""
-    now = time.monotonic()
-    reader = arbiter.board.reader()
-    found = arbiter.state.groups.get(group)
-    rows = []
-    for child in found.workers if found is not None else ():
-        process = arbiter.processes.living.get(child.number)
-        if process is None:
-            continue
-        slot = reader.slot(process.index)
-        counters = reader.counters(process.index)
-        rows.append(
-            {
-                "pid": process.pid,
-                "slot": child.slot,
-                "age": child.number,
-                "state": child.state.value,
-                "booted": bool(getattr(process.worker, "booted", False)),
-                "aborted": bool(getattr(process.worker, "aborted", False)),
-                "last_heartbeat": round(max(0.0, now - slot.heartbeat), 3),
-                "uptime": round(now - child.started, 1),
-                "generation": child.generation,
-                "retiring": child.retiring,
-                "connections": slot.connections,
-                "memory": slot.memory,
-                "requests": counters.finished,
-                "running": counters.running,
-                "busy_seconds": round(counters.seconds, 6),
-                "busy": round(arbiter.busy.of(process.index), 3),
-                "queued_seconds": round(counters.queued_seconds, 6),
-                "shed": counters.shed,
-            }
-        )
-    return rows
-
-
 def show_workers(arbiter: Any, _args: List[Any]) -> Dict[str, Any]:
     """The HTTP workers: pid, state, requests, memory."""
     rows = workers_of(arbiter, HTTP)
@@ -158,19 +123,7 @@ def show_workers(arbiter: Any, _args: List[Any]) -> Dict[str, Any]:
 
 def show_requests(arbiter: Any, _args: List[Any]) -> Dict[str, Any]:
     """What runs now and for how long, oldest first."""
-    now = time.monotonic()
-    reader = arbiter.board.reader()
-    rows = [
-        {
-            "pid": process.pid,
-            "group": process.service.name,
-            "age": round(now - request.began, 3),
-            "request": request.text,
-        }
-        for process in list(arbiter.processes.living.values())
-        for request in reader.running(process.index)
-    ]
-    rows.sort(key=lambda row: -row["age"])
+    rows = running_requests(arbiter)
     return {"requests": rows, "count": len(rows)}
 
 
@@ -214,10 +167,7 @@ def show_config(arbiter: Any, _args: List[Any]) -> Dict[str, Any]:
 
 def show_listeners(arbiter: Any, _args: List[Any]) -> Dict[str, Any]:
     """The listening sockets and what waits in their queues."""
-    rows = [
-        {"address": str(listener), "fd": listener.fileno(), "type": listener.address.kind, "queued": listener.queued()}
-        for listener in arbiter.LISTENERS
-    ]
+    rows = listeners(arbiter)
     return {"listeners": rows, "count": len(rows)}
 
 
@@ -230,6 +180,11 @@ def show_all(arbiter: Any, args: List[Any]) -> Dict[str, Any]:
         **show_requests(arbiter, args),
         "services": {service.name: workers_of(arbiter, service.name) for service in arbiter.services()},
     }
+
+
+def show_top(arbiter: Any, _args: List[Any]) -> Dict[str, Any]:
+    """What is going on, with rates, latencies and the last minutes: what serverctl top shows."""
+    return overview(arbiter, public=False)
 
 
 # --- change -------------------------------------------------------------------------------------
@@ -305,6 +260,7 @@ _COMMANDS: Dict[str, Command] = {
     "show stats": show_stats,
     "show config": show_config,
     "show listeners": show_listeners,
+    "show top": show_top,
     "worker add": worker_add,
     "worker remove": worker_remove,
     "worker kill": worker_kill,

@@ -1,4 +1,4 @@
-"""The metrics listener in the arbiter's loop: ``/metrics``, ``/livez``, ``/readyz``.
+"""The metrics listener in the arbiter's loop: ``/metrics``, ``/livez``, ``/readyz``, and the status page.
 
 Owns: the listening socket, and what is served at which path.
 Must not know: what metrics there are (``metrics``), HTTP's rules (the engine), how connections are served
@@ -7,10 +7,14 @@ Must not know: what metrics there are (``metrics``), HTTP's rules (the engine), 
 
 from __future__ import annotations
 
+import json
+import os
 import socket
 import time
+from functools import lru_cache
 from typing import Any, Callable, Dict, Iterable, Tuple
 
+from server_core.control.overview import overview
 from server_core.errors import BindError
 from server_core.loopserver import Client, LoopServer, Octets
 from server_core.observe import exposition, snapshot
@@ -31,6 +35,8 @@ LIMITS = Limits(
 
 Page = Tuple[int, str, bytes]  # status, content type, body
 TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+HTML = "text/html; charset=utf-8"
 
 
 class Pages:
@@ -46,6 +52,8 @@ class Pages:
             b"/metrics": self._metrics,
             b"/livez": self._livez,
             b"/readyz": self._readyz,
+            b"/": self._status_page,
+            b"/status.json": self._status,
         }
 
     def answer(self, request: Request) -> Page:
@@ -78,6 +86,30 @@ class Pages:
             return 200, TEXT, b"ok\n"
         why = "stopping" if now.draining else "; ".join(now.unready) or "no worker is ready"
         return 503, TEXT, f"{why}\n".encode()
+
+    def _status_page(self, _request: Request) -> Page:
+        return 200, HTML, status_page()[0]
+
+    def _status(self, _request: Request) -> Page:
+        return 200, JSON, json.dumps(overview(self._arbiter, public=True), separators=(",", ":")).encode()
+
+
+@lru_cache(maxsize=1)
+def status_page() -> Tuple[bytes, bytes]:
+    """Return the page and its Content-Security-Policy: its own script and style, requests to us, nothing else."""
+    import base64
+    import hashlib
+
+    path = os.path.join(os.path.dirname(__file__), "status.html")
+    with open(path, "rb") as file:
+        page = file.read()
+
+    def own(tag: bytes) -> bytes:
+        text = page.partition(b"<" + tag + b">")[2].partition(b"</" + tag + b">")[0]
+        return b"'sha256-" + base64.b64encode(hashlib.sha256(text).digest()) + b"'"
+
+    policy = b"default-src 'none'; connect-src 'self'; script-src %s; style-src %s; base-uri 'none'; form-action 'none'"
+    return page, policy % (own(b"script"), own(b"style")) + b"; frame-ancestors 'none'"
 
 
 class MetricsEndpoint:
@@ -169,7 +201,10 @@ class _HttpClient(Client):
             (b"content-type", kind.encode()),
             (b"content-length", b"%d" % len(body)),
             (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
         ]
+        if kind == HTML:
+            headers.append((b"content-security-policy", status_page()[1]))
         self._engine.respond(request.stream, status, headers, now)
         self._engine.send(request.stream, body, now)
         self._engine.end(request.stream, now)

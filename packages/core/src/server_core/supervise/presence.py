@@ -9,6 +9,7 @@ promoted, and the first one serves metrics until then. A rollback therefore need
 
 from __future__ import annotations
 
+import time
 from typing import Any, List, Optional
 
 from server_core.pidfile import Pidfile
@@ -36,6 +37,7 @@ class Presence:
         self.metrics: Any = None
         self.statsd: Any = None
         self.publication: Any = None
+        self._history: Any = None
 
     def claim(self, cfg: Any, second: bool) -> None:
         """Write the pid file; ``second`` when the arbiter that started us still lives.
@@ -127,6 +129,19 @@ class Presence:
             endpoint.tick(now)
         if self.publication is not None:
             self._publish()
+        if (self._history is not None or self.metrics is not None) and self.history.due(now):
+            from server_core.observe.snapshot import take
+
+            self.history.add(take(self._arbiter), now, time.time())
+
+    @property
+    def history(self) -> Any:
+        """The last minutes, kept from now on if they were not until now."""
+        if self._history is None:
+            from server_core.control.history import History
+
+            self._history = History()
+        return self._history
 
     def _publish(self) -> None:
         from server_core.observe.metrics import collect

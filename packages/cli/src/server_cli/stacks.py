@@ -1,0 +1,30 @@
+"""Asking a worker for its stacks, which it writes line by line.
+
+Owns: when they are complete.
+Must not know: how they are shown.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from server_core.control.client import ControlClient
+
+WAIT = 2.0  # seconds for a worker to write its stacks
+POLL = 0.05
+
+
+def stack(client: ControlClient, pid: str) -> Any:
+    """Have a worker write its stacks and return them; the request it is in comes with them."""
+    client.call("stack dump", pid)
+    until = time.monotonic() + WAIT
+    before = None
+    while True:
+        data = client.call("stack read", pid)
+        # Complete when it has stopped growing.
+        stacks = [line for line in data["report"].splitlines() if line.lstrip().startswith("File ")]
+        if (stacks and stacks == before) or time.monotonic() > until:
+            return data
+        before = stacks
+        time.sleep(POLL)
