@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections import defaultdict
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Callable, Dict, List, Optional, Sequence, Tuple, Type
@@ -77,12 +78,13 @@ class Http2Client:
             self.sock = tls.wrap_socket(self.sock, server_hostname="localhost")
         self.credits = credits
         self.discard = discard
-        self.streams: Dict[int, StreamAnswer] = {}
+        self.streams: Dict[int, StreamAnswer] = defaultdict(StreamAnswer)
         self.settings: Dict[int, int] = {}
         self.goaways: List[Tuple[int, int]] = []
         self.order: List[int] = []  # streams as they ended
+        self.turns: List[int] = []  # streams as content came
         self.window = DEFAULT_WINDOW
-        self.windows: Dict[int, int] = {}
+        self.windows: Dict[int, int] = defaultdict(int)
         self._next = 1
         self._buffer = bytearray()
         self._encoder, self._decoder = Encoder(), Decoder()
@@ -96,11 +98,20 @@ class Http2Client:
         fields = [(":method", method), (":scheme", "http"), (":authority", "localhost"), (":path", path)]
         if protocol:
             fields.append((":protocol", protocol))
+        self._open(stream, [*fields, *headers], end)
+        return stream
+
+    def ask_tunnel(self, authority: str) -> int:
+        """Send a CONNECT (RFC 9113 section 8.5); the number of its stream."""
+        stream, self._next = self._next, self._next + 2
+        self._open(stream, [(":method", "CONNECT"), (":authority", authority)], False)
+        return stream
+
+    def _open(self, stream: int, fields: Fields, end: bool) -> None:
         self.streams[stream] = StreamAnswer()
         self.windows[stream] = self.settings.get(SettingsFrame.INITIAL_WINDOW_SIZE, DEFAULT_WINDOW)
         flags = ["END_HEADERS", "END_STREAM"] if end else ["END_HEADERS"]
-        self.sock.sendall(HeadersFrame(stream, self._encoder.encode([*fields, *headers]), flags=flags).serialize())
-        return stream
+        self.sock.sendall(HeadersFrame(stream, self._encoder.encode(fields), flags=flags).serialize())
 
     def data(self, stream: int, data: bytes, end: bool = False) -> None:
         """Send content as one frame, whatever the windows say."""
@@ -140,6 +151,11 @@ class Http2Client:
     def credit(self, octets: int, stream: int = 0) -> None:
         """Open the window of a stream, or of the connection."""
         self.sock.sendall(WindowUpdateFrame(stream, octets).serialize())
+
+    def prioritize(self, stream: int, value: str) -> None:
+        """Send PRIORITY_UPDATE (RFC 9218 section 7.1)."""
+        payload = stream.to_bytes(4, "big") + value.encode()
+        self.sock.sendall(len(payload).to_bytes(3, "big") + b"\x10\0\0\0\0\0" + payload)
 
     def reset(self, stream: int, code: int = 8) -> None:
         """Send RST_STREAM."""
@@ -214,6 +230,8 @@ class Http2Client:
     def _content(self, frame: DataFrame) -> None:
         answer = self.streams[frame.stream_id]
         answer.received += len(frame.data)
+        if frame.data:
+            self.turns.append(frame.stream_id)
         answer.tail = frame.data or answer.tail
         if not self.discard:
             answer.body += frame.data
@@ -240,7 +258,8 @@ class Http2Client:
             before = self.settings.get(SettingsFrame.INITIAL_WINDOW_SIZE, DEFAULT_WINDOW)
             self.settings.update(frame.settings)
             grown = self.settings.get(SettingsFrame.INITIAL_WINDOW_SIZE, DEFAULT_WINDOW) - before
-            self.windows = {stream: window + grown for stream, window in self.windows.items()}
+            for stream in self.windows:
+                self.windows[stream] += grown
             self.sock.sendall(SettingsFrame(0, flags=["ACK"]).serialize())
 
     def __enter__(self) -> Http2Client:

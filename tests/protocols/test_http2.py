@@ -11,124 +11,15 @@ from typing import Iterator, List, Tuple
 import pytest
 from hyperframe.frame import SettingsFrame
 
-from protocols.fronts import HOST, WITH_HTTP2, WORKERS
+from protocols.fronts import HOST, WITH_HTTP2
+from protocols.http2_apps import connect, memory_of, serve
 from protocols.http2_client import Http2Client
 from support import ServerProcess, soak_seconds
 
-APPS = """
-import asyncio
-import os
-import threading
-import time
-
-FULL = 1 << 30
-released = threading.Event()
-PIECE = b"x" * 65536
-
-
-def app(environ, start_response):
-    path = environ["PATH_INFO"]
-    kind = [("Content-Type", "text/plain")]
-    body = [path.encode()]
-    if path == "/sleep":
-        time.sleep(0.5)
-    elif path == "/read":
-        environ["wsgi.input"].read()
-    elif path == "/count":
-        size = 0
-        while True:
-            part = environ["wsgi.input"].read(65536)
-            if not part:
-                break
-            size += len(part)
-        body = [b"%d" % size]
-    elif path == "/unread":
-        while not os.path.exists("released"):
-            time.sleep(0.02)
-    elif path == "/give":
-        kind.append(("Content-Length", environ["QUERY_STRING"]))
-        body = (PIECE for _ in range(int(environ["QUERY_STRING"]) // len(PIECE)))
-    elif path == "/trailers":
-        environ["server.send_trailers"]([("checksum", "abc")])
-        if environ["QUERY_STRING"]:
-            kind.append(("Content-Length", str(len(body[0]))))
-    elif path == "/hints":
-        environ["wsgi.early_hints"]([("Link", "</a.css>; rel=preload")])
-    elif path == "/priority":
-        body = [repr(environ["server.priority"]).encode()]
-    elif path == "/nothing":
-        start_response("204 No Content", [])
-        return []
-    elif path == "/pid":
-        body = [b"%d" % os.getpid()]
-    start_response("200 OK", kind)
-    return body
-
-
-async def asgi(scope, receive, send):
-    if scope["type"] == "lifespan":
-        for phase in ("startup", "shutdown"):
-            await receive()
-            await send({"type": f"lifespan.{phase}.complete"})
-        return
-    path, query = scope["path"], scope["query_string"]
-    body, status, trailers = path.encode(), 200, False
-    headers = [(b"content-type", b"text/plain")]
-    if path == "/sleep":
-        await asyncio.sleep(0.5)
-    elif path in ("/read", "/count"):
-        size, more = 0, True
-        while more:
-            message = await receive()
-            size += len(message.get("body", b""))
-            more = message.get("more_body", False)
-        if path == "/count":
-            body = b"%d" % size
-    elif path == "/unread":
-        while not os.path.exists("released"):
-            await asyncio.sleep(0.02)
-    elif path == "/give":
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", query)]})
-        for _ in range(int(query) // len(PIECE)):
-            await send({"type": "http.response.body", "body": PIECE, "more_body": True})
-        await send({"type": "http.response.body"})
-        return
-    elif path == "/trailers":
-        trailers = True
-        if query:
-            headers.append((b"content-length", b"%d" % len(body)))
-    elif path == "/hints":
-        await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]})
-    elif path == "/priority":
-        told = scope["extensions"]["http.response.priority"]
-        body = repr((told["urgency"], told["incremental"])).encode()
-    elif path == "/nothing":
-        status, body = 204, b""
-    elif path == "/pid":
-        body = b"%d" % os.getpid()
-    await send({"type": "http.response.start", "status": status, "headers": headers, "trailers": trailers})
-    await send({"type": "http.response.body", "body": body})
-    if trailers:
-        await send({"type": "http.response.trailers", "headers": [(b"checksum", b"abc")]})
-"""
-
-CLEAR = ["--http-protocols", "h2,h1", "--http2-cleartext", "prior-knowledge"]
-THREADS = 12  # of gthread: streams that block and one more
+PROMPT = 0.05  # seconds that seven short answers take beside one that takes half a second
 GIBIBYTE = 1 << 30
 WARM_UP = 2 << 20  # octets each way before memory is looked at
 ALLOWED_GROWTH = 4 << 20  # octets of resident memory that a transfer of any size may add
-
-
-def serve(worker: str, *arguments: str, **options: object) -> ServerProcess:
-    """The application of this module by HTTP/2 in clear."""
-    threads = ["--threads", str(THREADS)] if worker == "gthread" else []
-    command = [*WORKERS[worker], *threads, *CLEAR, *arguments]
-    return ServerProcess(command, app=APPS, **options)  # type: ignore[arg-type]
-
-
-def connect(server: ServerProcess, **options: object) -> Http2Client:
-    """A connection to the first listener."""
-    return Http2Client((server.host, server.port), **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module", params=WITH_HTTP2)
@@ -138,12 +29,20 @@ def server(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
 
 
 def test_a_stream_that_sleeps_holds_up_none_of_seven_others(server: ServerProcess) -> None:
+    taken = []
     with connect(server) as client:
-        sleeper = client.ask("/sleep")
-        others = [client.ask(f"/{number}") for number in range(7)]
-        client.wait(sleeper, *others)
-        assert client.order[-1] == sleeper
-        assert [bytes(client.streams[stream].body) for stream in others] == [b"/%d" % number for number in range(7)]
+        for _ in range(5):
+            began = time.perf_counter()
+            sleeper = client.ask("/sleep")
+            others = [client.ask(f"/{number}") for number in range(7)]
+            client.wait(*others)
+            taken.append(time.perf_counter() - began)
+            assert not client.streams[sleeper].ended
+            assert [bytes(client.streams[stream].body) for stream in others] == [b"/%d" % n for n in range(7)]
+            client.wait(sleeper)
+            if taken[-1] < PROMPT:
+                break
+    assert min(taken) < PROMPT, taken  # the best of several: others use this machine too
 
 
 def test_uploads_nobody_reads_stop_at_their_window_and_hold_up_no_other_stream(server: ServerProcess) -> None:
@@ -177,37 +76,96 @@ def test_trailers_end_a_response(server: ServerProcess, query: str) -> None:
         assert not query or answer.headers["content-length"] == "9"
 
 
-def test_early_hints_head_and_no_content(server: ServerProcess) -> None:
+def test_early_hints_and_responses_without_content(server: ServerProcess) -> None:
     with connect(server) as client:
         hints, head, nothing = client.ask("/hints"), client.ask("/x", "HEAD"), client.ask("/nothing")
-        client.wait(hints, head, nothing)
+        unmodified = client.ask("/unmodified")
+        client.wait(hints, head, nothing, unmodified)
         assert (client.streams[hints].early, client.streams[hints].status) == ([103], 200)
         assert (client.streams[head].status, client.streams[head].received) == (200, 0)
         assert (client.streams[nothing].status, client.streams[nothing].received) == (204, 0)
+        assert (client.streams[unmodified].status, client.streams[unmodified].received) == (304, 0)
+        assert client.streams[unmodified].headers["etag"] == '"a"'
+        assert "content-length" not in client.streams[nothing].headers
+
+
+def test_connect_is_a_tunnel_where_the_application_opens_it(server: ServerProcess) -> None:
+    with connect(server) as client:
+        refused, tunnel = client.ask_tunnel("elsewhere:1"), client.ask_tunnel("upper:1")
+        client.wait(refused)
+        assert (client.streams[refused].status, client.streams[refused].received) == (403, 0)
+        answer = client.streams[tunnel]
+        client.data(tunnel, b"here")
+        client.until(lambda: answer.body == b"HERE")
+        client.data(tunnel, b" and back")
+        client.until(lambda: answer.body == b"HERE AND BACK")
+        client.data(tunnel, b"", end=True)
+        client.wait(tunnel)
+        assert (answer.status, answer.ended, answer.reset) == (200, True, None)
+
+
+def test_an_extended_connect_for_what_is_not_served_is_refused(server: ServerProcess) -> None:
+    with connect(server) as client:
+        stream = client.ask("/x", "CONNECT", end=False, protocol="connect-udp")
+        client.wait(stream)
+        announced = client.settings.get(SettingsFrame.ENABLE_CONNECT_PROTOCOL, 0)
+        answer = client.streams[stream]
+        # WSGI knows no WebSocket: nothing is announced, and what was not announced is malformed (PROTOCOL_ERROR).
+        assert (announced, answer.status, answer.reset) in ((1, 501, None), (0, 0, 1))
+        assert announced == ("asgi" in server.log)
+
+
+QUEUED = 65536  # octets of a response that the server takes from an application that nobody reads
+
+
+def _queue(client: Http2Client, priorities: List[str]) -> List[int]:
+    """Ask for responses on closed windows, with these ``priority`` fields; each then waits in the server."""
+    streams = [client.ask(f"/give?{QUEUED}", headers=[("priority", one)] if one else []) for one in priorities]
+    client.until(lambda: all(client.streams[stream].status for stream in streams))
+    client.credit(1 << 20)
+    return streams
+
+
+def _open_windows(client: Http2Client) -> None:
+    """Open the windows of all streams at once."""
+    client.sock.sendall(SettingsFrame(0, {SettingsFrame.INITIAL_WINDOW_SIZE: 1 << 20}).serialize())
+
+
+CLOSED_WINDOWS = {SettingsFrame.INITIAL_WINDOW_SIZE: 0}
+
+
+def test_responses_of_several_streams_take_turns(server: ServerProcess) -> None:
+    with connect(server, settings=CLOSED_WINDOWS) as client:
+        streams = _queue(client, [""] * 4)
+        _open_windows(client)
+        client.wait(*streams)
+        for place in range(4):  # each has its turn in every round of four
+            assert sorted(client.turns[4 * place : 4 * place + 4]) == streams, client.turns
+
+
+def test_priorities_decide_who_goes_first_by_header_and_by_frame(server: ServerProcess) -> None:
+    with connect(server, settings=CLOSED_WINDOWS) as client:
+        last, first, between = _queue(client, ["u=5", "u=1", "u=3"])
+        _open_windows(client)
+        client.wait(last, first, between)
+        assert client.turns == [first] * 4 + [between] * 4 + [last] * 4
+    with connect(server, settings=CLOSED_WINDOWS) as client:
+        last, first, between = _queue(client, ["u=1", "u=5", "u=2"])
+        client.prioritize(last, "u=6")
+        client.prioritize(first, "u=0")
+        _open_windows(client)
+        client.wait(last, first, between)
+        assert client.turns == [first] * 4 + [between] * 4 + [last] * 4
 
 
 def test_the_priority_is_offered_to_the_application(server: ServerProcess) -> None:
     with connect(server) as client:
-        stream = client.ask("/priority", headers=[("priority", "u=1, i")])
-        client.wait(stream)
-        assert bytes(client.streams[stream].body) == b"(1, True)"
-
-
-def test_rapid_resets_are_answered_with_enhance_your_calm_and_others_are_served(server: ServerProcess) -> None:
-    with connect(server) as client, connect(server) as other:
-        with pytest.raises(ConnectionError):
-            _reset_rapidly(client)
-        assert [code for _, code in client.goaways] == [11]
-        stream = other.ask("/after")
-        other.wait(stream)
-        assert bytes(other.streams[stream].body) == b"/after"
-
-
-def _reset_rapidly(client: Http2Client) -> None:
-    for _ in range(100):
-        for _ in range(50):
-            client.reset(client.ask("/nothing"))
-        client.settle()
+        by_field = client.ask("/priority", headers=[("priority", "u=1, i")])
+        client.prioritize(by_field + 2, "u=6, i")
+        by_frame = client.ask("/priority", headers=[("priority", "u=2")])
+        client.wait(by_field, by_frame)
+        assert bytes(client.streams[by_field].body) == b"(1, True)"
+        assert bytes(client.streams[by_frame].body) == b"(6, True)"
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
@@ -290,22 +248,15 @@ def test_a_worker_without_http2_says_so() -> None:
         assert server.get().status == 200
 
 
-def _highest(pid: int) -> int:
-    """The most octets that were ever resident."""
-    with open(f"/proc/{pid}/status") as status:
-        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM:"))
-
-
 @pytest.mark.soak
 @pytest.mark.parametrize("worker", WITH_HTTP2)
 def test_transfers_of_up_to_a_gibibyte_leave_memory_flat(worker: str) -> None:
     share = soak_seconds() / 2
     with serve(worker) as server, connect(server, discard=True) as client:
-        pid = server.booted_pids()[0]
         _transfer(client, WARM_UP, 60.0)
-        before = _highest(pid)
+        before = memory_of(server, "VmHWM")
         up, down = _transfer(client, GIBIBYTE, share)
-        grown = _highest(pid) - before
+        grown = memory_of(server, "VmHWM") - before
         print(f"{worker}: {up >> 20} MiB up, {down >> 20} MiB down, highest resident memory grew by {grown >> 10} KiB")
         assert grown < ALLOWED_GROWTH
 

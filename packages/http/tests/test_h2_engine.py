@@ -28,7 +28,7 @@ from server_http.events import (
 from server_http.exchange import error_page
 from server_http.h2.engine import EVERY_STREAM, Http2Engine
 from server_http.limits import Limits
-from support.http2 import GET, POST, PREFACE, Client, RawClient, octets
+from support.http2 import GET, POST, PREFACE, Client, RawClient, octets, raw
 
 PIECES = [0, 1, 7]
 TEXT = [(b"Content-Type", b"text/plain")]
@@ -589,6 +589,19 @@ def test_a_header_block_that_does_not_complete_ends_the_connection() -> None:
     client.tick(0.2)
     assert client.ended
     assert isinstance(client.named(ConnectionEnded)[0].error, RequestTimeout)
+
+
+def test_frames_that_complete_one_after_the_other_are_in_time_wherever_they_are_cut() -> None:
+    client = RawClient(Limits(head_timeout=10.0, body_timeout=10.0, h2_control_frames=10000))
+    client.headers(1, POST, end=False)
+    frames = raw(0, 0, 1, b"x") * 100
+    client.give(frames[:5])
+    for at in range(5, 995, 10):  # each piece ends within the header of a frame
+        assert client.tick(1.0) == []
+        client.give(frames[at : at + 10])
+    assert not client.ended
+    client.tick(11.0)
+    assert client.ended
 
 
 def test_a_body_that_is_wanted_and_does_not_come_is_answered_408() -> None:

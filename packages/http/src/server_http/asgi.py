@@ -200,11 +200,11 @@ class HttpOrder:
             raise ApplicationFault(_out_of_order(message, HTTP_ORDER[self.state]))
         action, state = found
         if action == BODY:
-            if not message.get("more_body", False):
+            if "more_body" not in message or not message["more_body"]:
                 action = LAST_BODY
                 state = TRAILING if self.promised else COMPLETE
         elif action == HEAD:
-            self.promised = bool(message.get("trailers", False))
+            self.promised = "trailers" in message and bool(message["trailers"])
         elif action == FILE:
             state = TRAILING if self.promised else COMPLETE
         elif action == TRAILERS and not message.get("more_trailers", False):

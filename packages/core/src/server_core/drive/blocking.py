@@ -46,7 +46,7 @@ class BlockingSession(Session):
 
     def __init__(self, driver: Any, sock: Any, connection: Any) -> None:
         super().__init__(driver, sock, connection, threading.RLock())
-        self._blocked_since = 0.0  # when the peer stopped reading, for whoever holds the turn
+        self._blocked_since = 0.0  # when whoever holds the turn began to write, and nothing has gone out
         self._todo: Deque[Channel] = deque()
         self._wanted = threading.Event()  # set when reading may go on
 
@@ -126,16 +126,17 @@ class BlockingSession(Session):
             segments = self.layer.segments()
             if not segments:
                 break
+            if not self._blocked_since:
+                self._blocked_since = monotonic()
             try:
-                count = transmit(self.sock, self.fd, segments, self.use_sendfile)
+                count = transmit(self.sock, self.fd, segments, self.use_sendfile)  # with eventlet this may wait too
                 if count == WOULD_BLOCK:
-                    self._blocked_since = monotonic()
                     select.select([], [self.sock], [])
-                    self._blocked_since = 0.0
                     continue
             except OSError as error:
                 self.break_off(error)
                 return
+            self._blocked_since = 0.0
             self.layer.sent(count)
             wrote = True
         if wrote:
@@ -167,8 +168,10 @@ class BlockingSession(Session):
             self._check_reader(now)
 
     def _check_reader(self, now: float) -> None:
-        """Whoever holds the turn is blocked on a peer that does not read: give it ``send_timeout``, not less. The engine
-        cannot be asked, and not each of its deadlines is an end."""
+        """Whoever holds the turn is blocked on a peer that does not read: give it ``send_timeout``, not less.
+
+        The engine cannot be asked, and not each of its deadlines is an end.
+        """
         timeout: float = self.driver.send_timeout
         since = self._blocked_since or now
         if timeout and now - since >= timeout:

@@ -60,7 +60,7 @@ class Http2Engine:
 
     __slots__ = (
         "_check_at", "_check_every", "_drain_at", "_ended", "_idle_at", "_incoming", "_limits", "_output",
-        "_partial_at", "_session", "_streams", "_unread_at", "_written", "_written_since",
+        "_partial_at", "_partial_of", "_session", "_streams", "_unread_at", "_written", "_written_since",
     )  # fmt: skip
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float, preamble: bytes = b"") -> None:
@@ -73,6 +73,7 @@ class Http2Engine:
         self._ended = False
         self._idle_at: Optional[float] = now + limits.first_request if limits.first_request else None
         self._partial_at: Optional[float] = None
+        self._partial_of = 0  # what was whole when it began
         self._drain_at: Optional[float] = None
         self._unread_at: Optional[float] = None
         self._check_at: Optional[float] = None
@@ -276,7 +277,8 @@ class Http2Engine:
             self._partial_at = None
         elif reader.in_content:
             self._partial_at = _after(now, self._limits.body_timeout)  # any octet is progress
-        elif self._partial_at is None:
+        elif self._partial_at is None or self._partial_of != reader.completed:
+            self._partial_of = reader.completed
             self._partial_at = _after(now, self._limits.head_timeout)
         if self._streams.table:
             self._idle_at = None

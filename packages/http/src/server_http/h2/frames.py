@@ -63,6 +63,7 @@ class FrameReader:
     """Octets in, whole frames out.
 
     After ``next`` returned True, ``kind``, ``flags``, ``stream`` and ``frame`` (with its header) describe one frame.
+    ``completed`` counts what is whole: frames outside of header blocks, and header blocks.
 
     Args:
         max_frame: octets a payload may have (SETTINGS_MAX_FRAME_SIZE).
@@ -72,7 +73,7 @@ class FrameReader:
 
     __slots__ = (
         "_block", "_block_octets", "_buffer", "_continuations", "_max_block", "_max_continuations", "_max_frame",
-        "_missing", "_preface", "_seen", "_start", "_tail", "flags", "frame", "kind", "stream",
+        "_missing", "_preface", "_seen", "_start", "_tail", "completed", "flags", "frame", "kind", "stream",
     )  # fmt: skip
 
     def __init__(self, max_frame: int, max_block: int, continuations: int) -> None:
@@ -88,6 +89,7 @@ class FrameReader:
         self._seen = False  # the header of the frame that is incomplete has passed
         self._missing = 0  # octets it still needs before it is worth another look
         self._tail = bytearray()  # what arrived of them
+        self.completed = 0
         self.kind = 0
         self.flags = 0
         self.stream = 0
@@ -150,6 +152,8 @@ class FrameReader:
         self.frame = buffer[start:end]
         if kind in _BLOCK_KINDS:
             self._follow_block()
+        if not self._block:
+            self.completed += 1
         return True
 
     def _take_preface(self) -> bool:
