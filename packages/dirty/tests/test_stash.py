@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 import time
 
 import pytest
@@ -11,15 +12,18 @@ import pytest
 from server_dirty.codec import decode_inline, encode_inline
 from server_dirty.stash.client import StashClient
 from server_dirty.stash.errors import StashError, StashFullError, StashTableNotFoundError
-from server_dirty.stash.store import Store
+from server_dirty.stash.store import KEY_OVERHEAD, Store
 
 
 class InProcess:
     """A client's backend that asks a store directly, with a clock that the test sets."""
 
-    def __init__(self, store):
-        self.store = store
+    def __init__(self):
         self.now = 1000.0
+        self.limit(0, 0)
+
+    def limit(self, max_size, max_value):
+        self.store = Store(max_size, max_value)
 
     def call(self, operation, *arguments):
         timed = operation not in ("ensure", "clear", "delete_table", "tables")
@@ -32,46 +36,67 @@ class InProcess:
 
 
 class OnRedis:
-    """A real Redis server of the test's own."""
+    """A Redis server that the tests share, emptied for each."""
 
-    def __init__(self, directory):
+    def __init__(self, url):
+        self.url = url
+        self.backend = None
+        self.limit(0, 0)
+        self.backend._redis.flushall()
+
+    def limit(self, max_size, max_value):
         from server_dirty.stash.redis import RedisBackend
 
-        path = f"{directory}/redis.sock"
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", str(directory)],
-            stdout=subprocess.DEVNULL,
-        )
-        self.backend = RedisBackend(f"unix://{path}", 5)
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                self.backend.call("tables")
-                break
-            except StashError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-        self.call = self.backend.call
+        self.close()
+        self.backend = RedisBackend(self.url, 5, max_size, max_value)
+
+    def call(self, operation, *arguments):
+        return self.backend.call(operation, *arguments)
 
     def wait(self, seconds):
         time.sleep(seconds)
 
-    def stop(self):
-        self.backend._redis.close()
-        self.process.terminate()
-        self.process.wait(10)
+    def close(self):
+        if self.backend is not None:
+            self.backend.close()
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory):
+    """The address of a real Redis server of these tests' own."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server: expected Debian's package redis-server, got none")
+    from server_dirty.stash.redis import RedisBackend
+
+    directory = tmp_path_factory.mktemp("redis")
+    path = f"{directory}/redis.sock"
+    process = subprocess.Popen(
+        ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", str(directory)],
+        stdout=subprocess.DEVNULL,
+    )
+    backend = RedisBackend(f"unix://{path}", 5)
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            backend.call("tables")
+            break
+        except StashError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    backend.close()
+    yield f"unix://{path}"
+    process.terminate()
+    process.wait(10)
 
 
 @pytest.fixture(params=["memory", "redis"])
-def backend(request, tmp_path):
+def backend(request):
     if request.param == "memory":
-        yield InProcess(Store(0, 0))
+        yield InProcess()
         return
-    if shutil.which("redis-server") is None:
-        pytest.fail("redis-server: expected Debian's package redis-server, got none")
-    made = OnRedis(tmp_path)
+    made = OnRedis(request.getfixturevalue("redis_url"))
     yield made
-    made.stop()
+    made.close()
 
 
 @pytest.fixture
@@ -159,26 +184,61 @@ def test_increment_adds_keeps_the_expiry_and_refuses_what_is_no_number(stash, ba
         stash.increment("t", "s")
 
 
-def test_limits_are_exact_and_a_refused_value_changes_nothing():
-    store = Store(max_size=1000, max_value=300)
-    store.put("t", "k", b"x" * 300, None, 0)
-    with pytest.raises(StashFullError, match="at most 300 octets, got 301"):
-        store.put("t", "k", b"x" * 301, None, 0)
-    store.put("t", "l", b"x" * 300, None, 0)
-    with pytest.raises(StashFullError, match="do not fit"):
-        store.put("t", "m", b"x" * 300, None, 0)
-    assert store.keys("t", None, 0) == ["k", "l"]
-    store.put("t", "k", b"", None, 0)
-    store.put("t", "m", b"x" * 200, None, 0)
-    store.delete_table("t")
-    assert store.size == 0
+def entry(octets):
+    """A value whose entry takes exactly so many octets, under a key of one letter."""
+    value = b"x" * (octets - KEY_OVERHEAD - 1 - 5)
+    assert len(encode_inline(value)) == octets - KEY_OVERHEAD - 1
+    return value
 
 
-def test_expired_values_make_room():
-    store = Store(max_size=450, max_value=0)
-    store.put("t", "k", b"x" * 300, 5, now=0)
-    store.put("t", "l", b"x" * 300, 5, now=6)
-    assert store.keys("t", None, 6) == ["l"]
+def test_limits_are_exact_and_a_refused_value_changes_nothing(stash, backend):
+    most = len(encode_inline(entry(70_000)))
+    backend.limit(140_000, most)
+    stash.put("t", "k", entry(70_000))
+    with pytest.raises(StashFullError, match=f"at most {most} octets, got {most + 1}"):
+        stash.put("t", "k", entry(70_001))
+    stash.put("t", "l", entry(70_000))
+    with pytest.raises(StashFullError, match="holds 140000 of 140000 octets, 67000 more do not fit"):
+        stash.put("t", "m", entry(67_000))
+    with pytest.raises(StashFullError):
+        stash.compare_and_set("t", "m", None, entry(67_000))
+    with pytest.raises(StashFullError):
+        stash.increment("t", "m")
+    assert sorted(stash.keys("t")) == ["k", "l"]
+    assert stash.info("t")["octets"] == 140_000
+    stash.put("t", "k", entry(68_000))  # smaller than what it replaces
+    stash.increment("t", "m")
+    stash.delete_table("t")
+    stash.put("t", "k", entry(70_000))
+    stash.put("t", "l", entry(70_000))
+
+
+def test_expired_values_make_room(stash, backend):
+    backend.limit(100_000, 0)
+    stash.put("t", "k", entry(70_000), ttl=0.2)
+    with pytest.raises(StashFullError):
+        stash.put("t", "l", entry(70_000))
+    backend.wait(0.4)
+    stash.put("t", "l", entry(70_000))
+    assert stash.keys("t") == ["l"]
+
+
+def test_writers_at_the_same_time_lose_nothing(redis_url):
+    backend = OnRedis(redis_url)
+    client = StashClient("/nowhere")
+    client._backend = backend
+
+    def add():
+        for _ in range(25):
+            client.increment("t", "n")
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert client.get("t", "n") == 100
+    backend.close()
 
 
 def test_kept_values_hold_their_large_buffers():

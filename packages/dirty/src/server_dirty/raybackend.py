@@ -27,11 +27,13 @@ from server_dirty.context import CallContext
 from server_dirty.errors import DirtyError, DirtyWorkerError
 from server_dirty.host import Answers, Backend, Devices, Host, Seat
 from server_dirty.rayreplica import RemoteAnswer, RemoteCall, actor_class
+from server_dirty.stash.app import SIZE_VARIABLE, VALUE_VARIABLE
 from server_dirty.stash.client import URL_VARIABLE
 
 AHEAD = 8  # values of a stream that a replica may produce before they are taken
 PATIENCE = 10.0  # seconds after which the log says that a replica still waits for its place
 CONTROL_WAIT = 2.0  # seconds for the answers of a replica about itself
+PASSED_ON = (URL_VARIABLE, SIZE_VARIABLE, VALUE_VARIABLE, PICKLE_VARIABLE)  # variables that actors find too
 GPU = "gpu"  # the name in ``resources`` that means num_gpus
 
 _numbers = itertools.count(1)
@@ -105,7 +107,7 @@ class ReplicaHost(Host):
         self._ids: Dict[CallContext, int] = {}
         self._resident = 0
         self._memory: Optional[Any] = None
-        variables = {name: os.environ[name] for name in (URL_VARIABLE, PICKLE_VARIABLE) if name in os.environ}
+        variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         devices: Devices = {
             name: [] for name in seat.declaration.resources
         }  # numbers of this machine mean nothing elsewhere

@@ -76,6 +76,8 @@ class DirtyService(Service):
         """Plan the pool of this generation and open its queues. Raises ConfigError, AppImportError."""
         os.environ[URL_VARIABLE] = cfg.dirty_stash
         os.environ[PICKLE_VARIABLE] = str(int(cfg.dirty_pickle))
+        os.environ[SIZE_VARIABLE] = str(cfg.dirty_stash_size)
+        os.environ[VALUE_VARIABLE] = str(cfg.dirty_stash_value)
         plugins.find(plugins.DIRTY_BACKENDS, cfg.dirty_backend)
         specs = parse_specs(cfg.dirty_apps)
         pool = Pool(specs, read_declarations([spec.path for spec in specs]), cfg.dirty_workers)
@@ -255,9 +257,7 @@ class StashService(Service):
         )
 
     def prepare(self, arbiter: Any, cfg: Any) -> None:
-        """Open the queue of the stash and pass its limits on."""
-        os.environ[SIZE_VARIABLE] = str(cfg.dirty_stash_size)
-        os.environ[VALUE_VARIABLE] = str(cfg.dirty_stash_value)
+        """Open the queue of the stash."""
         sockets = self._dirty.open_sockets(cfg)
         sockets.listener(STASH_PATH, STASH_QUEUE)
         sockets.give_to(cfg.uid, cfg.gid)

@@ -42,9 +42,9 @@ DIRTY = Group(
         Setting("dirty_stash", Text("ADDRESS"), "local",
                 "Where the stash is kept: local, or a redis:// address shared by several machines."),
         Setting("dirty_stash_size", Size(), 64 * 1024 * 1024,
-                "Octets of all values in the local stash; a value that does not fit is refused. 0 means no bound."),
+                "Octets of all values in the stash; a value that does not fit is refused. 0 means no bound."),
         Setting("dirty_stash_value", Size(), 16 * 1024 * 1024,
-                "Octets of one value in the local stash; 0 means no bound."),
+                "Octets of one value in the stash; 0 means no bound."),
     ],
 )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Frames on a unix socket, with shared memory beside them.
 
-Owns: one end of a connection of one call (``Wire``), the memory files, the check of the peer.
+Owns: one end of a connection of one call (``Wire``), the check of the peer.
 Must not know: what a call means, threads, event loops.
 
 A ``Wire`` never blocks. Its steps are generators that yield ``READ`` or ``WRITE`` whenever the socket
@@ -12,18 +12,14 @@ from __future__ import annotations
 
 import array
 import asyncio
-import contextlib
-import fcntl
-import mmap
 import os
 import select
 import socket
 import struct
-import tempfile
 import time
 from typing import Any, Generator, List, Optional, TypeVar
 
-from server_dirty import frames
+from server_dirty import frames, regions
 from server_dirty.errors import DirtyConnectionError, DirtyProtocolError, DirtyTimeoutError
 
 READ, WRITE = 1, 2
@@ -55,7 +51,7 @@ class Wire:
 
     def send(self, outgoing: frames.Outgoing) -> Steps[None]:
         """Send a frame. Raises OSError when the peer has gone."""
-        descriptor = _memory_file(outgoing) if outgoing.shared else -1
+        descriptor = regions.write(outgoing.buffers, outgoing.places, outgoing.shared) if outgoing.shared else -1
         try:
             view = memoryview(outgoing.data)
             while view:
@@ -117,14 +113,7 @@ class Wire:
         """Map the memory file that came with a frame; it lives as long as a view of it does."""
         if not self._descriptors:
             raise DirtyProtocolError("frame: expected a descriptor for its shared octets, got none")
-        descriptor = self._descriptors.pop(0)
-        try:
-            if os.fstat(descriptor).st_size < size:
-                raise DirtyProtocolError(f"shared memory: expected {size} octets, got fewer")
-            # Private and writable: who writes to a page gets a copy of that page, nobody else sees it.
-            return memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY))
-        finally:
-            os.close(descriptor)
+        return regions.read(self._descriptors.pop(0), size)
 
     def peer_gone(self) -> bool:
         """Whether the peer has closed its end; it never sends after its call, so any end counts."""
@@ -134,37 +123,6 @@ class Wire:
             return False
         except OSError:
             return True
-
-
-def _memory_file(outgoing: frames.Outgoing) -> int:
-    """Return a descriptor of a sealed memory file with the frame's buffers at their places."""
-    descriptor = _anonymous_file()
-    try:
-        os.ftruncate(descriptor, outgoing.shared)
-        for view, (offset, _) in zip(outgoing.buffers, outgoing.places):
-            _write_all(descriptor, view, offset)
-        if hasattr(fcntl, "F_ADD_SEALS"):
-            with contextlib.suppress(OSError):  # not a memory file: nothing to seal
-                fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _anonymous_file() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("server-dirty", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    descriptor, path = tempfile.mkstemp(prefix="server-dirty-")
-    os.unlink(path)
-    return descriptor
-
-
-def _write_all(descriptor: int, view: memoryview, offset: int) -> None:
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view = view[written:]
-        offset += written
 
 
 def check_peer(sock: socket.socket) -> None:

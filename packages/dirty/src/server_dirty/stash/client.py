@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Protocol
 
 from server_dirty.client import DEFAULT_TIMEOUT, DirtyClient
 from server_dirty.codec import decode_inline, encode_inline
-from server_dirty.stash.app import PATH
+from server_dirty.stash.app import PATH, SIZE_VARIABLE, VALUE_VARIABLE
 from server_dirty.stash.errors import StashError
 
 URL_VARIABLE = "SERVER_DIRTY_STASH"  # "local", or the address of a Redis server
@@ -48,7 +48,7 @@ def open_backend(socket_path: Optional[str], timeout: float) -> Backend:
     if url.split(":", 1)[0] in ("redis", "rediss", "unix"):
         from server_dirty.stash.redis import RedisBackend
 
-        return RedisBackend(url, timeout)
+        return RedisBackend(url, timeout, *(int(os.environ.get(name, "0")) for name in (SIZE_VARIABLE, VALUE_VARIABLE)))
     raise StashError(f"dirty_stash: expected 'local' or a redis:// address, got {url!r}")
 
 

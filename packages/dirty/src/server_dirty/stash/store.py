@@ -66,7 +66,7 @@ class Store:
     def compare_and_set(self, table: str, key: str, expected: Optional[bytes], data: bytes, now: float) -> bool:
         """Store ``data`` when the key's value equals ``expected`` (None: there is none). Return whether."""
         found = self.get(table, key, now)
-        same = found is None if expected is None else found is not None and _equal(found, expected)
+        same = found is None if expected is None else found is not None and same_value(found, expected)
         if same:
             self.put(table, key, data, self._remaining(table, key, now), now)
         return same
@@ -74,10 +74,7 @@ class Store:
     def increment(self, table: str, key: str, amount: float, now: float) -> Any:
         """Add to a number, beginning at 0; return the sum. Raises StashError when it is no number."""
         found = self.get(table, key, now)
-        value = 0 if found is None else decode_inline(found)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise StashError(f"{table}[{key!r}]: expected a number, got {type(value).__name__}")
-        total = value + amount
+        total = incremented(table, key, None if found is None else decode_inline(found), amount)
         self.put(table, key, encode_inline(total), self._remaining(table, key, now), now)
         return total
 
@@ -158,16 +155,35 @@ class Store:
 
     def _check_size(self, table: str, key: str, size: int, grown: int) -> None:
         if self._max_value and size > self._max_value:
-            raise StashFullError(f"{table}[{key!r}]: expected at most {self._max_value} octets, got {size}")
+            raise StashFullError(value_refusal(table, key, self._max_value, size))
         if self._max_size and self.size + grown > self._max_size:
-            raise StashFullError(
-                f"{table}[{key!r}]: the stash holds {self.size} of {self._max_size} octets, {grown} more do not fit"
-            )
+            raise StashFullError(size_refusal(table, key, self.size, self._max_size, grown))
 
 
 def _cost(key: str, data: bytes) -> int:
-    return KEY_OVERHEAD + len(key) + len(data)
+    return KEY_OVERHEAD + len(key.encode()) + len(data)
 
 
-def _equal(left: bytes, right: bytes) -> bool:
+# --- rules that every backend keeps ---
+
+
+def incremented(table: str, key: str, value: Any, amount: float) -> Any:
+    """Return ``value`` (None: 0) plus ``amount``. Raises StashError when it is no number."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise StashError(f"{table}[{key!r}]: expected a number, got {type(value).__name__}")
+    return (value or 0) + amount
+
+
+def value_refusal(table: str, key: str, most: int, size: int) -> str:
+    """Return the text for a value that is too large."""
+    return f"{table}[{key!r}]: expected at most {most} octets, got {size}"
+
+
+def size_refusal(table: str, key: str, held: int, most: int, grown: int) -> str:
+    """Return the text for a value for which there is no room."""
+    return f"{table}[{key!r}]: the stash holds {held} of {most} octets, {grown} more do not fit"
+
+
+def same_value(left: bytes, right: bytes) -> bool:
+    """Whether two encoded values are equal, even if they are not encoded alike."""
     return left == right or bool(decode_inline(left) == decode_inline(right))
