@@ -90,6 +90,12 @@ async def echo(scope, receive, send):
     await answer(send, body)
 
 
+async def until_gone(scope, receive, send):
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    note("gone")
+
+
 async def never_reads(scope, receive, send):
     await asyncio.sleep(30)
 
@@ -114,5 +120,5 @@ async def endless(scope, receive, send):
 
 ROUTES = {
     "/": hello, "/pid": pid, "/loop": loop, "/slow": slow, "/scope": scope_facts, "/echo": echo,
-    "/never-reads": never_reads, "/events": events, "/endless": endless,
+    "/until-gone": until_gone, "/never-reads": never_reads, "/events": events, "/endless": endless,
 }  # fmt: skip

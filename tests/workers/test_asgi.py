@@ -8,6 +8,7 @@ import json
 import signal
 import socket
 import ssl
+import struct
 import time
 from pathlib import Path
 from typing import Any, Iterator, List
@@ -48,6 +49,18 @@ def test_a_loop_of_ones_own() -> None:
     factory = "import asyncio\nclass Loop(asyncio.SelectorEventLoop): pass\n"
     with serve("--asgi-loop", "own_loop:Loop", files={"own_loop.py": factory}) as server:
         assert server.get("/loop").body == b"own_loop"
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_reset_that_came_together_with_octets_is_noticed_at_once(loop: str, events: Any) -> None:
+    whole = b"GET /until-gone HTTP/1.1\r\nHost: h\r\n\r\n"
+    part = b"POST /until-gone HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n" + b"x" * 100_000
+    with serve("--asgi-loop", loop, "--body-timeout", "60", env=events.env) as server:
+        for request in (whole, part) * 10:
+            with server.client() as client:
+                client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.send(request)
+        until(lambda: events().count("gone") == 20, 10)
 
 
 def test_lifespan_begins_before_the_first_request_and_ends_last(events: Any) -> None:

@@ -12,7 +12,7 @@ cdef class Session:
     cdef public double _arrived, _delayed
     cdef public object _arrivals
 
-    cdef _read(self)
+    cdef bint _read(self) except -1
     cdef _expire(self, double now)
     cpdef flush_soon(self)
     cpdef settle_soon(self)
