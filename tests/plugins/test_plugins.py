@@ -10,9 +10,9 @@ from typing import Iterator, List
 import pytest
 
 from support import ServerProcess
-from support.distributions import Environment, make_environment, make_wheel, run
+from support.distributions import ROOT, Environment, make_environment, make_wheel, run
 
-EXAMPLE = Path(__file__).parent / "labelled"
+EXAMPLE = ROOT / "examples" / "labelled"
 
 APP = """
 def app(environ, start_response):
