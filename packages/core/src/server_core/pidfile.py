@@ -57,6 +57,7 @@ class Pidfile:
 
     def _write(self) -> None:
         folder = os.path.dirname(self.path) or "."
+        name = ""
         try:
             import tempfile
 
@@ -66,6 +67,8 @@ class Pidfile:
             os.chmod(name, 0o644)
             os.rename(name, self.path)  # a reader never sees a file half written
         except OSError as error:
+            if name:
+                os.unlink(name)
             raise ConfigError(f"pidfile: cannot write {self.path!r}: {error.strerror}") from error
 
     def _remove(self, path: str) -> None:

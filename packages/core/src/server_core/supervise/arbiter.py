@@ -465,6 +465,7 @@ class Arbiter:
             self._check_room(self.app.cfg)
             self.log.setup(self.app.cfg)
             self._pending = self._make_generation(0, self._current())
+            self.presence.prepare(self.app.cfg)
         except Exception as error:
             self._use_settings(before)
             self.listeners.close_dropped(self._current().listeners)  # what was opened for the rejected settings
@@ -496,8 +497,8 @@ class Arbiter:
         if new:
             self._log_warnings()
             self.call_hook("on_reload")
-            self.presence.renew(self.cfg)
             self._log_listeners(generation)
+        self.presence.renew(self.cfg)
 
     def _use_settings(self, cfg: Any) -> None:
         """Make ``cfg`` the settings of this process."""

@@ -10,14 +10,29 @@ promoted, and the first one serves metrics until then. A rollback therefore need
 from __future__ import annotations
 
 import time
-from typing import Any, List, Optional
+from typing import Any, List, NamedTuple, Optional
 
+from server_core.errors import ServerError
 from server_core.pidfile import Pidfile
 
 SECOND = ".2"  # appended to the paths of a second arbiter
 
 _STATSD_SETTINGS = ("statsd_host", "statsd_prefix", "dogstatsd_tags", "enable_backlog_metric")
 _CONTROL_SETTINGS = ("control_socket", "control_socket_mode", "control_socket_disable")
+
+
+class Prepared(NamedTuple):
+    """What was opened for settings that are not yet accepted."""
+
+    pidfile: Optional[Pidfile]
+    metrics: Any
+
+    def close(self) -> None:
+        """Give it back."""
+        if self.pidfile is not None:
+            self.pidfile.unlink()
+        if self.metrics is not None:
+            self.metrics.close()
 
 
 class Presence:
@@ -37,6 +52,7 @@ class Presence:
         self.metrics: Any = None
         self.statsd: Any = None
         self.publication: Any = None
+        self._prepared: Optional[Prepared] = None
         self._history: Any = None
 
     def claim(self, cfg: Any, second: bool) -> None:
@@ -82,16 +98,58 @@ class Presence:
             from server_core.observe.endpoint import open_endpoint
 
             self.metrics = open_endpoint(self._arbiter, self._cfg.metrics_bind)
+            self._say_metrics()
+
+    def _say_metrics(self) -> None:
+        if self.metrics is not None:
             self._arbiter.log.info("Metrics at: %s", self.metrics)
 
+    def prepare(self, cfg: Any) -> None:
+        """Open what changed settings need, before they are accepted.
+
+        Raises:
+            ServerError: it cannot be had; everything is as before then.
+        """
+        self.abandon()
+        self._prepared = self._open_changed(cfg)
+
+    def abandon(self) -> None:
+        """The settings of ``prepare`` were rejected: give back what was opened for them."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            prepared.close()
+
+    def _open_changed(self, cfg: Any) -> Prepared:
+        pidfile = metrics = None
+        if cfg.pidfile and cfg.pidfile != self._cfg.pidfile:
+            pidfile = Pidfile(cfg.pidfile + self._suffix)
+            pidfile.create(self._arbiter.pid)
+        if cfg.metrics_bind and cfg.metrics_bind != self._cfg.metrics_bind and not self._suffix:
+            from server_core.observe.endpoint import open_endpoint
+
+            try:
+                metrics = open_endpoint(self._arbiter, cfg.metrics_bind)
+            except ServerError:
+                Prepared(pidfile, None).close()
+                raise
+        return Prepared(pidfile, metrics)
+
     def renew(self, cfg: Any) -> None:
-        """Follow changed settings."""
+        """Follow changed settings, with what ``prepare`` opened for them.
+
+        Settings that come back when a reload fails were not prepared; what cannot be had then is logged.
+        """
+        try:
+            prepared = self._prepared or self._open_changed(cfg)
+        except ServerError as error:
+            self._arbiter.log.error("%s", error)  # noqa: TRY400 - it says all there is to say
+            prepared = Prepared(None, None)
+        self._prepared = None
         before, self._cfg = self._cfg, cfg
         if cfg.pidfile != before.pidfile:
             if self.pidfile is not None:
                 self.pidfile.unlink()
-                self.pidfile = None
-            self.claim(cfg, bool(self._suffix))
+            self.pidfile = prepared.pidfile
         if any(getattr(cfg, name) != getattr(before, name) for name in _CONTROL_SETTINGS):
             if self.control is not None:
                 self.control.close()
@@ -100,8 +158,8 @@ class Presence:
         if cfg.metrics_bind != before.metrics_bind and not self._suffix:
             if self.metrics is not None:
                 self.metrics.close()
-                self.metrics = None
-            self._open_metrics()
+            self.metrics = prepared.metrics
+            self._say_metrics()
         if any(getattr(cfg, name) != getattr(before, name) for name in _STATSD_SETTINGS):
             if self.statsd is not None:
                 self.statsd.close()
@@ -110,18 +168,29 @@ class Presence:
         self._open_publication()
 
     def promote(self) -> None:
-        """The first arbiter is gone: take its place."""
+        """The first arbiter is gone: take its place. What cannot be had is logged, because the server serves."""
         self._suffix = ""
+        for take in (self._promote_pidfile, self._promote_control, self._open_metrics):
+            try:
+                take()
+            except (ServerError, OSError) as error:
+                self._arbiter.log.error("%s", error)  # noqa: TRY400 - it says all there is to say
+
+    def _promote_pidfile(self) -> None:
         if self.pidfile is not None:
             self.pidfile.rename(self.pidfile.path[: -len(SECOND)])
+
+    def _promote_control(self) -> None:
         if self.control is not None:
             self.control.move(self.control.path[: -len(SECOND)])
-        self._open_metrics()
 
     def resume(self) -> None:
         """The second arbiter is gone: see that the pid file is ours."""
         if self.pidfile is not None and self.pidfile.owner() != self._arbiter.pid:
-            self.pidfile.create(self._arbiter.pid)
+            try:
+                self.pidfile.create(self._arbiter.pid)
+            except ServerError as error:
+                self._arbiter.log.error("%s", error)  # noqa: TRY400 - it says all there is to say
 
     def tick(self, now: float) -> None:
         """Let the endpoints act on their deadlines."""
