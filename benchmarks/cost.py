@@ -7,9 +7,9 @@ Must not know: how fast other servers are.
     python benchmarks/cost.py --python .venv-compiled/bin/python --tools .venv-build/bin/python
 
 There is no setting that turns the scoreboard off. One side therefore runs a copy of ``server_core`` in which the
-methods of ``scoreboard.record`` that a request calls are empty, compiled like the real ones, so that nothing but their
-work is missing. The other side also serves metrics, which are scraped once a second. Both sides take the time a request waited:
-that is part of serving it, and costs a comparison.
+methods of ``scoreboard.record`` that a request calls are empty, compiled like the real ones, so that nothing but
+their work is missing. The other side also serves metrics, which are scraped once a second. Both sides take the time a
+request waited: that is part of serving it, and costs a comparison.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Must not know: processes, other slots, who reads.
 """
 
 # ruff: noqa: F821 - the names of the C library come from the .pxd
-# mypy: disable-error-code="name-defined"
+# mypy: disable-error-code="name-defined, attr-defined"
 
 from __future__ import annotations
 
