@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import socket
+import weakref
 from typing import Any, Iterator, Tuple
 
 import pytest
@@ -44,11 +45,22 @@ def test_nothing_fires_early_and_everything_within_a_tick() -> None:
 def test_a_later_deadline_changes_nothing_and_an_earlier_one_fires_once() -> None:
     wheel, item = TimerWheel(), Armed()
     wheel.arm(item, 10.0)
-    assert not wheel.earlier(item, 20.0)
     wheel.arm(item, 20.0)
-    assert wheel.earlier(item, 5.0)
     wheel.arm(item, 5.0)
     assert wheel.due(6.0) == [item]
+    assert wheel.due(30.0) == []
+
+
+def test_what_is_over_is_not_kept_until_it_would_be_due() -> None:
+    wheel, item = TimerWheel(), Armed()
+    wheel.disarm(item)
+    wheel.arm(item, 10.0)
+    wheel.arm(item, 5.0)
+    kept = weakref.ref(item)
+    wheel.disarm(item)
+    assert item.armed == 0
+    del item
+    assert kept() is None
     assert wheel.due(30.0) == []
 
 

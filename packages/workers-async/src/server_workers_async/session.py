@@ -494,5 +494,6 @@ class Session:
         self.phase = CLOSED
         for stream, channel in list(self.channels.items()):
             self._stream_closed(StreamClosed(stream, channel.status, channel.sent))
+        self.service.wheel.disarm(self)
         self.sock.close()
         self.service.closed(self)

@@ -285,6 +285,8 @@ class WebSocketChannel:
         """The engine is through with the stream."""
         self.open = False
         self.finished = True
+        if not self.doomed_at:
+            self.service.wheel.disarm(self)
         self._hear(Closed(ABNORMAL))
         self._wake_writers()
 

@@ -520,6 +520,7 @@ class Session:
     def abandon(self) -> None:
         """Another process has the socket: forget it here."""
         self.phase = CLOSED
+        self.driver.wheel.disarm(self)
         self.driver.poller.remove(self.fd)  # closing our descriptor does not end its registration
         self.driver.forget(self)
         self.sock.close()
@@ -532,6 +533,7 @@ class Session:
         now = monotonic()
         for channel in list(self.channels.values()):
             self._closed(StreamClosed(channel.stream, channel.status, channel.sent), now)
+        self.driver.wheel.disarm(self)
         self.driver.forget(self)
         self.sock.close()
 

@@ -23,7 +23,7 @@ class TimerWheel:
     __slots__ = ("_buckets", "_ticks")
 
     def __init__(self) -> None:
-        self._buckets: Dict[int, List[Any]] = {}
+        self._buckets: Dict[int, Dict[Any, None]] = {}  # in the order of arming
         self._ticks: List[int] = []  # a heap of the keys of _buckets
 
     def arm(self, item: Any, deadline: float) -> None:
@@ -31,18 +31,20 @@ class TimerWheel:
         tick = int(deadline / GRANULARITY) + 1
         if item.armed and item.armed <= tick:
             return
-        # An earlier entry is left behind where it is; it no longer matches ``armed`` and is skipped.
+        self.disarm(item)
         item.armed = tick
         bucket = self._buckets.get(tick)
         if bucket is None:
-            self._buckets[tick] = [item]
+            self._buckets[tick] = {item: None}
             heapq.heappush(self._ticks, tick)
         else:
-            bucket.append(item)
+            bucket[item] = None
 
-    def earlier(self, item: Any, deadline: float) -> bool:
-        """Whether ``arm`` would change anything. May be asked by any thread."""
-        return not item.armed or int(deadline / GRANULARITY) + 1 < item.armed
+    def disarm(self, item: Any) -> None:
+        """Forget ``item``: one that is over would otherwise be kept, with all it holds, until it is due."""
+        if item.armed:
+            self._buckets[item.armed].pop(item, None)
+            item.armed = 0
 
     def due(self, now: float) -> List[Any]:
         """Remove and return the objects that are due at ``now``, no longer armed."""
@@ -51,9 +53,8 @@ class TimerWheel:
         while self._ticks and self._ticks[0] <= last:
             tick = heapq.heappop(self._ticks)
             for item in self._buckets.pop(tick):
-                if item.armed == tick:
-                    item.armed = 0
-                    found.append(item)
+                item.armed = 0
+                found.append(item)
         return found
 
     def deadline(self) -> Optional[float]:
