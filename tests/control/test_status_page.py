@@ -103,7 +103,7 @@ def test_the_page_may_load_nothing_but_its_own_numbers():
 @pytest.mark.skipif("STATUS_PICTURE" not in os.environ, reason="makes the picture of the docs, when it is wanted")
 def test_picture_for_the_docs(tmp_path):
     address = os.environ["STATUS_PICTURE"]  # of a metrics listener that has been busy for some minutes
-    with Browser(tmp_path) as browser:
+    with Browser(tmp_path, size="1240,860") as browser:
         browser.open(f"http://{address}/")
         until(lambda: browser.evaluate("document.querySelectorAll('polyline').length") >= 5, 20, "curves are drawn")
         until(lambda: "\u2013" not in browser.evaluate("document.getElementById('workers').innerText"), 20, "rates too")
