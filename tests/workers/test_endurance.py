@@ -1,0 +1,142 @@
+"""Every worker under full load, with clients that go away at random: no answer is wrong, nothing is lost or kept."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Optional, Type
+
+import pytest
+
+from support import SOAK_SECONDS, ServerProcess
+
+WORKERS = ("sync", "gthread", "gevent", "eventlet", "asgi")
+CONNECTIONS = 32
+WARM_UP_REQUESTS = 6000
+#: How much more memory a worker may hold at the end than after the warm-up.
+FLAT = 1.05
+FLAT_KIB = 2048
+
+WSGI_APP = """
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if path == "/stream":
+        return (b"x" * 20_000 for _ in range(10))
+    return [body or b"hello"]
+"""
+ASGI_APP = """
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise ValueError("http alone")
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body += message["body"]
+        if not message["more_body"]:
+            break
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] == "/stream":
+        for _ in range(10):
+            await send({"type": "http.response.body", "body": b"x" * 20_000, "more_body": True})
+    await send({"type": "http.response.body", "body": body or b"hello"})
+"""
+REQUESTS = (
+    b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000,
+    b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n" * 20,
+)
+
+
+class Deserters:
+    """Clients that leave at any moment, as a context manager: in a head, a body, a response; in order or by a reset."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.address = (server.host, server.port)
+        self.left = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Deserters:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self._stop.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        chance = random.Random(4)  # noqa: S311 - spreads the moments of leaving, no secret
+        while not self._stop.wait(chance.random() / 100):
+            self._desert(chance)
+            self.left += 1
+
+    def _desert(self, chance: random.Random) -> None:
+        request = chance.choice(REQUESTS)
+        with socket.create_connection(self.address, 10) as sock:
+            if chance.random() < 0.5:  # a reset instead of an end
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            try:
+                sock.settimeout(0.05)
+                sock.sendall(request[: chance.randrange(1, len(request) + 1)] if chance.random() < 0.5 else request)
+                if chance.random() < 0.5:
+                    sock.recv(chance.randrange(1, 4096))
+            except OSError:
+                return
+
+
+def pss(pid: int) -> int:
+    """The proportional share of memory of a process, KiB."""
+    found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    assert found
+    return int(found.group(1))
+
+
+def load(server: ServerProcess, *amount: str) -> str:
+    """Full load on two targets; the report of h2load."""
+    base = f"http://{server.host}:{server.port}"
+    command = ["h2load", "--h1", "-t1", f"-c{CONNECTIONS}", *amount, f"{base}/hello", f"{base}/stream"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=900, check=True).stdout
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not shutil.which("h2load"), reason="needs h2load")
+@pytest.mark.parametrize("worker", WORKERS)
+def test_a_worker_under_load_and_deserting_clients_answers_all_and_keeps_nothing(worker: str) -> None:
+    arguments = ["app:app", "-k", worker, "--threads", "4" if worker == "gthread" else "1"]
+    seconds = max(2, round(SOAK_SECONDS if SOAK_SECONDS >= 60 else SOAK_SECONDS / 2))
+    with ServerProcess(arguments, app=ASGI_APP if worker == "asgi" else WSGI_APP) as server:
+        pid = server.booted_pids()[0]
+        with Deserters(server) as deserters:
+            load(server, f"-n{WARM_UP_REQUESTS}")
+            warm = pss(pid)
+            report = load(server, f"-D{seconds}")
+            end = pss(pid)
+        answers = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", report)
+        requests = re.search(r"(\d+) failed, (\d+) errored, (\d+) timeout", report)
+        assert answers, report
+        assert requests, report
+        rate = int(answers.group(1)) / seconds
+        print(f"{worker}: {rate:.0f}/s for {seconds} s, {deserters.left} deserted, PSS {warm} KiB, then {end} KiB")
+        assert int(answers.group(1)) > 0
+        assert [int(count) for count in answers.groups()[1:]] == [0, 0, 0]
+        assert [int(count) for count in requests.groups()] == [0, 0, 0]
+        assert end <= warm * FLAT + FLAT_KIB
+        assert server.get("/hello").body == b"hello"
+        assert server.booted_pids() == [pid]
+        assert server.stop() == 0
+        for word in ("Traceback", "ERROR", "destroyed"):
+            assert word not in server.log
