@@ -72,6 +72,11 @@ def seconds(value: Any) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
 
 
+def share(value: Any) -> str:
+    """Return a part of one in percent."""
+    return "-" if value is None else f"{value:.0%}"
+
+
 def octets(value: Any) -> str:
     """Return a size in MiB."""
     return f"{value / (1 << 20):.1f}M" if value else "-"
@@ -85,6 +90,7 @@ WORKERS: List[Column] = [
     ("BEAT", "last_heartbeat", seconds),
     ("CONNS", "connections", _text),
     ("RUNNING", "running", _text),
+    ("BUSY", "busy", share),
     ("REQUESTS", "requests", _text),
     ("MEMORY", "memory", octets),
     ("RETIRING", "retiring", _text),

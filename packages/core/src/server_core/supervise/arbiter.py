@@ -18,6 +18,7 @@ from server_core import process, systemd
 from server_core.errors import EXIT_APP_LOAD, EXIT_WORKER_BOOT, ConfigError, ServerError
 from server_core.scoreboard import Scoreboard, records_for, running_for, slots_for
 from server_core.scoreboard.busy import BusyMeter
+from server_core.scoreboard.layout import SERVING, STARTING
 from server_core.supervise import events as ev
 from server_core.supervise.causes import exit_cause
 from server_core.supervise.children import ChildState
@@ -214,9 +215,7 @@ class Arbiter:
         self.watch(self.inbox, self._read_signals)
         self.selector.register(self.doorbell[0], selectors.EVENT_READ, self._answer_doorbell)
         workers = sum(group.target for group in self.state.groups.values())
-        self.board = Scoreboard(
-            slots_for(workers), records_for(self.cfg.threads), running_for(self.cfg.threads)
-        )
+        self.board = Scoreboard(slots_for(workers), records_for(self.cfg.threads), running_for(self.cfg.threads))
         self.busy = BusyMeter(self.board.reader())
         self.processes = Processes(self, self.board, self._services, process.become_subreaper())
         self.inbox.install()
@@ -273,7 +272,7 @@ class Arbiter:
                 self._next_tick = now + self._tick(now)
             while self._queue and self._exit_code is None:
                 actions = step(self.state, self._queue.popleft(), time.monotonic())
-                self.board.set_readiness(self.state.readiness())
+                self.board.set_readiness(self._readiness())
                 self._perform_all(actions)
             self._look()
             if self._queue or self._exit_code is not None:
@@ -304,6 +303,12 @@ class Arbiter:
         if stopping:
             return STOP_TICK
         return min(TICK, self.notifier.watchdog_interval or TICK)
+
+    def _readiness(self) -> int:
+        """Return whether requests should be sent here, as all workers are to answer."""
+        readiness = self.state.readiness()
+        waiting = readiness == SERVING and any(service.unready(self) for service in self.services())
+        return STARTING if waiting else readiness
 
     def _measure(self, now: float) -> None:
         """Look how busy the children are; ticks come faster while the server stops, when nobody asks."""
