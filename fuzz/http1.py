@@ -7,27 +7,18 @@ bound both.
 
 from __future__ import annotations
 
-import random
 import sys
-import time
 import zlib
-from contextlib import nullcontext
-from pathlib import Path
-from typing import Dict, Iterator, List, Tuple
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from harness import instrumented, pieces, run
 
-try:
-    import atheris
-except ImportError:
-    atheris = None
-
-with atheris.instrument_imports(include=["server_http"]) if atheris else nullcontext():
+with instrumented():
     from server_http.config import HttpConfig
     from server_http.h1.rules import Grammar
     from server_http.limits import Limits
-    from support.http1 import CORPUS, Talk, talk
+    from support.http1 import Talk, talk
 
+TOKENS = (b"\r\n", b"\n", b"\r", b"\0", b" ", b":", b",", b"0", b";", b"chunked", b"_")
 SMALL = Limits(
     request_line=200, header_count=8, header_field=200, head=1000, body=300, chunk_extension=40, chunk_overhead=500,
     trailer_count=4, trailer_octets=200, unread_body_drain=100, receive_high_water=500,
@@ -39,12 +30,6 @@ CONFIGS = [
     HttpConfig(grammar=RELAXED),
     HttpConfig(limits=SMALL, grammar=RELAXED),
 ]
-
-
-def pieces(octets: bytes, size: int) -> Iterator[bytes]:
-    """Cut into parts of ``size`` octets; 0 leaves the whole."""
-    step = size or max(1, len(octets))
-    return (octets[i : i + step] for i in range(0, len(octets), step))
 
 
 def check(it: Talk) -> None:
@@ -73,51 +58,5 @@ def test_one_input(data: bytes) -> None:
     assert cut.facts() == whole.facts()
 
 
-def seeds() -> List[bytes]:
-    return [path.read_bytes() for path in sorted(CORPUS.iterdir())]
-
-
-def mutate(choice: random.Random, inputs: List[bytes]) -> bytes:
-    """Join, cut, repeat and disturb seeds."""
-    octets = bytearray(choice.choice(inputs))
-    for _ in range(choice.randint(0, 4)):
-        at = choice.randint(0, len(octets))
-        kind = choice.randint(0, 3)
-        if kind == 0:
-            octets[at : at + choice.randint(1, 8)] = b""
-        elif kind == 1:
-            octets[at:at] = choice.choice(
-                (b"\r\n", b"\n", b"\r", b"\0", b" ", b":", b",", b"0", b";", b"chunked", b"_")
-            )
-        elif kind == 2 and at < len(octets):
-            octets[at] = choice.randint(0, 255)
-        else:
-            octets[at:at] = choice.choice(inputs)[: choice.randint(1, 200)]
-    return bytes(octets)
-
-
-def run_without_coverage(limits: Dict[str, float]) -> None:
-    """Mutate seeds at random, for a bounded time."""
-    choice = random.Random(0)
-    inputs = seeds()
-    ends = time.monotonic() + limits.get("-max_total_time", 10.0)
-    runs = 0
-    for data in inputs:
-        test_one_input(data)
-    while time.monotonic() < ends and runs < limits.get("-runs", float("inf")):
-        test_one_input(mutate(choice, inputs))
-        runs += 1
-    print(f"{runs} inputs without coverage guidance, no failure")
-
-
-def main(arguments: List[str]) -> None:
-    if atheris is None:
-        options: List[Tuple[str, str, str]] = [item.partition("=") for item in arguments if item.startswith("-")]
-        run_without_coverage({name: float(value) for name, _, value in options})
-        return
-    atheris.Setup([sys.argv[0], *arguments], test_one_input)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run(test_one_input, "http1", TOKENS, sys.argv[1:])

@@ -13,7 +13,7 @@ FUZZ = Path(__file__).parents[2] / "fuzz"
 SECONDS = os.environ.get("FUZZ_SECONDS", "5")
 
 
-@pytest.mark.parametrize("target", ["http1"])
+@pytest.mark.parametrize("target", ["http1", "http2", "websocket"])
 def test_a_target_finds_nothing(target: str, tmp_path: Path) -> None:
     seeds = FUZZ / "corpus" / target
     run = subprocess.run(
