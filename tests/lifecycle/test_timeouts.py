@@ -101,3 +101,31 @@ def test_a_blocked_loop_is_reported_with_its_stack_and_the_requests_that_run_bes
         assert ": GET /patient" in server.log
         assert ": GET /blocking" in server.log
         until(lambda: server.get("/").status == 200)
+
+
+BLOCKING_HUB = """
+import ctypes, time
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/patient":
+        time.sleep(60)
+    if environ["PATH_INFO"] == "/blocking":
+        blocks_the_hub()
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+def blocks_the_hub():
+    ctypes.CDLL(None).sleep(60)  # no library makes this cooperative
+"""
+
+
+@pytest.mark.parametrize("worker", ["gevent", "eventlet"])
+def test_a_blocked_hub_is_reported_with_its_stack_and_the_requests_that_run_beside_it(worker: str) -> None:
+    pytest.importorskip(worker)
+    with ServerProcess(["app:app", "-k", worker, "--timeout", "1"], app=BLOCKING_HUB) as server:
+        with server.client(timeout=20) as patient, server.client(timeout=20) as blocking:
+            patient.send(b"GET /patient HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert server.get("/").status == 200  # the other request has begun by now
+            blocking.send(b"GET /blocking HTTP/1.1\r\nHost: a\r\n\r\n")
+            server.wait_for_log("WORKER TIMEOUT", timeout=15)
+            server.wait_for_log("in blocks_the_hub", timeout=15)
+        assert server.log.index(": GET /patient") < server.log.index(": GET /blocking"), "the oldest first"
+        until(lambda: server.get("/").status == 200)

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from server_core import process
 from server_core.scoreboard import Scoreboard
 from server_core.scoreboard.layout import READY, RETIRE_NAMES
+from server_core.scoreboard.reader import RunningRequest
 from server_core.supervise.events import (
     ChildExited,
     ChildReady,
@@ -39,12 +40,15 @@ class Process:
         index: its place on the scoreboard.
         report: what it writes about itself.
         pid: its process id once known.
+        running: the requests it was answering when it was asked for its stacks.
         worker: the worker object as hooks see it; None for a template.
         link: the pipe to it, when it is a template.
         parent: the template that is its parent, where the system has no subreaper.
     """
 
-    __slots__ = ("generation", "index", "link", "number", "parent", "pid", "report", "service", "slot", "worker")
+    __slots__ = (
+        "generation", "index", "link", "number", "parent", "pid", "report", "running", "service", "slot", "worker",
+    )  # fmt: skip
 
     def __init__(self, number: int, service: Any, generation: Any, slot: int, index: int) -> None:
         self.number = number
@@ -54,6 +58,7 @@ class Process:
         self.index = index
         self.report = ReportFile()
         self.pid: Optional[int] = None
+        self.running: List[RunningRequest] = []
         self.worker: Any = None
         self.link: Optional[TemplateLink] = None
         self.parent: Optional[int] = None
@@ -223,9 +228,12 @@ class Processes:
             child.worker.aborted = True
 
     def dump_stacks(self, number: int) -> None:
-        """Have a child write its stacks into its report."""
-        if number in self.living:
-            self.living[number].report.clear()
+        """Have a child write its stacks into its report, and note what it is answering."""
+        child = self.living.get(number)
+        if child is not None:
+            # Before the signal: it may end the very call that the child is stuck in, and the request with it.
+            child.running = self._reader.running(child.index)
+            child.report.clear()
             self._send(number, process.STACK_SIGNAL)
 
     def _send(self, number: int, sig: int) -> None:
@@ -254,7 +262,7 @@ class Processes:
     def silence_report(self, number: int, now: float) -> str:
         """Return the running requests and the stacks of a child, as lines."""
         child = self.living[number]
-        running = self._reader.running(child.index)
+        running = child.running
         lines = [f"  running for {now - request.began:.1f} s: {request.text}" for request in running[:SHOWN_REQUESTS]]
         if len(running) > SHOWN_REQUESTS:
             lines.append(f"  ... and {len(running) - SHOWN_REQUESTS} more")
