@@ -11,7 +11,7 @@ cdef class Reactor(Duties):
     cdef public object unseen
     cdef dict _openers, _listening
     cdef object _posted
-    cdef bint _asleep
+    cdef bint _asleep, _declines
     cdef double _looked, _since
     cdef list _alarms
     cdef object _exchange

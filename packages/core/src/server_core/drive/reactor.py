@@ -49,6 +49,7 @@ class Reactor(Duties):
         self._asleep = False
         self._exchange: Any = worker.exchange
         self._exchange_fd: int = -1 if worker.exchange is None else worker.exchange.fileno()
+        self._declines = False  # without room what other workers pass on is left to the next
         if worker.exchange is not None:
             self.poller.add_listener(self._exchange_fd)
         self._alarms = [fd for fd in (worker.wakeup[0], worker.lifeline) if fd is not None and fd >= 0]
@@ -179,6 +180,10 @@ class Reactor(Duties):
 
     def _take_passed(self, now: float) -> None:
         """Another worker is busy and passes a connection on."""
+        if len(self.sessions) >= self.worker_connections:
+            self._declines = True
+            self.poller.mute(self._exchange_fd, True)
+            return
         passed = self._exchange.take()
         if passed is not None:
             sock, number, client = passed
@@ -195,6 +200,9 @@ class Reactor(Duties):
         self.poller.closing(session.fd)
         del self.sessions[session.fd]
         self.worker.board.connections(len(self.sessions))
+        if self._declines and self._exchange is not None:
+            self._declines = False
+            self.poller.mute(self._exchange_fd, False)
 
     # Draining ------------------------------------------------------------------------------------------------------
 
