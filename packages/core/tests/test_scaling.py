@@ -135,7 +135,7 @@ def test_busy_workers_get_help_and_it_is_said_why() -> None:
     world = World(ADAPTIVE).begin()
     actions = busy(world, 1.0, 7)
     assert only(ev.SetTarget, actions) == [ev.SetTarget("http", 4, 2)]
-    assert logged(actions) == ["http: from 2 to 4 children, busy for 100% of their time."]
+    assert logged(actions) == ["http: from 2 to 4 children, who have work for 2.0."]
     assert [spawn.slot for spawn in only(ev.Spawn, actions)] == [2, 3]
 
 

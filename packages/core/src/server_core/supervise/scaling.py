@@ -40,7 +40,7 @@ def desired(history: Sequence[Load], target: int, least: int, most: int) -> int:
     now = history[-1].at
     seen = now - history[0].at
     if seen >= GROW_SECONDS:
-        work = _mean(history, now - GROW_SECONDS)
+        work = recent(history)
         if work > GROW_ABOVE * target:
             return max(target, min(most, max(target + 1, math.ceil(work / FIT))))
     if seen >= SHRINK_SECONDS and target > least:
@@ -49,19 +49,21 @@ def desired(history: Sequence[Load], target: int, least: int, most: int) -> int:
     return target
 
 
-def _mean(history: Sequence[Load], since: float) -> float:
-    recent = [load.work for load in history if load.at > since]
-    return sum(recent) / len(recent)
+def recent(history: Sequence[Load]) -> float:
+    """Return the mean work of the last GROW_SECONDS."""
+    since = history[-1].at - GROW_SECONDS
+    works = [load.work for load in history if load.at > since]
+    return sum(works) / len(works)
 
 
 def _peak(history: Sequence[Load], since: float) -> float:
     """Return the most that any GROW_SECONDS after ``since`` brought, on their mean."""
-    recent = [load for load in history if load.at > since]
+    loads = [load for load in history if load.at > since]
     peak, total, first = 0.0, 0.0, 0
-    for last, load in enumerate(recent):
+    for last, load in enumerate(loads):
         total += load.work
-        while load.at - recent[first].at >= GROW_SECONDS:
-            total -= recent[first].work
+        while load.at - loads[first].at >= GROW_SECONDS:
+            total -= loads[first].work
             first += 1
         peak = max(peak, total / (last + 1 - first))
     return peak

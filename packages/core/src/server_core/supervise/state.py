@@ -43,7 +43,7 @@ from server_core.supervise.groups import Group, Reconciler
 from server_core.supervise.lives import expire_deadlines, on_exited, on_ready, on_spawn_failed, on_started, on_tick
 from server_core.supervise.model import State
 from server_core.supervise.reload import finish_reload, hang_up, on_config, on_rejected
-from server_core.supervise.scaling import Load, desired, remember
+from server_core.supervise.scaling import Load, desired, recent, remember
 from server_core.supervise.stopping import begin_stop, continue_stop
 
 
@@ -166,7 +166,7 @@ def _on_load(state: State, event: LoadMeasured, now: float) -> List[Action]:
     count = desired(group.loads, target, group.plan.workers, group.plan.most)
     if count == target:
         return []
-    why = f"{group.plan.name}: from {target} to {count} children, busy for {event.share:.0%} of their time."
+    why = f"{group.plan.name}: from {target} to {count} children, who have work for {recent(group.loads):.1f}."
     return [Log("info", why), *_scale(state, group, count)]
 
 
