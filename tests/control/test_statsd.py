@@ -13,6 +13,8 @@ from support import ServerProcess, request
 
 APP = """
 def app(environ, start_response):
+    if environ["PATH_INFO"] == "/fail":
+        raise RuntimeError("wanted")
     start_response("404 Not Found" if environ["PATH_INFO"] == "/missing" else "200 OK", [("Content-Length", "2")])
     return [b"ok"]
 """
@@ -49,15 +51,16 @@ def test_gunicorns_names_are_sent_with_prefix_and_tags():
         host = f"127.0.0.1:{sock.getsockname()[1]}"
         arguments = ["app:app", "-w", "2", "--statsd-host", host, "--statsd-prefix", "shop", "--enable-backlog-metric"]
         with ServerProcess([*arguments, "--dogstatsd-tags", "a:b,c"], app=APP, workers=2) as server:
-            for path in ("/", "/", "/", "/missing"):
+            for path in ("/", "/", "/", "/missing", "/fail"):
                 request((server.host, server.port), "GET", path)
-            receiver.collect(lambda: receiver.sums()["shop.gunicorn.requests"] == 4)
+            receiver.collect(lambda: receiver.sums()["shop.gunicorn.requests"] == 5)
+            receiver.collect(lambda: receiver.sums()["shop.gunicorn.log.exception"] == 1)
         assert receiver.sums()["shop.gunicorn.request.status.200"] == 3
         assert receiver.sums()["shop.gunicorn.request.status.404"] == 1
         assert all(line.endswith("|#a:b,c") for line in receiver.lines)
         durations = [line for line in receiver.lines if line.startswith("shop.gunicorn.request.duration:")]
         weights = [re.search(r"\|ms(?:\|@([0-9.]+))?\|", line).group(1) for line in durations]
-        assert round(sum(1 / float(weight or 1) for weight in weights)) == 4
+        assert round(sum(1 / float(weight or 1) for weight in weights)) == 5
         assert any(line.startswith("shop.gunicorn.workers:2|g") for line in receiver.lines)
         assert any(line.startswith("shop.gunicorn.backlog:0|h") for line in receiver.lines)
 

@@ -75,6 +75,8 @@ def library_samples(monkeypatch, path, processes: int) -> Samples:
         use_all(process)
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)
+    for cleanup in values._multi_process_cleanups:
+        cleanup()
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in registry.collect()

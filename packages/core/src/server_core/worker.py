@@ -23,6 +23,7 @@ from server_core.process import (
 )
 from server_core.scoreboard import SlotWriter, detached_slot
 from server_core.scoreboard.layout import (
+    LOGGED,
     READY,
     RETIRE_MEMORY,
     RETIRE_NAMES,
@@ -143,6 +144,7 @@ class Worker:
         self._board: Optional[SlotWriter] = None
         self._memory_due = 0.0
         self._log_due = 0.0
+        self._logged = list(getattr(log, "logged", ()))  # by the arbiter until now
 
     def __str__(self) -> str:
         return f"<Worker {self.pid}>"
@@ -262,6 +264,14 @@ class Worker:
         if now >= self._log_due:
             self._log_due = now + LOG_INTERVAL
             self.log.retry()
+            self.count_messages()
+
+    def count_messages(self) -> None:
+        """Bring what the logger counted to the scoreboard."""
+        for level, count in enumerate(getattr(self.log, "logged", ())):  # a logger class need not be ours
+            if count > self._logged[level]:
+                self.board.record(0).count(LOGGED + level, count - self._logged[level])
+                self._logged[level] = count
 
     def _watch_memory(self) -> None:
         resident = self.resident()

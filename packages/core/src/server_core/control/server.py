@@ -14,7 +14,6 @@ import struct
 import time
 from typing import Any, Callable, Dict, Optional
 
-from server_core.control.commands import Table, default_table
 from server_core.control.protocol import MAX_REQUEST, ControlError, MessageReader, answer, refusal
 from server_core.loopserver import Client, LoopServer, Octets
 
@@ -35,7 +34,7 @@ class ControlServer:
     def __init__(self, arbiter: Any, path: str, mode: int) -> None:
         self._arbiter = arbiter
         self.path = path
-        self._table: Optional[Table] = None
+        self._table: Any = None
         listener = _listen(path, mode)
         self._identity = _identity(path)
         self._server = LoopServer(arbiter, listener, self._welcome, MAX_CLIENTS)
@@ -69,6 +68,9 @@ class ControlServer:
         if not isinstance(command, str) or not isinstance(args, list):
             return refusal(message, "request: expected a command and a list of arguments")
         if self._table is None:
+            # Imported when it is asked for: a server that nobody steers should not carry it.
+            from server_core.control.commands import default_table
+
             self._table = default_table(self._arbiter)
         try:
             return answer(message, self._table.run(self._arbiter, command, args))

@@ -82,6 +82,7 @@ class Logger:
         self.access_handlers: List[logging.Handler] = []
         self.logfile: Any = None  # captured output, as gunicorn calls it
         self.lock = threading.Lock()
+        self.logged = [0, 0, 0, 0]  # messages by the levels of scoreboard.layout.LOG_LEVELS
         self.cfg = cfg
         self._sinks: List[Sink] = []
         self._error_lines_lost = 0
@@ -316,14 +317,17 @@ class Logger:
 
     def critical(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """Log at level CRITICAL."""
+        self.logged[0] += 1
         self.error_log.critical(msg, *args, **kwargs)
 
     def error(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """Log at level ERROR."""
+        self.logged[3 if kwargs.get("exc_info") else 1] += 1
         self.error_log.error(msg, *args, **kwargs)
 
     def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """Log at level WARNING."""
+        self.logged[2] += 1
         self.error_log.warning(msg, *args, **kwargs)
 
     def info(self, msg: Any, *args: Any, **kwargs: Any) -> None:
@@ -336,6 +340,7 @@ class Logger:
 
     def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """Log at level ERROR with the traceback of the exception at hand."""
+        self.logged[3] += 1
         self.error_log.exception(msg, *args, **kwargs)
 
     def log(self, lvl: Any, msg: Any, *args: Any, **kwargs: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterable, List, NamedTuple, Sequence, Tuple, U
 
 from server_core.observe.families import COUNTER, GAUGE, HISTOGRAM, INFO, Distribution, Family, Point
 from server_core.observe.snapshot import GroupNumbers, Snapshot, take
-from server_core.scoreboard.layout import LATENCY_BOUNDS
+from server_core.scoreboard.layout import LATENCY_BOUNDS, LOG_LEVELS
 from server_core.version import __version__
 
 STATUS_NAMES = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
@@ -83,6 +83,12 @@ def _codes(snapshot: Snapshot) -> Iterable[Row]:
                 yield (group.name, str(code)), count
 
 
+def _logged(snapshot: Snapshot) -> Iterable[Row]:
+    for name, counts in [("arbiter", snapshot.logged), *((g.name, g.counters.logged) for g in snapshot.groups)]:
+        for level, count in zip(LOG_LEVELS, counts):
+            yield (name, level), count
+
+
 def _memory(snapshot: Snapshot) -> Iterable[Row]:
     for group in snapshot.groups:
         for slot, octets in sorted(group.memory.items()):
@@ -142,6 +148,8 @@ METRICS: Sequence[Metric] = (
     Metric("server_worker_memory_limit_bytes", GAUGE, "Resident memory above which a worker is replaced (max_memory); 0"
            " for no limit.", _G, by_group(lambda g: g.memory_limit)),
     Metric("server_worker_memory_bytes", GAUGE, "Resident memory of each worker.", ("group", "slot"), _memory),
+    Metric("server_log_messages", COUNTER, "Messages of the error log by level; 'exception' is an error with its"
+           " traceback.", ("group", "level"), _logged),
     Metric("server_application_metrics_refused", COUNTER, "Series of the application that found no room in"
            " application_metrics_size.", (), one(lambda s: s.refused_series)),
     Metric("server_listener_queue", GAUGE, "Connections that wait to be accepted.", ("listener",),

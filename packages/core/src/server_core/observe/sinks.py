@@ -157,23 +157,29 @@ class SinkWorker(Worker):
         """Be the thread of one reporter."""
         try:
             reporter = plugins.load(plugins.REPORTERS, name)(self.cfg, self._started)
-            self._report_until_told(name, reporter)
-            reporter.close()
         except Exception:  # a plugin's; the other sinks go on
-            self.log.exception("Exception in the reporter %s, which ends", name)
-
-    def _report_until_told(self, name: str, reporter: Reporter) -> None:
-        arrived = True
-        leaving = False
+            self.log.exception("The reporter %s cannot begin", name)
+            return
+        arrived, leaving = True, False
         while not leaving:
             leaving = self._leaving.wait(reporter.every)
-            data = self._numbers()
             before = arrived
-            arrived = data is not None and reporter.report(parse(data), time.time())
-            if not arrived and before:
-                self.log.warning("Metrics by %s do not arrive; further tries follow every %g s", name, reporter.every)
+            arrived, why = self._report_once(reporter)
+            if before and not arrived:
+                self.log.warning("Metrics by %s do not arrive%s; tries follow every %g s", name, why, reporter.every)
             elif arrived and not before:
                 self.log.info("Metrics by %s arrive again", name)
+        reporter.close()
+
+    def _report_once(self, reporter: Reporter) -> Tuple[bool, str]:
+        """Return whether a report arrived, and why not where that is known."""
+        data = self._numbers()
+        if data is None:
+            return False, ": there are no numbers"
+        try:
+            return reporter.report(parse(data), time.time()), ""
+        except Exception as error:  # a plugin's; the next try may do better
+            return False, f": {type(error).__name__}: {error}"
 
     def _numbers(self) -> Optional[bytes]:
         """Return the metrics of now, None when the arbiter does not give any."""

@@ -48,6 +48,7 @@ class Snapshot(Record):
     exits: Mapping[Tuple[str, str], int] = fresh(factory=dict)  # (group, cause) -> count
     unready: Tuple[str, ...] = ()  # what services wait for
     refused_series: int = 0  # of the application's metrics
+    logged: Tuple[int, ...] = ()  # messages of the arbiter itself, by LOG_LEVELS
 
     @property
     def http(self) -> GroupNumbers:
@@ -74,6 +75,7 @@ def take(arbiter: Any) -> Snapshot:
         exits=dict(arbiter.exits),
         unready=tuple(filter(None, (service.unready(arbiter) for service in arbiter.services()))),
         refused_series=_refused_series(arbiter),
+        logged=tuple(getattr(arbiter.log, "logged", ())),  # a logger class need not be ours
     )
 
 

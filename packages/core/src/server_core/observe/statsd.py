@@ -15,7 +15,7 @@ import socket
 from typing import Any, Dict, List, Optional, Tuple
 
 from server_core.observe.snapshot import Snapshot, take
-from server_core.scoreboard.layout import LATENCY_BOUNDS
+from server_core.scoreboard.layout import LATENCY_BOUNDS, LOG_LEVELS
 
 MAX_DATAGRAM = 1432  # octets that fit one Ethernet frame
 
@@ -36,6 +36,7 @@ class Lines:
         self._codes: Dict[int, int] = {}
         self._latency: Tuple[int, ...] = ()
         self._requests = 0
+        self._logged: List[int] = []
 
     def of(self, snapshot: Snapshot) -> List[str]:
         """Return what has changed since the last snapshot, and the gauges."""
@@ -48,6 +49,7 @@ class Lines:
             if count > self._codes.get(status, 0):
                 lines.append(self._line(f"gunicorn.request.status.{status}", count - self._codes.get(status, 0), "c"))
         lines += self._durations(counters.latency)
+        lines += self._messages(snapshot)
         if self._backlog:
             lines.append(self._line("gunicorn.backlog", sum(snapshot.queues.values()), "h"))
         self._requests, self._codes, self._latency = counters.finished, dict(counters.codes), counters.latency
@@ -62,6 +64,17 @@ class Lines:
                 middle = (bounds[index] + bounds[index + 1]) / 2 * 1000
                 lines.append(self._line("gunicorn.request.duration", f"{middle:g}", "ms", 1 / (count - old)))
         return lines
+
+    def _messages(self, snapshot: Snapshot) -> List[str]:
+        """Messages of the error log of all processes, by level."""
+        counts = [sum(column) for column in zip(snapshot.logged, *(group.counters.logged for group in snapshot.groups))]
+        before = self._logged or [0] * len(counts)
+        self._logged = counts
+        return [
+            self._line(f"gunicorn.log.{level}", count - old, "c")
+            for level, count, old in zip(LOG_LEVELS, counts, before)
+            if count > old
+        ]
 
     def _line(self, name: str, value: Any, kind: str, rate: Optional[float] = None) -> str:
         sampled = f"|@{rate:.6g}" if rate is not None and rate < 1 else ""

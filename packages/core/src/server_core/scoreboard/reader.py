@@ -27,6 +27,8 @@ from server_core.scoreboard.layout import (
     HIGH_WATER,
     LATENCY,
     LATENCY_BUCKETS,
+    LOG_LEVELS,
+    LOGGED,
     MEMORY,
     NUMBER,
     OVERFLOW,
@@ -63,6 +65,7 @@ class Counters(Record):
     ``statuses`` counts responses by class (other, 1xx .. 5xx), ``codes`` those of ``layout.STATUS_CODES`` one by one,
     ``latency`` by the buckets of ``layout.LATENCY_BOUNDS``; ``seconds`` is the sum of the durations. ``queue`` and
     ``queued_seconds`` are the same of the time that requests waited for the application; ``shed`` ones never got there.
+    ``logged`` counts messages of the error log by ``layout.LOG_LEVELS``.
     """
 
     began: int
@@ -79,6 +82,7 @@ class Counters(Record):
     queue: Tuple[int, ...]
     queued_seconds: float
     shed: int
+    logged: Tuple[int, ...]
 
     @property
     def finished(self) -> int:
@@ -235,4 +239,5 @@ class Reader:
             queue=(max(0, began - shed - sum(waited)), *waited),
             queued_seconds=sum(self._floats[record + QUEUED_SECONDS] for record in records),
             shed=shed,
+            logged=tuple(total(LOGGED + i) for i in range(len(LOG_LEVELS))),
         )

@@ -158,6 +158,7 @@ def _bid_farewell(worker: Worker, arbiter: Any) -> None:
     worker.log.info("Worker exiting (pid: %s)", worker.pid)
     try:
         worker.tmp.close()
+        worker.count_messages()
         worker.hooks.worker_exit(arbiter, worker)
     except Exception:
         worker.log.exception("Exception during worker exit")
