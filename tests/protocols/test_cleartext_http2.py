@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Iterator
@@ -13,6 +14,7 @@ from protocols.fronts import HOST, WITH_HTTP2, Certificates, ask, facts, haproxy
 from support import RawClient, ServerProcess
 from support.client import encode_request
 
+STRANGER = "127.0.0.2"  # an address of this machine that is not trusted
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 
@@ -48,13 +50,30 @@ def test_an_upload_beyond_the_window_goes_on_as_it_is_read(server: ServerProcess
     assert curl(*arguments, f"http://{HOST}:{server.port}/echo") == "2 200"
 
 
-@pytest.mark.parametrize("arguments", [["--forwarded-allow-ips", "10.0.0.0/8"], ["--http2-cleartext", "off"]])
-def test_the_preface_is_answered_cleanly_where_it_is_not_taken(arguments: list[str]) -> None:
-    defaults = ["--http-protocols", "h2,h1", "--http2-cleartext", "both"]
-    with serve("gthread", *defaults, *arguments) as server, server.client() as client:
-        client.send(PREFACE)
-        assert client.read_answer().status in (400, 505)
-        assert client.closed_by_peer()
+def test_who_is_not_trusted_gets_http1(server: ServerProcess) -> None:
+    url = f"http://{HOST}:{server.port}/facts"
+    assert curl("--interface", STRANGER, "--http2", url) == "1.1 200"
+    client = RawClient.__new__(RawClient)
+    client.sock, client.buffer = socket.create_connection((server.host, server.port), 10.0, (STRANGER, 0)), b""
+    with client:
+        _assert_the_preface_is_refused(client)
+
+
+@pytest.mark.parametrize(("mode", "by_upgrade"), [("off", "1.1 200"), ("upgrade", "2 200")])
+@pytest.mark.parametrize("worker", WITH_HTTP2)
+def test_each_way_is_taken_only_where_it_is_allowed(worker: str, mode: str, by_upgrade: str) -> None:
+    with serve(worker, "--http-protocols", "h2,h1", "--http2-cleartext", mode) as server:
+        url = f"http://{HOST}:{server.port}/facts"
+        assert curl("--http2", url) == by_upgrade
+        assert curl("--http1.1", url) == "1.1 200"
+        with server.client() as client:
+            _assert_the_preface_is_refused(client)
+
+
+def _assert_the_preface_is_refused(client: RawClient) -> None:
+    client.send(PREFACE)
+    assert client.read_answer().status in (400, 505)
+    assert client.closed_by_peer()
 
 
 def test_haproxy_speaks_http2_to_the_server(server: ServerProcess, tmp_path: Path) -> None:

@@ -279,6 +279,23 @@ def _transfer(client: Http2Client, octets: int, seconds: float) -> Tuple[int, in
     return sent, answer.received
 
 
+def test_an_upgrade_is_not_taken_where_only_prior_knowledge_is(server: ServerProcess) -> None:
+    with server.client() as client:
+        settings = [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABk")]
+        answer = client.request("GET", "/after", settings)
+        assert (answer.status, answer.body) == (200, b"/after")
+
+
+def test_nghttp_is_served(server: ServerProcess) -> None:
+    if shutil.which("nghttp") is None:
+        pytest.skip("nghttp is not installed")
+    command = ["nghttp", "-nv", "-m", "3", f"http://{HOST}:{server.port}/x"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    assert told.count(":status: 200") == 3
+    assert "recv GOAWAY" not in told
+    assert "recv RST_STREAM" not in told
+
+
 def test_h2load_loses_nothing(server: ServerProcess) -> None:
     if shutil.which("h2load") is None:
         pytest.skip("h2load is not installed")
