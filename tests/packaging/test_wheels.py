@@ -14,7 +14,7 @@ import pytest
 
 from support.distributions import OURS, ROOT, hatch_build, make_environment, run
 
-HOT = ["server_http", "server_core", "server_workers_async"]
+HOT = ["server_http", "server_core", "server_workers_async", "server_dirty"]
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 
 needs_compiler = pytest.mark.skipif(

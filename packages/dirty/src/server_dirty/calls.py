@@ -113,7 +113,7 @@ def receive_chunk(wire: Wire, call: Call) -> Steps[Any]:
 
 def _receive(wire: Wire, call: Call) -> Steps[frames.Frame]:
     try:
-        frame = yield from wire.receive()
+        frame = yield from wire.receive(wait=True)
     except OSError as error:
         raise _worker_gone(call, str(error)) from error
     if frame is None:

@@ -159,6 +159,10 @@ class _Encoder:
         return len(self._buffers) - 1
 
 
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+_BYTES_LIKE = frozenset((bytes, bytearray, memoryview))
+
+
 class _LargeBytes:
     """Stands for a large ``bytes`` object on its way to ``_Encoder.place``."""
 
@@ -171,12 +175,13 @@ class _LargeBytes:
 def _lift_bytes(value: Any, depth: int = 4) -> Any:
     """Mark large bytes near the top of ``value``, which msgpack would copy without asking."""
     kind = type(value)
-    if kind in (bytes, bytearray, memoryview):
+    if kind in _BYTES_LIKE:
         return _LargeBytes(value) if memoryview(value).nbytes >= SHARED_FROM else value
     if depth and kind is dict and len(value) <= 64:
-        return {key: _lift_bytes(item, depth - 1) for key, item in value.items()}
+        return {k: item if type(item) in _PLAIN else _lift_bytes(item, depth - 1) for k, item in value.items()}
     if depth and kind in (list, tuple) and len(value) <= 64:
-        return kind(_lift_bytes(item, depth - 1) for item in value)
+        lifted = [item if type(item) in _PLAIN else _lift_bytes(item, depth - 1) for item in value]
+        return lifted if kind is list else tuple(lifted)
     return value
 
 

@@ -32,7 +32,7 @@ class CallContext:
         self.action = action
         self.deadline = deadline
         self.thread = 0  # that runs it
-        self._cancelled = threading.Event()
+        self._cancelled = False
         self._notify: Optional[Callable[[], object]] = None
 
     def remaining(self) -> Optional[float]:
@@ -41,7 +41,7 @@ class CallContext:
 
     def cancel(self) -> None:
         """Note that nobody waits any more."""
-        self._cancelled.set()
+        self._cancelled = True
         notify = self._notify
         if notify is not None:
             notify()
@@ -49,13 +49,13 @@ class CallContext:
     def on_cancel(self, notify: Optional[Callable[[], object]]) -> None:
         """Have ``notify`` called when nobody waits any more, at once when that is so already; None: no more."""
         self._notify = notify
-        if notify is not None and self._cancelled.is_set():
+        if notify is not None and self._cancelled:
             notify()
 
     @property
     def cancelled(self) -> bool:
         """Whether the caller has gone or the deadline has passed."""
-        return self._cancelled.is_set() or self.remaining() == 0.0
+        return self._cancelled or self.remaining() == 0.0
 
     def raise_if_cancelled(self) -> None:
         """Raise ``CallCancelledError`` when nobody waits: for long loops to call now and then."""

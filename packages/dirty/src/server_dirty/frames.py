@@ -11,7 +11,7 @@ first element of the payload's value lists their places, so that both travel or 
 from __future__ import annotations
 
 import struct
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from server_dirty.codec import ALIGNMENT, decode, decode_head, encode
 from server_dirty.errors import DirtyProtocolError
@@ -133,6 +133,14 @@ class FrameReader:
         """Take octets from the socket."""
         self._data += data
 
+    def whole(self, data: bytes) -> Optional[Tuple[int, bytes, int]]:
+        """Return what ``next_frame`` would when ``data`` is one frame and nothing else, as it mostly is; else None,
+        and nothing was taken."""
+        if self._header is not None or self._data or len(data) < HEADER.size:
+            return None
+        kind, size, shared = _checked_header(data)
+        return (kind, data[HEADER.size :], shared) if len(data) == HEADER.size + size else None
+
     def wanted(self) -> int:
         """Return how many octets complete what is under way (at least 1): a good size to read."""
         if self._header is None:
@@ -152,7 +160,8 @@ class FrameReader:
         if self._header is None:
             if len(self._data) < HEADER.size:
                 return None
-            self._header = self._read_header()
+            self._header = _checked_header(self._data)
+            del self._data[: HEADER.size]
         kind, size, shared = self._header
         if len(self._data) < size:
             return None
@@ -161,15 +170,16 @@ class FrameReader:
         self._header = None
         return kind, payload, shared
 
-    def _read_header(self) -> Tuple[int, int, int]:
-        magic, version, kind, size, shared = HEADER.unpack_from(self._data)
-        if magic != MAGIC or kind not in _TYPES:
-            raise DirtyProtocolError(f"frame: expected magic {MAGIC!r} and a known type, got {bytes(self._data[:4])!r}")
-        if version != VERSION:
-            raise DirtyProtocolError(f"frame: expected version {VERSION}, got {version}")
-        if size > MAX_PAYLOAD or shared > MAX_SHARED:
-            raise DirtyProtocolError(
-                f"frame: expected at most {MAX_PAYLOAD} and {MAX_SHARED} octets, got {size} and {shared}"
-            )
-        del self._data[: HEADER.size]
-        return kind, size, shared
+
+def _checked_header(data: Union[bytes, bytearray]) -> Tuple[int, int, int]:
+    """Return kind, payload octets and shared octets of the header that ``data`` begins with."""
+    magic, version, kind, size, shared = HEADER.unpack_from(data)
+    if magic != MAGIC or kind not in _TYPES:
+        raise DirtyProtocolError(f"frame: expected magic {MAGIC!r} and a known type, got {bytes(data[:4])!r}")
+    if version != VERSION:
+        raise DirtyProtocolError(f"frame: expected version {VERSION}, got {version}")
+    if size > MAX_PAYLOAD or shared > MAX_SHARED:
+        raise DirtyProtocolError(
+            f"frame: expected at most {MAX_PAYLOAD} and {MAX_SHARED} octets, got {size} and {shared}"
+        )
+    return kind, size, shared

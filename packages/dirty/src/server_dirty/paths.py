@@ -14,6 +14,7 @@ import os
 import stat
 import struct
 import tempfile
+from functools import lru_cache
 from typing import Optional
 
 from server_dirty.errors import DirtyConnectionError
@@ -68,6 +69,7 @@ def refusals_file(directory: str, app_path: str) -> str:
     return _of_app(directory, app_path, "refused")
 
 
+@lru_cache(maxsize=256)
 def _of_app(directory: str, app_path: str, suffix: str) -> str:
     # A digest, because paths of sockets are short (108 octets).
     digest = hashlib.sha256(app_path.encode()).hexdigest()[:16]

@@ -21,6 +21,7 @@ from server_dirty.health import ANSWERED, CANCELLED, FAILED, TIMED_OUT, Meter
 from server_dirty.host import Host
 from server_dirty.wire import Wire, check_peer, run_blocking
 
+PATIENCE = 0.002  # seconds that every caller waits: it takes as long to look whether it does
 CALL_ARRIVAL = 5.0  # seconds for a caller that connected to send its call
 
 
@@ -36,6 +37,8 @@ class RunningCall:
         # The caller's time has been running while the call waited in the queue.
         self.limit = _shorter(None if arrival.timeout is None else max(0.001, arrival.timeout - self.waited), limit)
         self.context = CallContext(arrival.app_path, arrival.action, deadline_after(self.limit))
+        self.ended = False
+        self.watched = False  # its caller's hanging up is seen
         self.reported = False
         self.given_up = False
 
@@ -90,9 +93,11 @@ class CallRunner:
         try:
             check_peer(wire.socket)
             arrival = run_blocking(calls.receive_call(wire), wire.socket, time.monotonic() + CALL_ARRIVAL)
-            if arrival is None or wire.peer_gone():
-                return  # the caller gave up while the call waited in the queue
+            if arrival is None:
+                return
             running = RunningCall(wire, arrival, self._host_of(arrival.app_path), self._limit)
+            if running.waited > PATIENCE and wire.peer_gone():
+                return  # the caller gave up while the call waited in the queue
         except (OSError, DirtyError) as error:
             self._refuse(wire, error)
             return

@@ -17,13 +17,18 @@ import select
 import socket
 import struct
 import time
-from typing import Any, Generator, List, Optional, TypeVar
+from typing import Any, Generator, List, Optional, TypeVar, Union
 
 from server_dirty import frames, regions
 from server_dirty.errors import DirtyConnectionError, DirtyProtocolError, DirtyTimeoutError
 
 READ, WRITE = 1, 2
-RECEIVE_SIZE = 64 * 1024  # octets of one read
+RECEIVE_SIZE = 16 * 1024  # octets of one read
+MOST_RECEIVED = 1 << 20  # octets of one read when a frame is known to be large
+
+_CREDENTIALS = struct.Struct("3i")  # process, user, group
+_DESCRIPTOR_SPACE = socket.CMSG_SPACE(4)
+_TRUNCATED = int(socket.MSG_CTRUNC)  # a plain number: this is asked for every read
 
 T = TypeVar("T")
 Steps = Generator[int, None, T]
@@ -37,7 +42,8 @@ class Wire:
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
+        if sock.gettimeout() != 0.0:
+            sock.setblocking(False)
         self.socket = sock
         self._reader = frames.FrameReader()
         self._descriptors: List[int] = []
@@ -53,38 +59,45 @@ class Wire:
         """Send a frame. Raises OSError when the peer has gone."""
         descriptor = regions.write(outgoing.buffers, outgoing.places, outgoing.shared) if outgoing.shared else -1
         try:
-            view = memoryview(outgoing.data)
-            while view:
+            data: Union[bytes, memoryview] = outgoing.data
+            while True:
                 try:
-                    view = view[self._send_part(view, descriptor) :]
-                    if descriptor >= 0:
-                        os.close(descriptor)
-                        descriptor = -1
+                    sent = self._send_part(data, descriptor)
                 except (BlockingIOError, InterruptedError):
                     yield WRITE
+                    continue
+                if descriptor >= 0:
+                    os.close(descriptor)
+                    descriptor = -1
+                if sent == len(data):
+                    return
+                data = memoryview(data)[sent:]
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
 
-    def _send_part(self, view: memoryview, descriptor: int) -> int:
+    def _send_part(self, view: Union[bytes, memoryview], descriptor: int) -> int:
         if descriptor < 0:
             return self.socket.send(view)
         rights = array.array("i", [descriptor])
         return self.socket.sendmsg([view], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
-    def receive(self) -> Steps[Optional[frames.Frame]]:
+    def receive(self, wait: bool = False) -> Steps[Optional[frames.Frame]]:
         """Return the next frame, or None when the peer has closed between two frames.
+
+        Args:
+            wait: nothing can have arrived yet.
 
         Raises:
             DirtyProtocolError: what arrived is not a frame.
             ConnectionError: the peer closed in the middle of one.
         """
+        if wait and self._reader.idle():
+            yield READ
         while True:
             found = self._reader.next_frame()
             if found is not None:
-                kind, payload, shared = found
-                region = self._take_region(shared) if shared else None
-                return frames.Frame(kind, payload, region)
+                return self._frame(*found)
             try:
                 data = self._receive_part()
             except (BlockingIOError, InterruptedError):
@@ -94,18 +107,24 @@ class Wire:
                 if self._reader.idle():
                     return None
                 raise ConnectionResetError("the peer closed in the middle of a frame")
+            found = self._reader.whole(data)
+            if found is not None:
+                return self._frame(*found)
             self._reader.feed(data)
+
+    def _frame(self, kind: int, payload: bytes, shared: int) -> frames.Frame:
+        return frames.Frame(kind, payload, self._take_region(shared) if shared else None)
 
     def _receive_part(self) -> bytes:
         data, ancillary, flags, _ = self.socket.recvmsg(
-            max(RECEIVE_SIZE, min(self._reader.wanted(), 1 << 20)), socket.CMSG_SPACE(4)
+            max(RECEIVE_SIZE, min(self._reader.wanted(), MOST_RECEIVED)), _DESCRIPTOR_SPACE
         )
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 received = array.array("i")
                 received.frombytes(content[: len(content) // 4 * 4])
                 self._descriptors.extend(received)
-        if flags & socket.MSG_CTRUNC:
+        if flags & _TRUNCATED:
             raise DirtyProtocolError("frame: expected one descriptor, got more (or the descriptor table is full)")
         return data
 
@@ -129,8 +148,8 @@ def check_peer(sock: socket.socket) -> None:
     """Refuse a peer of another user (root excepted). Raises PermissionError."""
     if not hasattr(socket, "SO_PEERCRED"):
         return  # the socket's directory (0700) is the guard there
-    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    if uid not in (0, os.geteuid()):
+    _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    if uid != 0 and uid != os.geteuid():
         raise PermissionError(f"peer: expected user {os.geteuid()}, got {uid}")
 
 

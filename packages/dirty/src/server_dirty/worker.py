@@ -31,7 +31,9 @@ from server_dirty.wire import Wire
 
 OVERDUE = 1.0  # seconds after its deadline at which a call that still runs is reported and the worker replaced
 ACCEPT_PAUSE = 0.1  # seconds after a call that could not be accepted
-TICK = 0.5  # seconds between two looks at the running calls, and between heartbeats
+TICK = 0.25  # seconds between two looks at the running calls, and between heartbeats
+BUSY_TICK = 0.05  # the same while calls run
+WATCHED_FROM = 0.02  # seconds a call runs before its caller is watched: most have ended, and watching costs as much
 
 
 class AppListener:
@@ -128,7 +130,7 @@ class DirtyWorker(Worker):
             self._threads.append(thread)
         while self.alive:
             self.notify()
-            self._watch_once(TICK)
+            self._watch_once(BUSY_TICK if self._running else TICK)
         self._finish()
 
     def _finish(self) -> None:
@@ -199,10 +201,11 @@ class DirtyWorker(Worker):
         """Note a call that begins or ends; called by the thread that runs it."""
         if begins:
             self._running[running] = None
-            self._selector.register(running.wire.socket, selectors.EVENT_READ, running)
         else:
             self._running.pop(running, None)
-            self._forget(running.wire.socket)
+            running.ended = True
+            if running.watched:
+                self._forget(running.wire.socket)
 
     def _watch_once(self, timeout: float) -> None:
         for key, _ in self._selector.select(timeout):
@@ -213,8 +216,18 @@ class DirtyWorker(Worker):
                 self._forget(key.fileobj)
         now = time.monotonic()
         for running in list(self._running):
+            if not running.watched and now > running.started + WATCHED_FROM:
+                self._look_after(running)
             if running.context.deadline is not None and now > running.context.deadline:
                 self._overdue(running, now)
+
+    def _look_after(self, running: RunningCall) -> None:
+        """See from now on when the caller hangs up."""
+        running.watched = True
+        with contextlib.suppress(KeyError, ValueError, OSError):  # the call ends at this moment
+            self._selector.register(running.wire.socket, selectors.EVENT_READ, running)
+        if running.ended:  # its thread may have looked before this did
+            self._forget(running.wire.socket)
 
     def _forget(self, fileobj: Any) -> None:
         # The watch, when a caller went, and the thread, when its call ended, may both come here.
