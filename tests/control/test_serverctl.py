@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from control.terminal import Terminal
 from support import ServerProcess, until
 
 APP = """
@@ -118,3 +119,23 @@ def test_the_bash_completion_completes(server):
     script += '\nCOMP_WORDS=(serverctl show w); COMP_CWORD=2; _serverctl; echo "${COMPREPLY[@]}"'
     done = subprocess.run([bash, "-c", script], capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout.split() == ["workers"]
+
+
+def test_the_prompt_completes_and_remembers(server, tmp_path):
+    command = f"{sys.executable} -m server_cli.ctl --socket {server.cwd / 'ctl'}"
+    terminal = Terminal(f"HOME={tmp_path} {command}; sleep 60")
+    try:
+        until(lambda: "server>" in terminal.screen(), 20, "the prompt is there")
+        terminal.press("show wor", "Tab", "Enter")
+        until(lambda: "REQUESTS" in terminal.screen(), 10, "the workers are shown")
+        assert "server> show workers" in terminal.screen()
+        terminal.press("Up", "Enter")
+        until(lambda: terminal.screen().count("REQUESTS") == 2, 10, "the command before is run again")
+        terminal.press("nonsense", "Enter")
+        until(lambda: "error: command: expected one of" in terminal.screen(), 10, "a wrong one is refused")
+        terminal.press("quit", "Enter")
+        history = tmp_path / ".serverctl_history"
+        until(history.exists, 10, "the history is saved")
+        assert "show workers" in history.read_text().splitlines()
+    finally:
+        terminal.close()

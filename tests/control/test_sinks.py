@@ -165,6 +165,21 @@ def test_without_the_library_the_start_says_what_to_install(tmp_path):
         assert "pip install 'server-cli[otel]'" in server.log
 
 
+def test_a_reload_turns_it_on_and_off(collector):
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_METRIC_EXPORT_INTERVAL": "200"}
+    config = "control_socket_disable = True\nreporters = {}\n"
+    with ServerProcess(["app:app"], app=APP, env=variables, config=config.format("[]")) as server:
+        for turn, reporters in enumerate(('"opentelemetry"', "[]", '["opentelemetry"]'), start=1):
+            before = len(collector.requests)
+            (server.cwd / "server.conf.py").write_text(config.format(reporters))
+            server.send_signal(signal.SIGHUP)
+            server.wait_for_log("Reload complete", count=turn, timeout=20)
+            if reporters == "[]":
+                until(lambda: len(server.worker_pids()) == 1, 10, "the process of the sinks has left")
+            else:
+                until(lambda before=before: len(collector.requests) > before, 10, "it sends")
+
+
 def test_a_statsd_host_with_a_name_is_looked_up_beside_the_arbiter():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("0.0.0.0", 0))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from typing import Iterator
 
 import pytest
 
+from control.terminal import Terminal
 from support import ServerProcess, until
 
 APP = """
@@ -23,36 +23,6 @@ def app(environ, start_response):
 """
 
 
-class Terminal:
-    """A terminal of tmux, in a tmux of its own."""
-
-    def __init__(self, name: str, command: str) -> None:
-        self._name = name
-        self._tmux("new-session", "-d", "-x", "120", "-y", "36", command)
-
-    def _tmux(self, *words: str) -> str:
-        done = subprocess.run(
-            ["tmux", "-L", self._name, "-f", "/dev/null", *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-        return done.stdout
-
-    def screen(self) -> str:
-        """What is on it."""
-        return self._tmux("capture-pane", "-p")
-
-    def press(self, *keys: str) -> None:
-        """Press keys."""
-        self._tmux("send-keys", *keys)
-
-    def close(self) -> None:
-        """End everything."""
-        self._tmux("kill-server")
-
-
 @pytest.fixture
 def server() -> Iterator[ServerProcess]:
     arguments = ["app:app", "-w", "2", "--control-socket", "ctl", "--graceful-timeout", "1"]
@@ -63,9 +33,7 @@ def server() -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def terminal(server: ServerProcess) -> Iterator[Terminal]:
-    if shutil.which("tmux") is None:
-        pytest.skip("tmux is not installed")
-    made = Terminal(f"top-{os.getpid()}", f"{sys.executable} -m server_cli.ctl -s {server.cwd / 'ctl'} top; sleep 60")
+    made = Terminal(f"{sys.executable} -m server_cli.ctl -s {server.cwd / 'ctl'} top; sleep 60")
     yield made
     made.close()
 
