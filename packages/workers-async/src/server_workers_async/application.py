@@ -23,4 +23,4 @@ async def run_application(app: Any, channel: Any) -> None:
         channel.on_raised(error)
     else:
         channel.on_returned()
-    channel.session.service.application_ended(channel)
+    channel.service.application_ended(channel)

@@ -1,13 +1,11 @@
-from server_workers_async.service cimport Service
+from server_workers_async.stream cimport Stream
 
-cdef class HttpChannel:
-    cdef public Service service
-    cdef public object session, engine, request, stream, scope, task, entry, status, headers, sent, view
-    cdef public object _order, _head, _trailers, _readers, _writers, armed
+cdef int HEAD, LAST_BODY, FILE, INFORM, LAST_TRAILERS, COMPLETE, EXPECTING
+
+cdef class HttpChannel(Stream):
+    cdef public object _order, _head, _trailers
     cdef public list _chunks
-    cdef public double began, doomed_at, waited
-    cdef public bint body_ended, responded, finished, lost, gone, open, handed_over
-    cdef public long long _credit
+    cdef public bint body_ended, responded, handed_over
     cdef public int _file
 
     cdef _send_head(self, double now)
@@ -24,13 +22,8 @@ cdef class HttpChannel:
     cpdef on_closed(self)
     cpdef doom(self, double now)
     cpdef on_timer(self, double now)
-    cpdef cancel(self)
     cpdef on_returned(self)
     cpdef fail(self, complaint)
     cdef dict _body_message(self)
     cdef _give_credit(self)
     cdef _invite(self)
-    cdef _wake_readers(self)
-    cdef _wake_writers(self)
-
-cpdef wake(waiters)

@@ -12,7 +12,6 @@ the grace period the task is cancelled, unless the response is complete: backgro
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 from time import monotonic
@@ -20,11 +19,26 @@ from typing import Any, Dict, List, Optional
 
 from server_core.drive.body import JOIN_MAX
 from server_core.drive.channel import INTERNAL_ERROR, ClientGoneError
-from server_http import asgi
+from server_http.asgi import (
+    COMPLETE,
+    EXPECTING,
+    FILE,
+    HEAD,
+    INFORM,
+    LAST_BODY,
+    LAST_TRAILERS,
+    HttpOrder,
+    Message,
+    informational,
+    message_body,
+    message_headers,
+    message_path,
+    message_status,
+)
 from server_http.errors import ApplicationFault
-from server_http.events import Headers, Request
+from server_http.events import Request
 from server_http.exchange import error_page
-from server_http.exchange import reason as usual_reason
+from server_workers_async.stream import Stream
 
 #: How far the causes of an exception are followed.
 CAUSES_MAX = 10
@@ -32,7 +46,7 @@ CAUSES_MAX = 10
 DISCONNECT: Dict[str, Any] = {"type": "http.disconnect"}
 
 
-class HttpChannel:
+class HttpChannel(Stream):
     """One HTTP exchange.
 
     Args:
@@ -43,71 +57,25 @@ class HttpChannel:
         now: monotonic seconds.
 
     Attributes:
-        task: the application's task, once it has been started.
-        began: when the request was read, monotonic seconds.
-        waited: its queue time, seconds.
-        entry: the place in the scoreboard's table of running requests.
-        status, headers, sent: of the response, for the access log; ``status`` is 0 before the head.
         responded: the head was passed on.
-        finished: the response is complete, or was given up.
-        lost: no answer can arrive any more.
-        gone: the client ended its stream or is lost: ``http.disconnect``.
-        open: the connection still knows the stream.
-        armed: the tick at which the grace period ends (timer wheel).
-        view: what hooks see of the request, or None.
+        body_ended: the request's body is complete.
+        handed_over: the application has received its end.
     """
 
     __slots__ = (
-        "_chunks", "_credit", "_file", "_head", "_order", "_readers", "_trailers", "_writers", "armed",
-        "began", "body_ended", "doomed_at", "engine", "entry", "finished", "gone", "handed_over", "headers", "lost",
-        "open", "request", "responded", "scope", "sent", "service", "session", "status", "stream", "task",
-        "view", "waited",
+        "_chunks", "_file", "_head", "_order", "_trailers", "body_ended", "handed_over", "responded",
     )  # fmt: skip
 
     def __init__(self, session: Any, engine: Any, request: Request, complete: bool, now: float) -> None:
-        self.session = session
-        self.service = session.service
-        self.engine = engine
-        self.request = request
-        self.stream = request.stream
+        self.set_up(session, engine, request, now)
         self.body_ended = complete
-        self.began = now
-        self.waited = 0.0
-        self.scope: Dict[str, Any] = {}
-        self.task: Optional[asyncio.Task[None]] = None
-        self.entry = -1
-        self.status = 0
-        self.headers: Headers = []
-        self.sent = 0
         self.responded = False
-        self.finished = False
-        self.lost = False
-        self.gone = False
-        self.open = True
         self.handed_over = False  # the application has received the end of the body
-        self.armed = 0
-        self.doomed_at = 0.0
-        self.view: Any = None
-        self._order = asgi.HttpOrder()
-        self._head: Optional[asgi.Message] = None
+        self._order = HttpOrder()
+        self._head: Optional[Message] = None
         self._trailers: Optional[List[Any]] = None
         self._chunks: Optional[List[bytes]] = None
-        self._credit = 0
-        self._readers: Optional[List[asyncio.Future[None]]] = None
-        self._writers: Optional[List[asyncio.Future[None]]] = None
         self._file = -1
-
-    @property
-    def environ(self) -> Dict[str, Any]:
-        """The scope, under the name that hooks and the access log have for it in all workers."""
-        return self.scope
-
-    @property
-    def reason(self) -> bytes:
-        """The usual reason phrase; ASGI knows no other."""
-        return usual_reason(self.status)
-
-    is_websocket = False
 
     # What the application calls -------------------------------------------------------------------------------------
 
@@ -123,9 +91,9 @@ class HttpChannel:
                 return DISCONNECT.copy()
             if self.request.expects_continue and not self.body_ended:
                 self._invite()
-            await self._wait_readable()
+            await self.wait_readable()
 
-    async def send(self, message: asgi.Message) -> None:
+    async def send(self, message: Message) -> None:
         """Take a message of the response; return when the client keeps up with it.
 
         Raises:
@@ -133,25 +101,25 @@ class HttpChannel:
             OSError: no client is left.
         """
         if self.lost:
-            raise ClientGoneError(f"stream {self.stream}: expected a client, got a closed connection")
+            raise self.gone_error()
         action = self._order.take(message)
-        if action == asgi.HEAD:
+        if action == HEAD:
             self._head = message
             return
         now = monotonic()
-        if action <= asgi.LAST_BODY:
-            self._send_body(message, action == asgi.LAST_BODY, now)
-        elif action == asgi.FILE:
+        if action <= LAST_BODY:
+            self._send_body(message, action == LAST_BODY, now)
+        elif action == FILE:
             self._send_file(message, now)
-        elif action == asgi.INFORM:
-            status, headers = asgi.informational(message)
+        elif action == INFORM:
+            status, headers = informational(message)
             self.engine.inform(self.stream, status, headers, now)
         else:
-            self._send_trailers(message, action == asgi.LAST_TRAILERS, now)
+            self._send_trailers(message, action == LAST_TRAILERS, now)
         session = self.session
         session.flush_soon()
         if not self.finished and self.engine.pending(self.stream) > session.high_water:
-            await self._wait_writable()
+            await self.wait_writable()
 
     # Towards the client ---------------------------------------------------------------------------------------------
 
@@ -159,8 +127,8 @@ class HttpChannel:
         """Pass the head on, which waited for the first part of the body, as ASGI wants it."""
         message = self._head
         assert message is not None  # noqa: S101 - for the type checker: the order saw to it
-        status = asgi.message_status(message)
-        headers = asgi.message_headers(message)
+        status = message_status(message)
+        headers = message_headers(message)
         if self.service.ids is not None:
             headers = self.service.ids.answer(self.request, headers)
         self.engine.respond(self.stream, status, headers, now)
@@ -169,8 +137,8 @@ class HttpChannel:
         self.status = status
         self.headers = headers
 
-    def _send_body(self, message: asgi.Message, last: bool, now: float) -> None:
-        body = asgi.message_body(message)
+    def _send_body(self, message: Message, last: bool, now: float) -> None:
+        body = message_body(message)
         if not self.responded:
             self._send_head(now)
         if body:
@@ -179,8 +147,8 @@ class HttpChannel:
         if last and not self._order.promised:
             self._end(now, ())
 
-    def _send_file(self, message: asgi.Message, now: float) -> None:
-        path = asgi.message_path(message)
+    def _send_file(self, message: Message, now: float) -> None:
+        path = message_path(message)
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             size = _file_size(fd, path)
@@ -195,10 +163,10 @@ class HttpChannel:
         if not self._order.promised:
             self._end(now, ())
 
-    def _send_trailers(self, message: asgi.Message, last: bool, now: float) -> None:
+    def _send_trailers(self, message: Message, last: bool, now: float) -> None:
         if self._trailers is None:
             self._trailers = []
-        self._trailers += asgi.message_headers(message)
+        self._trailers += message_headers(message)
         if last:
             self._end(now, self._trailers)
 
@@ -207,8 +175,7 @@ class HttpChannel:
         self.finished = True
         self.engine.end(self.stream, now, trailers)
         self._discard()
-        if self._readers is not None:
-            self._wake_readers()
+        self.wake_readers()
 
     def _discard(self) -> None:
         if self._chunks:
@@ -230,14 +197,12 @@ class HttpChannel:
             chunks[-1] = b"".join((chunks[-1], data))
         else:
             chunks.append(data)
-        if self._readers is not None:
-            self._wake_readers()
+        self.wake_readers()
 
     def on_body_end(self) -> None:
         """The body is complete."""
         self.body_ended = True
-        if self._readers is not None:
-            self._wake_readers()
+        self.wake_readers()
 
     def on_disconnect(self, now: float) -> None:
         """The client ended its stream: it is gone, or reads on."""
@@ -245,8 +210,7 @@ class HttpChannel:
             return
         self.gone = True
         self.doom(now)
-        if self._readers is not None:
-            self._wake_readers()
+        self.wake_readers()
 
     def on_lost(self, now: float) -> None:
         """No answer can arrive any more: the stream was reset or the connection broke."""
@@ -254,13 +218,11 @@ class HttpChannel:
         self._chunks = None
         self.handed_over = True  # what arrived is no complete body
         self.on_disconnect(now)
-        if self._writers is not None:
-            self._wake_writers()
+        self.wake_writers()
 
     def on_writable(self) -> None:
         """The client read what waited for it."""
-        if self._writers is not None:
-            self._wake_writers()
+        self.wake_writers()
 
     def on_closed(self) -> None:
         """The engine is through with the stream, perhaps before the application is (a body that is too large)."""
@@ -271,21 +233,13 @@ class HttpChannel:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-        if self._readers is not None:
-            self._wake_readers()
-        if self._writers is not None:
-            self._wake_writers()
+        self.wake_readers()
+        self.wake_writers()
 
     def doom(self, now: float) -> None:
-        """Begin the grace period, once."""
-        if self.doomed_at or self.finished:
-            return
-        grace = self.service.grace_period
-        self.doomed_at = now + grace
-        if grace > 0:
-            self.service.wheel.arm(self, self.doomed_at)
-        else:
-            self.cancel()
+        """The client is gone, or seems to be."""
+        if not self.finished:
+            self.begin_grace(now)
 
     def on_timer(self, now: float) -> None:
         """The grace period is over."""
@@ -296,8 +250,8 @@ class HttpChannel:
 
     def cancel(self) -> None:
         """Cancel the application, unless it only works on in the background."""
-        if self.task is not None and not self.task.done() and self._order.state != asgi.COMPLETE:
-            self.task.cancel()
+        if self._order.state != COMPLETE:
+            super().cancel()
 
     # How the application ended --------------------------------------------------------------------------------------
 
@@ -305,7 +259,7 @@ class HttpChannel:
         """The application returned."""
         if self.finished or self.lost:
             return
-        if self._order.state == asgi.EXPECTING:
+        if self._order.state == EXPECTING:
             self.fail("ASGI application: expected a response, got none before it returned:")
         else:
             self.fail("ASGI application: expected the rest of its response, but it returned:")
@@ -385,36 +339,6 @@ class HttpChannel:
             self.engine.inform(self.stream, 100, [], monotonic())
             self.session.flush_soon()
 
-    async def _wait_readable(self) -> None:
-        waiter = self.service.loop.create_future()
-        if self._readers is None:
-            self._readers = []
-        self._readers.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            # A stream that polls with a timeout for hours must not leave a future behind each time.
-            if self._readers is not None and waiter in self._readers:
-                self._readers.remove(waiter)
-            raise
-
-    async def _wait_writable(self) -> None:
-        waiter = self.service.loop.create_future()
-        if self._writers is None:
-            self._writers = []
-        self._writers.append(waiter)
-        await waiter
-        if self.lost:
-            raise ClientGoneError(f"stream {self.stream}: expected a client, got a closed connection")
-
-    def _wake_readers(self) -> None:
-        readers, self._readers = self._readers, None
-        wake(readers)
-
-    def _wake_writers(self) -> None:
-        writers, self._writers = self._writers, None
-        wake(writers)
-
 
 def _file_size(fd: int, path: str) -> int:
     facts = os.fstat(fd)
@@ -435,11 +359,3 @@ def stems_from_disconnect(error: Optional[BaseException]) -> bool:
         error = error.__cause__ or error.__context__
         seen += 1
     return False
-
-
-def wake(waiters: Optional[List[Any]]) -> None:
-    """Wake those who wait on futures in ``waiters``."""
-    if waiters is not None:
-        for waiter in waiters:
-            if not waiter.done():  # an application may have cancelled its receive()
-                waiter.set_result(None)

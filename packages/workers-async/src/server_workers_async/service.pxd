@@ -1,3 +1,5 @@
+from server_workers_async.stream cimport Stream
+
 cdef class Service:
     cdef public object worker, app, loop, log, state, root_path, grace_period, wheel, notice, starter, record, access, ids, arrivals, gate
     cdef public object context, pre_request, post_request, on_idle
@@ -7,7 +9,7 @@ cdef class Service:
     cdef public set connections, watched, tasks
     cdef public bint half_close_disconnects, sendfile, draining, ending, hooked
 
-    cpdef count(self, channel)
-    cpdef start(self, channel)
-    cpdef application_ended(self, channel)
-    cpdef ended(self, channel, event, double now)
+    cpdef count(self, Stream channel)
+    cpdef start(self, Stream channel)
+    cpdef application_ended(self, Stream channel)
+    cpdef ended(self, Stream channel, event, double now)

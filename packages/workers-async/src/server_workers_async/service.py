@@ -121,8 +121,8 @@ class Service:
         """A request arrived."""
         request = channel.request
         worker = self.worker
-        worker.nr += 1
-        if worker.nr >= worker.max_requests:
+        worker.nr = served = worker.nr + 1
+        if served >= worker.max_requests:
             worker.retire_for_requests()
         waited = channel.waited
         if request.queued_since:

@@ -1,6 +1,8 @@
 from server_workers_async.channel cimport HttpChannel
 from server_workers_async.service cimport Service
 
+cdef int OPEN, CLOSING, LINGERING, CLOSED, WOULD_BLOCK
+
 cdef class Session:
     cdef public Service service
     cdef public object sock, fd, connection, layer, engine, limits, armed, _template

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Any, Dict, Optional, Sequence
 
 from server_core.drive.arrival import is_timed
+from server_core.drive.phases import CLOSED, CLOSING, LINGER_OCTETS, LINGER_SECONDS, LINGERING, OPEN
 from server_core.drive.sockio import WOULD_BLOCK, abort_at_close, receive, transmit
 from server_http.asgi import ScopeTemplate
 from server_http.errors import ProtocolError
@@ -39,15 +40,6 @@ from server_workers_async.channel import HttpChannel
 from server_workers_async.service import Refusal
 from server_workers_async.websocket import WebSocketChannel
 
-# Phases of a session.
-OPEN = 0
-CLOSING = 1  # no more input is taken; what is unsent goes out
-LINGERING = 2  # our side is shut down; input is discarded so that no reset destroys the answer
-CLOSED = 3
-
-#: Bounds of a lingering close (RFC 9112 section 9.6).
-LINGER_SECONDS = 2.0
-LINGER_OCTETS = 65536
 #: Applications of one connection that may still work behind their complete response before reading stops.
 BACKGROUND_MAX = 16
 #: Receives of one connection in a row before others get their turn.

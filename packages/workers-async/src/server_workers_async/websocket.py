@@ -11,27 +11,26 @@ period as that of a request.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from time import monotonic
 from typing import Any, Deque, Dict, List, Optional
 
-from server_core.drive.channel import INTERNAL_ERROR, ClientGoneError
+from server_core.drive.channel import INTERNAL_ERROR
 from server_core.scoreboard.layout import WEBSOCKETS
 from server_http import asgi
 from server_http.errors import ProtocolError
 from server_http.events import Headers, Request
 from server_http.exchange import error_page
-from server_http.exchange import reason as usual_reason
 from server_http.ws.engine import ABNORMAL, Closed
 from server_http.ws.handshake import Handshake, refusal
-from server_workers_async.channel import stems_from_disconnect, wake
+from server_workers_async.channel import stems_from_disconnect
+from server_workers_async.stream import Stream
 
 SERVICE_RESTART = 1012
 INTERNAL_FAILURE = 1011
 
 
-class WebSocketChannel:
+class WebSocketChannel(Stream):
     """One WebSocket.
 
     Args:
@@ -39,59 +38,20 @@ class WebSocketChannel:
         engine: takes the commands.
         request: the head of the handshake.
         now: monotonic seconds.
-
-    Attributes:
-        as of ``HttpChannel``; ``finished`` means that nothing more will be sent.
     """
 
-    __slots__ = (
-        "_credit", "_handshake", "_limits", "_messages", "_order", "_over", "_readers", "_writers",
-        "_ws", "armed", "began", "doomed_at", "engine", "entry", "finished", "gone", "headers", "lost", "open",
-        "request", "scope", "sent", "service", "session", "status", "stream", "task", "view", "waited",
-    )  # fmt: skip
+    __slots__ = ("_handshake", "_limits", "_messages", "_order", "_over", "_ws")
 
     is_websocket = True
 
     def __init__(self, session: Any, engine: Any, request: Request, now: float) -> None:
-        self.session = session
-        self.service = session.service
-        self.engine = engine
-        self.request = request
-        self.stream = request.stream
-        self.began = now
-        self.waited = 0.0
-        self.scope: Dict[str, Any] = {}
-        self.task: Optional[asyncio.Task[None]] = None
-        self.entry = -1
-        self.status = 0
-        self.headers: Headers = []
-        self.sent = 0
-        self.finished = False
-        self.lost = False
-        self.gone = False
-        self.open = True
-        self.armed = 0
-        self.doomed_at = 0.0
-        self.view: Any = None
+        self.set_up(session, engine, request, now)
         self._limits = session.limits
         self._order = asgi.WebSocketOrder()
         self._handshake: Any = None
         self._ws: Any = None
         self._messages: Deque[Any] = deque()
         self._over: Optional[Closed] = None
-        self._credit = 0
-        self._readers: Optional[List[asyncio.Future[None]]] = None
-        self._writers: Optional[List[asyncio.Future[None]]] = None
-
-    @property
-    def environ(self) -> Dict[str, Any]:
-        """The scope, under the name that hooks and the access log have for it in all workers."""
-        return self.scope
-
-    @property
-    def reason(self) -> bytes:
-        """The usual reason phrase."""
-        return usual_reason(self.status)
 
     def open_handshake(self, template: asgi.ScopeTemplate, now: float) -> bool:
         """Check the handshake; return False when it was refused and the application will not see it."""
@@ -122,7 +82,7 @@ class WebSocketChannel:
                 return message  # type: ignore[no-any-return]  # the connect message
             if self._over is not None:
                 return {"type": "websocket.disconnect", "code": self._over.code, "reason": self._over.reason}
-            await self._wait_readable()
+            await self.wait_readable()
 
     async def send(self, message: asgi.Message) -> None:
         """Take a message; return when the client keeps up.
@@ -132,7 +92,7 @@ class WebSocketChannel:
             OSError: no client is left.
         """
         if self.lost or (self.gone and self._order.state == asgi.OPEN):
-            raise ClientGoneError(f"WebSocket: expected a client, got a closed connection (stream {self.stream})")
+            raise self.gone_error()
         action = self._order.take(message)
         now = monotonic()
         if action == asgi.SEND:
@@ -148,7 +108,7 @@ class WebSocketChannel:
             self._deny(message, action, now)
         self.session.flush_soon()
         if not self.finished and self.engine.pending(self.stream) > self.session.high_water:
-            await self._wait_writable()
+            await self.wait_writable()
 
     # Towards the client -----------------------------------------------------------------------------------------------
 
@@ -253,8 +213,8 @@ class WebSocketChannel:
         if ws.ended:
             self._end(now)
             self.session.flush_soon()
-        if messages and self._readers is not None:
-            self._wake_readers()
+        if messages:
+            self.wake_readers()
 
     def _hear(self, closed: Closed) -> None:
         """The WebSocket is over, for the application."""
@@ -262,8 +222,8 @@ class WebSocketChannel:
             return
         self._over = closed
         self.gone = True
-        self._doom(monotonic())
-        self._wake_readers()
+        self.begin_grace(monotonic())
+        self.wake_readers()
 
     def on_disconnect(self, _now: float) -> None:
         """The client ended its stream, which ends a WebSocket."""
@@ -273,13 +233,13 @@ class WebSocketChannel:
         """No octet can arrive any more."""
         self.lost = True
         self._hear(Closed(ABNORMAL))
-        self._doom(now)
-        self._wake_writers()
+        self.begin_grace(now)
+        self.wake_writers()
 
     def on_writable(self) -> None:
         """The client read what waited for it."""
         self._give_credit()
-        self._wake_writers()
+        self.wake_writers()
 
     def on_closed(self) -> None:
         """The engine is through with the stream."""
@@ -288,7 +248,7 @@ class WebSocketChannel:
         if not self.doomed_at:
             self.service.wheel.disarm(self)
         self._hear(Closed(ABNORMAL))
-        self._wake_writers()
+        self.wake_writers()
 
     # Time -------------------------------------------------------------------------------------------------------------
 
@@ -304,18 +264,8 @@ class WebSocketChannel:
         self._arm()
 
     def doom(self, now: float) -> None:
-        """The client hung up while reading is paused: begin the grace period."""
-        self._doom(now)
-
-    def _doom(self, now: float) -> None:
-        if self.doomed_at:
-            return
-        grace = self.service.grace_period
-        self.doomed_at = now + grace
-        if grace > 0:
-            self.service.wheel.arm(self, self.doomed_at)
-        else:
-            self.cancel()
+        """The client hung up while reading is paused."""
+        self.begin_grace(now)
 
     def _arm(self) -> None:
         """Be called at the WebSocket's own deadline, or at the end of the grace period."""
@@ -326,11 +276,6 @@ class WebSocketChannel:
                 self.service.wheel.arm(self, deadline)
         if self.doomed_at > now:
             self.service.wheel.arm(self, self.doomed_at)
-
-    def cancel(self) -> None:
-        """Cancel the application."""
-        if self.task is not None and not self.task.done():
-            self.task.cancel()
 
     # How the application ended ----------------------------------------------------------------------------------------
 
@@ -377,32 +322,3 @@ class WebSocketChannel:
         self._credit = 0
         self.engine.consumed(self.stream, credit)
         self.session.settle_soon()
-
-    async def _wait_readable(self) -> None:
-        waiter = self.service.loop.create_future()
-        if self._readers is None:
-            self._readers = []
-        self._readers.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if self._readers is not None and waiter in self._readers:
-                self._readers.remove(waiter)
-            raise
-
-    async def _wait_writable(self) -> None:
-        waiter = self.service.loop.create_future()
-        if self._writers is None:
-            self._writers = []
-        self._writers.append(waiter)
-        await waiter
-        if self.lost:
-            raise ClientGoneError(f"WebSocket: expected a client, got a closed connection (stream {self.stream})")
-
-    def _wake_readers(self) -> None:
-        readers, self._readers = self._readers, None
-        wake(readers)
-
-    def _wake_writers(self) -> None:
-        writers, self._writers = self._writers, None
-        wake(writers)

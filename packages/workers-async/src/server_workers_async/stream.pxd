@@ -1,0 +1,19 @@
+from server_workers_async.service cimport Service
+
+cdef class Stream:
+    cdef public Service service
+    cdef public object session, engine, request, stream, task, entry, status, headers, sent, view, armed
+    cdef public dict scope
+    cdef public double began, doomed_at, waited
+    cdef public bint finished, lost, gone, open
+    cdef public long long _credit
+    cdef public list _readers, _writers
+
+    cdef set_up(self, session, engine, request, double now)
+    cpdef begin_grace(self, double now)
+    cpdef cancel(self)
+    cpdef gone_error(self)
+    cpdef wake_readers(self)
+    cpdef wake_writers(self)
+
+cdef _wake(list waiters)
