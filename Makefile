@@ -11,7 +11,7 @@ BIND ?= 127.0.0.1:8000
 SOAK ?= 600
 ENVIRONMENT = $(PYTHON) tools/environment.py
 
-.PHONY: help run test test-compiled lint format bench soak compiled build release-check reference docs clean
+.PHONY: help run test test-compiled lint format bench soak compiled build release-check tag reference docs clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -58,10 +58,12 @@ build: ## sdists and wheels of all six in dist
 release-check: ## build what is published, check it, and install it into clean environments
 	@$(ENVIRONMENT) dev >/dev/null
 	@$(ENVIRONMENT) dist >/dev/null
-	@.venv-dev/bin/python -m pip install -qq --group release
 	@.venv-dev/bin/python -m twine check --strict dist/*
 	@for wheel in dist/*linux*.whl; do test ! -e $$wheel || .venv-dev/bin/python -m auditwheel show $$wheel || exit 1; done
 	@.venv-dev/bin/python -m pytest tests/packaging $(ARGS)
+
+tag: ## check that a package can be released, and tag it (PACKAGE=http)
+	@$(PYTHON) tools/release.py --tag $(PACKAGE)
 
 reference: ## the pages and figures of docs that are drawn from the code
 	@$(ENVIRONMENT) dev >/dev/null

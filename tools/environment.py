@@ -57,7 +57,7 @@ class Environment(NamedTuple):
 
 ENVIRONMENTS = {
     "run": Environment(".venv", False, False, (), ""),
-    "dev": Environment(".venv-dev", True, True, ("test", "ray", "lint", "docs"), ""),
+    "dev": Environment(".venv-dev", True, True, ("test", "ray", "lint", "docs", "release"), ""),
     "compiled": Environment(".venv-compiled", False, True, ("test", "cython"), "require"),
 }
 
