@@ -18,7 +18,9 @@ QUICK = {"health_check_period_ms": 500, "health_check_timeout_ms": 1000, "health
 
 def main() -> None:
     """Start the nodes, say where they are, wait for the end."""
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False, "_system_config": QUICK})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={**NODE, "include_dashboard": False, "_system_config": QUICK}
+    )
     nodes = [cluster.head_node, cluster.add_node(**NODE)]
     raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
     print(json.dumps({"address": cluster.address, "raylets": raylets}), flush=True)
