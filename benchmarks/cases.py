@@ -123,10 +123,11 @@ _ROWS = [
         "websocket-echo",
         "asgi_apps:websocket_echo",
         "server asgi",
-        ("uvicorn", "granian asgi"),
+        ("uvicorn", "socketify"),
         0.8,
         load="websocket",
-        beside=("gunicorn asgi",),
+        connections=16,
+        beside=("granian asgi", "gunicorn asgi"),
     ),
     Case(
         "nginx-http",

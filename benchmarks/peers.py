@@ -31,6 +31,7 @@ REQUIREMENTS = [
     "starlette",
     "fastapi",
     "websockets",
+    "socketify",
 ]
 
 

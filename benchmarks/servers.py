@@ -70,6 +70,13 @@ _ROWS = [
     Server("granian asgi", "asgi", "peers", f"{GRANIAN} {GRANIAN_ASGI} --http 1", GRANIAN_TLS),
     Server("granian wsgi h2", "wsgi", "peers", f"{GRANIAN} {GRANIAN_WSGI} --http 2", GRANIAN_TLS),
     Server("granian asgi h2", "asgi", "peers", f"{GRANIAN} {GRANIAN_ASGI} --http 2", GRANIAN_TLS),
+    Server(
+        "socketify",
+        "asgi",
+        "peers",
+        "{python} -m socketify {app} --interface asgi --host 127.0.0.1 --port {port} --workers {workers}"
+        " --disable-listen-log True",
+    ),
     Server("uvicorn", "asgi", "peers", UVICORN, "--ssl-keyfile {key} --ssl-certfile {cert}"),
     Server(
         "hypercorn",

@@ -1,4 +1,5 @@
-"""A WebSocket client that sends a message, waits for it to come back, and sends the next, on many connections.
+"""A WebSocket client with eight messages of 64 octets in flight on each of many connections: for each that comes back
+it sends the next.
 
 ``python websocket_load.py http://127.0.0.1:PORT/ CONNECTIONS SECONDS`` prints a JSON report.
 """
@@ -10,10 +11,12 @@ import selectors
 import socket
 import sys
 import time
-from typing import Tuple
+from collections import deque
+from typing import Deque, List, Tuple
 from urllib.parse import urlsplit
 
-PAYLOAD = b"0123456789abcdef0123456789abcdef"
+IN_FLIGHT = 8
+PAYLOAD = b"0123456789abcdef" * 4
 MASKED = bytes([0x81, 0x80 | len(PAYLOAD), 0, 0, 0, 0]) + PAYLOAD  # a mask of zeros leaves the payload as it is
 ECHOED = bytes([0x81, len(PAYLOAD)]) + PAYLOAD
 
@@ -37,33 +40,54 @@ def connect(address: Tuple[str, int]) -> socket.socket:
     return sock
 
 
+class Conversation:
+    """One connection: what it has received of an echo, and when what is in flight was sent."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._rest = b""
+        self._sent: Deque[float] = deque()
+
+    def begin(self) -> None:
+        """Send the first messages."""
+        self._sent.extend([time.monotonic()] * IN_FLIGHT)
+        self.sock.sendall(MASKED * IN_FLIGHT)
+
+    def go_on(self) -> List[float]:
+        """Receive, and send as many messages as came back; seconds that each of them took."""
+        data = self._rest + self.sock.recv(4096)
+        count, rest = divmod(len(data), len(ECHOED))
+        if not data or data != ECHOED * count + ECHOED[:rest]:
+            raise ConnectionError(f"echo: expected {ECHOED!r} again and again, got {data[:100]!r}")
+        self._rest = data[len(data) - rest :]
+        now = time.monotonic()
+        waits = [now - self._sent.popleft() for _ in range(count)]
+        if count:
+            self._sent.extend([now] * count)
+            self.sock.sendall(MASKED * count)
+        return waits
+
+
 def main(url: str, connections: int, seconds: float) -> None:
     """Run, and print the report."""
     parts = urlsplit(url)
     address = (parts.hostname or "127.0.0.1", parts.port or 80)
     selector = selectors.DefaultSelector()
-    sent_at = {}
-    waits = []
+    waits: List[float] = []
     errors = 0
     for _ in range(connections):
-        sock = connect(address)
-        selector.register(sock, selectors.EVENT_READ)
+        conversation = Conversation(connect(address))
+        selector.register(conversation.sock, selectors.EVENT_READ, conversation)
     began = time.monotonic()
-    for key in list(selector.get_map().values()):
-        sent_at[key.fd] = time.monotonic()
-        key.fileobj.send(MASKED)  # type: ignore[union-attr]
+    for key in selector.get_map().values():
+        key.data.begin()
     while time.monotonic() < began + seconds:
         for key, _ in selector.select(0.1):
-            sock = key.fileobj  # type: ignore[assignment]
-            data = sock.recv(4096)
-            if data != ECHOED:
+            try:
+                waits += key.data.go_on()
+            except ConnectionError:
                 errors += 1
-                selector.unregister(sock)
-                continue
-            now = time.monotonic()
-            waits.append(now - sent_at[key.fd])
-            sent_at[key.fd] = now
-            sock.send(MASKED)
+                selector.unregister(key.fileobj)
     taken = time.monotonic() - began
     waits.sort()
     report = {
