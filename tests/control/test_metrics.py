@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 from typing import Any, Dict, Tuple
 
 import pytest
@@ -137,6 +138,31 @@ def test_hostile_scrapers_delay_nobody():
         until(lambda: _scrapes(server), 15, "scrapes are answered again")
         for client in stuck[:20]:
             client.close()
+
+
+def test_a_flood_of_scrapes_gets_one_turn_after_the_other():
+    with serve() as server:
+        address = metrics_address(server)
+        flood_size = 100
+        with socket.create_connection(address) as flood:
+            answered = []
+
+            def read() -> None:
+                with flood.makefile("rb") as stream:
+                    for line in stream:
+                        if line.startswith(b"# TYPE server_ready "):
+                            answered.append(line)
+                            if len(answered) == flood_size:
+                                return
+
+            reader = threading.Thread(target=read)
+            reader.start()
+            flood.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * flood_size)
+            until(lambda: answered, 10, "the flood is being answered")
+            assert request(address, "GET", "/livez").status == 200
+            meanwhile = len(answered)
+            reader.join()
+            assert meanwhile < flood_size / 2
 
 
 def _scrapes(server: ServerProcess) -> bool:

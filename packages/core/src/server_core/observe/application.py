@@ -77,7 +77,7 @@ class ApplicationMetrics:
         size: octets of each child's page.
 
     Raises:
-        ConfigError: the library is not installed.
+        ConfigError: the library is not installed, or there is no room.
     """
 
     def __init__(self, places: int, size: int) -> None:
@@ -85,7 +85,12 @@ class ApplicationMetrics:
             raise ConfigError(
                 f"application_metrics: expected the package prometheus_client, got none: {how_to_install('metrics')}"
             )
-        self._pages = Pages(places, size)
+        try:
+            self._pages = Pages(places, size)
+        except OSError as error:  # a system that promises no more memory than it has
+            raise ConfigError(
+                f"application_metrics_size: expected room for {places} times {size} octets, got: {error.strerror}"
+            ) from None
         self._dead: Dict[Series, Number] = {}
         self._help: Dict[str, str] = {}
         self._refused = 0
