@@ -252,15 +252,65 @@ def test_changed_certificates_are_read_again_without_a_dropped_connection(worker
         server.wait_for_log("Certificates changed and were read again")
 
 
+HOOK = """
+def ssl_context(config, default_ssl_context_factory):
+    import ssl
+    context = default_ssl_context_factory()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+"""
+
+
 @pytest.mark.parametrize("worker", WORKERS)
-def test_a_reload_reads_certificates_again(worker: str, tmp_path: Path) -> None:
+def test_a_reload_reads_certificates_again_and_asks_the_hook(worker: str, tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
     context = certificates.context()
-    with serve(worker, "--certfile", certificates.server) as server:
-        assert _presented(server, context) == ["localhost"]
-        certificates.issue("server", "localhost", "second.example.org")
-        server.send_signal(signal.SIGHUP)
-        until(lambda: "second.example.org" in _presented(server, context), 10.0, "the new certificate")
+    with serve(worker, "--certfile", certificates.server, "--keep-alive", "20", config=HOOK) as server:
+        with tls_client(server, context) as client:
+            assert _names(client) == ["localhost"]
+            assert facts(client.request("GET", "/facts"))["SSL_PROTOCOL"] == "TLSv1.2"
+            client.send(b"GET /facts HTTP/1.1\r\nHost: a\r\n")
+            certificates.issue("server", "localhost", "second.example.org")
+            server.send_signal(signal.SIGHUP)
+            until(lambda: "second.example.org" in _presented(server, context), 10.0, "the new certificate")
+            client.send(b"\r\n")  # a request that had begun when the reload came
+            assert client.read_answer().status == 200
+        with tls_client(server, context) as client:
+            assert facts(client.request("GET", "/facts"))["SSL_PROTOCOL"] == "TLSv1.2"
+
+
+def _handshake(server: ServerProcess, context: ssl.SSLContext) -> Optional[Tuple[str, str]]:
+    """Cipher and version that were agreed upon, None without agreement."""
+    try:
+        with tls_client(server, context) as client:
+            assert isinstance(client.sock, ssl.SSLSocket)
+            cipher = client.sock.cipher()
+            assert client.request("GET", "/facts").status == 200
+    except (ssl.SSLError, ConnectionError):
+        return None
+    return cipher and (cipher[0], cipher[1])
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+@pytest.mark.parametrize("worker", ["gthread", "asgi"])
+def test_minimum_version_and_ciphers_are_kept(worker: str, certificates: Certificates) -> None:
+    strong, other = "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256"
+    old = certificates.context()
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with_strong, with_other = certificates.context(), certificates.context()
+    for context, cipher in ((with_strong, strong), (with_other, other)):
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(cipher)
+    with serve(worker, "--certfile", certificates.server, "--ciphers", strong) as server:
+        assert _handshake(server, with_strong) == (strong, "TLSv1.2")
+        assert _handshake(server, with_other) is None
+        assert _handshake(server, old) is None
+    with serve(worker, "--certfile", certificates.server, "--tls-minimum-version", "TLSv1.3") as server:
+        assert _handshake(server, with_strong) is None
+        told = _handshake(server, certificates.context())
+        assert told is not None
+        assert told[1] == "TLSv1.3"
 
 
 def test_a_certificate_that_cannot_be_used_is_one_line_and_the_exit_code(tmp_path: Path) -> None:
@@ -273,16 +323,3 @@ def test_a_certificate_that_cannot_be_used_is_one_line_and_the_exit_code(tmp_pat
         assert "Traceback" not in server.log
     finally:
         server.destroy()
-
-
-def test_the_hook_makes_the_context(certificates: Certificates) -> None:
-    config = (
-        "def ssl_context(config, default_ssl_context_factory):\n"
-        "    import ssl\n"
-        "    context = default_ssl_context_factory()\n"
-        "    context.maximum_version = ssl.TLSVersion.TLSv1_2\n"
-        "    return context\n"
-    )
-    process = serve("sync", "--certfile", certificates.server, config=config)
-    with process as server, tls_client(server, certificates.context()) as client:
-        assert facts(client.request("GET", "/facts"))["SSL_PROTOCOL"] == "TLSv1.2"
