@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,12 +14,13 @@ from typing import Dict, List
 
 import pytest
 
+from control.scraping import metrics_address
 from server_core.control.client import ControlClient
 from support import ServerProcess, request, soak_seconds, until
 
 APP = """
 import json, os, time
-from server_dirty import DirtyApp, DirtyError, get_dirty_client, stash
+from server_dirty import DirtyApp, DirtyAppError, DirtyError, get_dirty_client, stash
 
 VERSION = 1
 
@@ -42,6 +44,9 @@ class Heavy(DirtyApp):
     def device(self):
         time.sleep(0.05)
         return self.devices["gpu"][0]
+
+    def fail(self):
+        raise RuntimeError("as asked")
 
     def echo(self, value, seconds=0):
         time.sleep(seconds)
@@ -67,6 +72,10 @@ class Single(DirtyApp):
         time.sleep(0.02)
         return os.getpid()
 
+    def slow(self):
+        while not os.path.exists("go"):
+            time.sleep(0.01)
+
 
 def app(environ, start_response):
     client = get_dirty_client(timeout=10)
@@ -79,6 +88,8 @@ def app(environ, start_response):
             result = stash.increment("hits", "n")
         elif path == "single":
             result = client.execute("app:Single", "pid")
+        elif path == "slow":
+            result = client.execute("app:Single", "slow")
         elif path.startswith("echo/"):
             result = client.execute("app:Heavy", "echo", path[5:], seconds=0.002)
         else:
@@ -86,6 +97,8 @@ def app(environ, start_response):
         status = "200 OK"
     except DirtyError as error:
         result, status = type(error).__name__, "500 Error"
+        if isinstance(error, DirtyAppError):
+            result = "DirtyAppError"
     body = json.dumps(result).encode()
     start_response(status, [("Content-Length", str(len(body)))])
     return [body]
@@ -180,6 +193,66 @@ def test_the_pool_is_shown_and_scaled_by_control_commands():
             assert ready()["app:Single"] == 1
             assert control.call("dirty remove", 2) == {"removed": 2, "previous": 3, "total": 1}
             until(lambda: control.call("show dirty")["count"] == 1, 10, "one is left")
+
+
+def test_the_health_of_each_application_is_shown_and_measured():
+    arguments = [*DIRTY, "--dirty-app", "app:Single", "--dirty-queue", "1", "--control-socket", "server.ctl"]
+    arguments += ["--metrics-bind", "127.0.0.1:0", "-k", "gthread", "--threads", "8"]
+    with ServerProcess(arguments, app=APP, workers=BOOTED) as server:
+        with ControlClient(str(Path(server.cwd) / "server.ctl")) as control:
+
+            def row(name: str) -> Dict:
+                return next(found for found in control.call("dirty")["apps"] if found["app"] == f"app:{name}")
+
+            until(lambda: (row("Heavy")["ready"], row("Single")["ready"]) == (2, 1), 10, "all is loaded")
+            assert (row("Heavy")["wanted"], row("Single")["wanted"]) == (2, 1)
+            assert row("Heavy")["calls"] == 0
+            ask(server, "echo/hello")
+            assert request((server.host, server.port), "GET", "/fail").text == '"DirtyAppError"'
+            until(lambda: row("Heavy")["calls"] == 2, 5, "the calls are counted")
+            assert (row("Heavy")["failed"], row("Heavy")["last_error"]) == (1, "fail: RuntimeError: as asked")
+            # One worker is busy, one call waits, and one too many is refused.
+            callers = [threading.Thread(target=server.get, args=("/slow",)) for _ in range(2)]
+            callers[0].start()
+            until(lambda: row("Single")["busy"] == 1, 5, "one call runs")
+            callers[1].start()
+            until(lambda: row("Single")["queued"] == 1, 5, "one call waits")
+            assert request((server.host, server.port), "GET", "/slow").text == '"DirtyBusyError"'
+            assert row("Single")["refused"] == 1
+            address = metrics_address(server)
+            text = request(address, "GET", "/metrics").text
+            assert 'server_dirty_calls_total{app="app:Heavy",outcome="failed"} 1' in text
+            assert 'server_dirty_calls_refused_total{app="app:Single"} 1' in text
+            assert 'server_dirty_queue{app="app:Single"} 1' in text
+            assert 'server_dirty_workers{app="app:Heavy",state="ready"} 2' in text
+            assert 'server_dirty_call_duration_seconds_count{app="app:Heavy"} 2' in text
+            Path(server.cwd, "go").touch()
+            for caller in callers:
+                caller.join(10)
+            # What a worker counted outlives it.
+            os.kill(ask(server, "pid"), signal.SIGKILL)
+            until(lambda: len(lines(server, "inits")) == 3, 10, "a successor is loaded")
+            assert row("Heavy")["calls"] == 3
+            assert row("Heavy")["last_error"] == "fail: RuntimeError: as asked"
+        words = [sys.executable, "-m", "server_cli.ctl", "-s", str(Path(server.cwd) / "server.ctl"), "dirty"]
+        shown = subprocess.run(words, capture_output=True, text=True, timeout=20)
+        assert shown.returncode == 0
+        assert "app:Heavy" in shown.stdout
+        assert "LAST_ERROR" in shown.stdout
+
+
+def test_the_server_is_ready_when_every_application_is_loaded():
+    slow = APP.replace("    workers = 1\n", "    workers = 1\n\n    def init(self):\n        wait()\n")
+    slow += "\n\ndef wait():\n    while not os.path.exists('loaded'):\n        time.sleep(0.01)\n"
+    arguments = ["app:app", "--dirty-app", "app:Single", "--dirty-app", "app:Heavy:1", "--dirty-workers", "2"]
+    with ServerProcess([*arguments, "--metrics-bind", "127.0.0.1:0"], app=slow, workers=BOOTED) as server:
+        until(lambda: len(lines(server, "inits")) == 1, 10, "one of the applications is loaded")
+        address = metrics_address(server)
+        answer = request(address, "GET", "/readyz")
+        assert answer.status == 503
+        assert "dirty applications are not loaded: app:Single" in answer.text
+        Path(server.cwd, "loaded").touch()
+        until(lambda: request(address, "GET", "/readyz").status == 200, 10, "it is ready")
 
 
 def test_a_generator_is_closed_when_the_http_client_leaves():
