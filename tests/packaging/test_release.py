@@ -16,7 +16,7 @@ release = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(release)
 
 PYTHONS = ("cp39", "cp310", "cp311", "cp312", "cp313")
-COMPILED = ("http", "core", "workers-async")
+COMPILED = ("http", "core", "workers-async", "dirty")
 
 
 @pytest.mark.parametrize("package", COMPILED)
