@@ -16,7 +16,9 @@ import pytest
 
 from control.scraping import metrics_address
 from server_core.control.client import ControlClient
+from server_dirty import regions
 from support import ServerProcess, request, soak_seconds, until
+from support.process import children_of
 
 APP = """
 import json, os, time
@@ -51,6 +53,10 @@ class Heavy(DirtyApp):
     def echo(self, value, seconds=0):
         time.sleep(seconds)
         return value
+
+    def repeat(self, value, times):
+        for _ in range(times):
+            yield value
 
     def grow(self):
         self.kept = bytearray(80 << 20)
@@ -92,6 +98,12 @@ def app(environ, start_response):
             result = client.execute("app:Single", "slow")
         elif path.startswith("echo/"):
             result = client.execute("app:Heavy", "echo", path[5:], seconds=0.002)
+        elif path.startswith("large/"):
+            large = path[6:].encode() * 20_000
+            result = path[6:] if client.execute("app:Heavy", "echo", large, seconds=0.002) == large else "mixed up"
+        elif path.startswith("some/"):
+            result = ",".join(client.stream("app:Heavy", "repeat", path[5:], 5))
+            result = path[5:] if result == ",".join([path[5:]] * 5) else "mixed up"
         else:
             result = client.execute("app:Heavy", path)
         status = "200 OK"
@@ -342,6 +354,26 @@ def _unix_sockets(server: ServerProcess) -> List[Path]:
     return [Path(row[7]) for row in rows if len(row) == 8 and f"socket:[{row[6]}]" in links]
 
 
+STORM = ["echo", "large", "some"]
+KEPT_FILES = regions.KEPT // (256 * 1024)  # files of the size that the storm's large values need
+
+
+def living(server: ServerProcess) -> List[int]:
+    """The dirty workers that have been loaded and are there."""
+    return [int(pid) for pid in lines(server, "inits") if Path(f"/proc/{pid}").exists()]
+
+
+def descriptors(pid: int) -> List[str]:
+    """What the descriptors of a process lead to."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found.append(os.readlink(link))
+        except FileNotFoundError:  # closed meanwhile
+            continue
+    return found
+
+
 @pytest.mark.soak
 def test_under_a_kill_storm_every_call_is_answered_or_fails_by_its_own_error():
     arguments = ["app:app", "--dirty-app", "app:Heavy", "--dirty-workers", "4", "--dirty-threads", "2"]
@@ -357,7 +389,7 @@ def test_under_a_kill_storm_every_call_is_answered_or_fails_by_its_own_error():
             while time.monotonic() < deadline:
                 serial += 1
                 text = f"{number}-{serial}"
-                answer = request((server.host, server.port), "GET", f"/echo/{text}")
+                answer = request((server.host, server.port), "GET", f"/{STORM[serial % len(STORM)]}/{text}")
                 outcome = answer.text.strip('"')
                 counts[outcome if answer.status == 500 else "answered"] = (
                     counts.get(outcome if answer.status == 500 else "answered", 0) + 1
@@ -370,7 +402,7 @@ def test_under_a_kill_storm_every_call_is_answered_or_fails_by_its_own_error():
             caller.start()
         chooser = random.Random(5)  # noqa: S311 - the same victims in every run
         while time.monotonic() < deadline:
-            pids = [int(pid) for pid in lines(server, "inits") if Path(f"/proc/{pid}").exists()]
+            pids = living(server)
             if pids:
                 try:
                     os.kill(chooser.choice(pids), signal.SIGKILL)
@@ -385,5 +417,11 @@ def test_under_a_kill_storm_every_call_is_answered_or_fails_by_its_own_error():
         assert counts["answered"] > 20
         print(f"kill storm: {counts}", file=sys.stderr)
         until(lambda: ask(server, "echo/after") == "after", 15, "the pool recovers")
-        descriptors = len(os.listdir(f"/proc/{server.pid}/fd"))
-        assert descriptors < 100
+        until(lambda: len(living(server)) == 4, 15, "all successors are loaded")
+        assert len(descriptors(server.pid)) < 100
+        for pid in children_of(server.pid):
+            # What a process may keep for the next large value, and nothing for those that are over.
+            kept = [name for name in descriptors(pid) if "memfd:server-dirty" in name]
+            assert len(kept) <= KEPT_FILES, (pid, kept)
+            assert len(descriptors(pid)) - len(kept) < 100
+            assert Path(f"/proc/{pid}/maps").read_text().count("memfd:server-dirty") == 0
