@@ -13,7 +13,7 @@ from rich.text import Text
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
 
-from server_cli.live import Curve, LiveView, QuestionScreen, StackScreen, milliseconds
+from server_cli.live import Curve, LiveView, QuestionScreen, StackScreen, bars, milliseconds
 from server_core.control.history import COLUMNS
 from server_core.control.protocol import ControlError
 
@@ -95,7 +95,7 @@ def test_workers_requests_and_figures_are_shown():
         assert "ready" in head(view)
         figures = [str(curve._figure.render()) for curve in view.query(Curve)]
         assert all(text in shown for text, shown in zip(["123", "4.2 ms", "50 %", "1"], figures))
-        assert list(view.query(Curve)[0]._line.data) == [0.0, 1.0, 2.0, 3.0, 4.0]
+        assert view.query(Curve)[0]._line.values == [0.0, 1.0, 2.0, 3.0, 4.0]
 
     play(scene)
 
@@ -185,3 +185,17 @@ def test_nothing_moves_while_it_is_paused():
 )
 def test_durations_are_short(seconds, shown):
     assert milliseconds(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("values", "top", "shown"),
+    [
+        ([0, 1, 2], 0, ["    \u2588", "   \u2588\u2588"]),
+        ([0, 0], 0, ["     ", "     "]),
+        ([], 0, ["     ", "     "]),
+        ([9, 9, 9, 9, 0, 8, 8], 8, ["\u2588\u2588 \u2588\u2588", "\u2588\u2588 \u2588\u2588"]),
+        ([1, 1, 1, 1, 1], 16, ["     ", "\u2581" * 5]),
+    ],
+)
+def test_curves_begin_at_zero_and_end_at_the_right(values, top, shown):
+    assert bars(values, top, width=5, height=2).split("\n") == shown

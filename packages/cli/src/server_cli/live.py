@@ -15,7 +15,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import DataTable, Footer, Sparkline, Static
+from textual.widgets import DataTable, Footer, Static
 
 from server_cli.tables import octets, seconds
 from server_core.control.protocol import ControlError
@@ -75,14 +75,52 @@ WORKERS = ("group", "slot", "pid", "state", "up", "req/s", "requests", "running"
 REQUESTS = ("age", "pid", "group", "request")
 
 
-class Curve(Vertical):
-    """A figure with the curve of the last minute."""
+BLOCKS = " \u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"  # eighths
 
-    def __init__(self, title: str) -> None:
+
+def bars(values: Sequence[float], top: float, width: int, height: int) -> str:
+    """Return the last values as columns of blocks that begin at zero, the newest to the right.
+
+    Args:
+        top: the value of a full column; 0 takes the highest.
+        width, height: in characters.
+    """
+    shown = list(values)[-width:]
+    full = (len(BLOCKS) - 1) * height
+    levels = [round(full * min(1.0, value / (top or max(shown) or 1.0))) for value in shown]
+    rows = [
+        "".join(BLOCKS[min(len(BLOCKS) - 1, max(0, level - (len(BLOCKS) - 1) * below))] for level in levels)
+        for below in reversed(range(height))
+    ]
+    return "\n".join(row.rjust(width) for row in rows)
+
+
+class Bars(Static):
+    """The curve of the last minute."""
+
+    def __init__(self, top: float) -> None:
+        super().__init__(classes="bars")
+        self._top = top
+        self.values: List[float] = []
+
+    def render(self) -> Text:
+        """As many columns as there is room for."""
+        return Text(bars(self.values, self._top, self.size.width, self.size.height))
+
+    def show(self, values: List[float]) -> None:
+        """Show new numbers."""
+        self.values = values
+        self.refresh()
+
+
+class Curve(Vertical):
+    """A figure with its curve."""
+
+    def __init__(self, title: str, top: float) -> None:
         super().__init__(classes="curve")
         self._title = title
         self._figure = Static(classes="figure")
-        self._line = Sparkline([0.0], summary_function=max)
+        self._line = Bars(top)
         self._detail = Static(classes="detail")
 
     def compose(self) -> ComposeResult:
@@ -95,7 +133,7 @@ class Curve(Vertical):
     def show(self, figure: str, values: List[float], detail: str) -> None:
         """Show new numbers."""
         self._figure.update(figure)
-        self._line.data = values or [0.0]
+        self._line.show(values)
         self._detail.update(detail)
 
 
@@ -154,7 +192,7 @@ class LiveView(App[None]):
     .curve { padding: 0 1; }
     .title, .detail { color: $text-muted; height: 1; }
     .figure { text-style: bold; height: 1; }
-    Sparkline { height: 2; }
+    .bars { height: 2; color: $primary; }
     #workers { height: 1fr; min-height: 5; margin: 1 0 0 0; }
     #requests { height: 1fr; min-height: 4; }
     DataTable { border-top: solid $panel; border-title-color: $text; }
@@ -175,7 +213,7 @@ class LiveView(App[None]):
         super().__init__()
         self._source = source
         self._interval = interval
-        self._curves = [Curve(title) for title, *_ in CURVES]
+        self._curves = [Curve(title, top=1.0 if column == "busy" else 0.0) for title, column, *_ in CURVES]
         self._paused = False
         self._asking = asyncio.Lock()  # one question at a time on the connection
         self._before: Tuple[float, Dict[int, int]] = (0.0, {})
