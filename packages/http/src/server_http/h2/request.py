@@ -46,6 +46,7 @@ _SCHEME_OCTETS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 _NAMES: Set[bytes] = set()  # names that passed, so that each is checked once; bounded, filled by what clients send
 _NAMES_MAX = 1024
+_SHOWN = 64  # octets of what was wrong that a log line shows
 _NAME_OCTETS_MAX = 64
 
 
@@ -69,23 +70,7 @@ def build_request(
         ExpectationFailed, HeaderFieldsTooLarge, NotImplementedByServer, UriTooLong: a well-formed request that is
             refused.
     """
-    pseudo: Dict[bytes, bytes] = {}
-    headers: Headers = []
-    found: List[Optional[bytes]] = [None] * (_FORBIDDEN + 1)
-    for item in fields:
-        name, value = item
-        if value and (not is_value(value) or value[0] <= 0x20 or value[-1] <= 0x20):
-            raise Malformed(f"field {name!r}: expected a value without controls or outer white space, got {value!r}")
-        if name not in _NAMES:
-            if name[:1] == b":":
-                _take_pseudo(pseudo, name, value, bool(headers))
-                continue
-            _check_name(name)
-        special = _SPECIAL.get(name)
-        if special is not None:
-            _take_special(found, headers, special, item)
-        else:
-            headers.append(item)
+    pseudo, headers, found = _sort(fields)
     if limits.header_count and len(headers) > limits.header_count:
         raise HeaderFieldsTooLarge(f"fields: expected at most {limits.header_count}, got {len(headers)}")
     request = _request(stream, pseudo, limits, protocols)
@@ -95,12 +80,45 @@ def build_request(
     expect = found[_EXPECT]
     if expect is not None:
         if expect.lower() != b"100-continue":
-            raise ExpectationFailed(f"expect: expected 100-continue, got {expect!r}")
+            raise ExpectationFailed(f"expect: expected 100-continue, got {_cut(expect)!r}")
         request.expects_continue = not complete
     priority = found[_PRIORITY]
     if priority is not None:
         request.priority = parse_priority(priority)
     return request
+
+
+def _sort(fields: Headers) -> Tuple[Dict[bytes, bytes], Headers, List[Optional[bytes]]]:
+    """Check each field; return pseudo-header fields, the others, and the values that say something of the message."""
+    pseudo: Dict[bytes, bytes] = {}
+    headers: Headers = []
+    found: List[Optional[bytes]] = [None] * (_FORBIDDEN + 1)
+    crumbs: List[bytes] = []
+    place = 0
+    for item in fields:
+        name, value = item
+        if value and (not is_value(value) or value[0] <= 0x20 or value[-1] <= 0x20):
+            raise Malformed(
+                f"field {_cut(name)!r}: expected a value without controls or outer white space, got {_cut(value)!r}"
+            )
+        if name not in _NAMES:
+            if name[:1] == b":":
+                _take_pseudo(pseudo, name, value, bool(headers))
+                continue
+            _check_name(name)
+        special = _SPECIAL.get(name)
+        if special == _COOKIE:
+            if not crumbs:
+                place = len(headers)
+                headers.append(item)
+            crumbs.append(value)
+        elif special is not None:
+            _take_special(found, headers, special, item)
+        else:
+            headers.append(item)
+    if len(crumbs) > 1:  # split for compression; applications know one field (section 8.2.3)
+        headers[place] = (b"cookie", b"; ".join(crumbs))
+    return pseudo, headers, found
 
 
 def check_trailers(fields: Headers, missing: int) -> Headers:
@@ -120,13 +138,19 @@ def check_trailers(fields: Headers, missing: int) -> Headers:
         name, value = item
         _check_name(name)  # a pseudo-header field is no token
         if value and (not is_value(value) or value[0] <= 0x20 or value[-1] <= 0x20):
-            raise Malformed(f"trailer {name!r}: expected a value without controls or outer white space, got {value!r}")
+            raise Malformed(
+                f"trailer {_cut(name)!r}: expected a value without controls or outer white space, got {_cut(value)!r}"
+            )
         special = _SPECIAL.get(name)
         if special in (_FORBIDDEN, _LENGTH) or (special == _TE and value.lower() != b"trailers"):
-            raise Malformed(f"trailer: expected none that frames or is connection-specific, got {name!r}")
+            raise Malformed(f"trailer: expected none that frames or is connection-specific, got {_cut(name)!r}")
         if name not in FORBIDDEN_TRAILERS:
             kept.append(item)
     return kept
+
+
+def _cut(octets: Optional[bytes]) -> Optional[bytes]:
+    return octets and octets[:_SHOWN]
 
 
 def _check_name(name: bytes) -> None:
@@ -134,18 +158,18 @@ def _check_name(name: bytes) -> None:
     if name in _NAMES:
         return
     if not is_token(name) or name.lower() != name:
-        raise Malformed(f"field name: expected a token in lower case, got {name!r}")
+        raise Malformed(f"field name: expected a token in lower case, got {_cut(name)!r}")
     if len(_NAMES) < _NAMES_MAX and len(name) <= _NAME_OCTETS_MAX:
         _NAMES.add(name)
 
 
 def _take_pseudo(pseudo: Dict[bytes, bytes], name: bytes, value: bytes, late: bool) -> None:
     if late:
-        raise Malformed(f"pseudo-header field: expected before the others, got {name!r} behind them")
+        raise Malformed(f"pseudo-header field: expected before the others, got {_cut(name)!r} behind them")
     if name not in _PSEUDO:
-        raise Malformed(f"pseudo-header field: expected one of a request, got {name!r}")
+        raise Malformed(f"pseudo-header field: expected one of a request, got {_cut(name)!r}")
     if name in pseudo:
-        raise Malformed(f"pseudo-header field: expected {name!r} once, got it again")
+        raise Malformed(f"pseudo-header field: expected {_cut(name)!r} once, got it again")
     pseudo[name] = value
 
 
@@ -153,21 +177,16 @@ def _take_special(found: List[Optional[bytes]], headers: Headers, special: int, 
     """Note or refuse a field that says something about the message."""
     name, value = item
     if special == _FORBIDDEN:
-        raise Malformed(f"field: expected none that is connection-specific, got {name!r}")
+        raise Malformed(f"field: expected none that is connection-specific, got {_cut(name)!r}")
     if special == _TE and value.lower() != b"trailers":
-        raise Malformed(f"te: expected trailers, got {value!r}")
+        raise Malformed(f"te: expected trailers, got {_cut(value)!r}")
     before = found[special]
     if before is None:
         found[special] = value
-    elif special == _COOKIE:  # split for compression; applications know one field (section 8.2.3)
-        found[special] = joined = before + b"; " + value
-        place = next(at for at, (key, _) in enumerate(headers) if key == b"cookie")
-        headers[place] = (b"cookie", joined)
-        return
     elif special == _PRIORITY:
         found[special] = before + b", " + value  # a dictionary, which may be split over lines
     elif special != _TE:
-        raise Malformed(f"field {name!r}: expected once, got it again")
+        raise Malformed(f"field {_cut(name)!r}: expected once, got it again")
     headers.append(item)
 
 
@@ -175,7 +194,7 @@ def _request(stream: int, pseudo: Dict[bytes, bytes], limits: Limits, protocols:
     """Build a request from its pseudo-header fields (section 8.3.1; section 8.5 for CONNECT)."""
     method = pseudo.get(b":method")
     if method is None or not is_token(method):
-        raise Malformed(f":method: expected a token, got {method!r}")
+        raise Malformed(f":method: expected a token, got {_cut(method)!r}")
     path, scheme, protocol = pseudo.get(b":path"), pseudo.get(b":scheme"), pseudo.get(b":protocol")
     if method == b"CONNECT" and protocol is None:
         if path is not None or scheme is not None:
@@ -185,13 +204,13 @@ def _request(stream: int, pseudo: Dict[bytes, bytes], limits: Limits, protocols:
         request.path = b""
         return request
     if protocol is not None and method != b"CONNECT":
-        raise Malformed(f":protocol: expected with CONNECT only, got it with {method!r}")
+        raise Malformed(f":protocol: expected with CONNECT only, got it with {_cut(method)!r}")
     if protocol is not None and not (protocols and is_token(protocol)):
-        raise Malformed(f":protocol: expected a token, and that only where it was announced, got {protocol!r}")
+        raise Malformed(f":protocol: expected a token, and that only where it was announced, got {_cut(protocol)!r}")
     if not scheme or scheme.translate(None, _SCHEME_OCTETS) or not scheme[:1].isalpha():
-        raise Malformed(f":scheme: expected a scheme, got {scheme!r}")
+        raise Malformed(f":scheme: expected a scheme, got {_cut(scheme)!r}")
     if not path or path.translate(None, _PATH_OCTETS) or (path[:1] != b"/" and (path != b"*" or method != b"OPTIONS")):
-        raise Malformed(f":path: expected an absolute path, got {path!r}")
+        raise Malformed(f":path: expected an absolute path, got {_cut(path)!r}")
     if 0 < limits.request_line < len(path):
         raise UriTooLong(f":path: expected at most {limits.request_line} octets, got {len(path)}")
     request = Request(stream, method.decode("ascii"), path, "2")
@@ -199,7 +218,9 @@ def _request(stream: int, pseudo: Dict[bytes, bytes], limits: Limits, protocols:
     if protocol is not None:
         request.protocol = protocol.lower()
         if request.protocol not in protocols:
-            raise NotImplementedByServer(f":protocol: expected one of {protocols}, got {protocol!r}")  # RFC 9220 3
+            raise NotImplementedByServer(
+                f":protocol: expected one of {protocols}, got {_cut(protocol)!r}"
+            )  # RFC 9220 3
     return request
 
 
@@ -213,7 +234,7 @@ def _set_host(request: Request, authority: Optional[bytes], host: Optional[bytes
         authority = host
     elif host is not None:
         if authority != host:
-            raise Malformed(f"host: expected {authority!r} as :authority says, got {host!r}")
+            raise Malformed(f"host: expected {_cut(authority)!r} as :authority says, got {_cut(host)!r}")
     else:
         request.headers.insert(0, (b"host", authority))
     try:
