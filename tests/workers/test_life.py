@@ -11,11 +11,11 @@ from typing import Dict, Iterator, List
 
 import pytest
 
-from support import KeepAliveLoad, RawClient, ServerProcess, until
+from support import SOAK_SECONDS, KeepAliveLoad, RawClient, ServerProcess, until
 from workers.wsgi_apps import APPS
 
 ALL = ("sync", "gthread", "gevent", "eventlet")
-IDLE_CONNECTIONS = 2000  # per worker family; enough to see a cost that grows
+IDLE_CONNECTIONS = 10_000 if SOAK_SECONDS >= 60 else 2000  # per worker class; a cost that grows shows in a few
 
 
 @pytest.fixture(scope="module", autouse=True)
