@@ -7,12 +7,13 @@ Must not know: which settings exist, or what becomes of the values, which stay a
 from __future__ import annotations
 
 import argparse
-from typing import Any, Dict, List, NoReturn, Sequence, Tuple
+from typing import Any, Dict, List, NoReturn, Optional, Sequence, Set, Tuple
 
 from server_core.errors import UsageError
 from server_core.settings.declare import Catalogue, Computed, Setting
 from server_core.settings.values import Boolean
 
+Wanted = Optional[Set[str]]
 USAGE = "%(prog)s [OPTIONS] [APP]"
 
 
@@ -25,11 +26,11 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message[:1].lower()}{message[1:]} (from {self.source})")
 
 
-def parser(catalogue: Catalogue, prog: str = "server", description: str = "") -> _Parser:
-    """Return a parser with a flag for every setting. Values are not converted here, so that all
-    sources share one set of errors; a setting that is not given is absent from the result."""
+def parser(catalogue: Catalogue, prog: str = "server", description: str = "", wanted: Wanted = None) -> _Parser:
+    """Return a parser with a flag for every setting, or for the ``wanted`` ones. Values are not converted here, so
+    that all sources share one set of errors; a setting that is not given is absent from the result."""
     made = _Parser(prog=prog, usage=USAGE, description=description, allow_abbrev=False, add_help=False,
-                   formatter_class=_Formatter)  # fmt: skip
+                   formatter_class=_Formatter if wanted is None else _NoFormatter)  # fmt: skip
     made.add_argument("-h", "--help", action="help", help="Show this and exit.")
     made.add_argument(
         "-v",
@@ -44,9 +45,28 @@ def parser(catalogue: Catalogue, prog: str = "server", description: str = "") ->
     for group in catalogue.groups:
         section = made.add_argument_group(group.section, group.note or None)
         for setting in group.settings:
-            if setting.flags:
+            if setting.flags and (wanted is None or setting.name in wanted):
                 _add(section, setting)
     return made
+
+
+def _wanted(catalogue: Catalogue, words: Sequence[str]) -> Wanted:
+    """Return the names of the settings whose flags are among ``words``; None when that takes a whole parser to tell.
+
+    A parser of all flags is a twentieth of the time in which a server starts.
+    """
+    flags: Dict[str, Setting] = {}
+    for setting in catalogue:
+        flags.update(dict.fromkeys((*setting.flags, setting.negative_flag), setting))
+    found = set()
+    for word in words:
+        if word[:1] != "-" or word == "-":
+            continue
+        meant = flags.get(word.partition("=")[0]) or flags.get(word[:2])
+        if meant is None or (word not in flags and isinstance(meant.kind, Boolean)):
+            return None
+        found.add(meant.name)
+    return found
 
 
 def _add(section: Any, setting: Setting) -> None:
@@ -78,6 +98,13 @@ def _help(setting: Setting) -> str:
     return (setting.help + shown).replace("%", "%%")
 
 
+class _NoFormatter(argparse.HelpFormatter):
+    """For a parser that shows no help: it does not look how wide the terminal is, which imports much."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=80)
+
+
 class _Formatter(argparse.HelpFormatter):
     """Flags in a narrow column, one metavar for all spellings of a flag."""
 
@@ -97,7 +124,7 @@ def parse(catalogue: Catalogue, words: Sequence[str], source: str) -> Tuple[Dict
     Raises:
         UsageError: an unknown flag, with the one that was probably meant, or a missing value.
     """
-    made = parser(catalogue)
+    made = parser(catalogue, wanted=_wanted(catalogue, words))
     made.source = source
     known, unknown = made.parse_known_args(list(words))
     values = vars(known)
