@@ -44,6 +44,7 @@ bench: ## compare with other servers; writes docs/performance-table.md
 	-@.venv-compiled/bin/python -m pip install -qq gunicorn_h1c
 	@.venv-compiled/bin/python benchmarks/parse.py
 	@.venv-dev/bin/python benchmarks/parse.py
+	-@.venv-compiled/bin/python benchmarks/dirty.py --gunicorn $${BENCH_PEERS:-.venv-bench}/bin/gunicorn
 
 soak: ## the long scenarios at full length, in the compiled build (SOAK=seconds each)
 	@$(ENVIRONMENT) compiled >/dev/null

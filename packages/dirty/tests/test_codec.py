@@ -159,3 +159,34 @@ def test_equal_values_of_other_types_stay_apart():
     arrived = travel(value)
     assert arrived == value
     assert [type(item) for item in arrived] == [type(item) for item in value]
+
+
+class OfAnApplication:
+    """A class without a rule."""
+
+    def __init__(self, number):
+        self.number = number
+
+
+def test_a_value_without_a_rule_travels_by_pickle_only_where_a_setting_says_so(monkeypatch):
+    with pytest.raises(DirtyProtocolError, match="OfAnApplication"):
+        codec.encode([OfAnApplication(1)])
+    monkeypatch.setenv(codec.PICKLE_VARIABLE, "1")
+    (arrived,) = travel([OfAnApplication(7)])
+    assert arrived.number == 7
+    data, buffers = codec.encode(OfAnApplication(1))
+    with pytest.raises(DirtyProtocolError, match="cannot be pickled"):
+        codec.encode(lambda: None)
+    monkeypatch.delenv(codec.PICKLE_VARIABLE)
+    with pytest.raises(DirtyProtocolError, match="dirty_pickle is off"):
+        codec.decode(data, buffers)
+
+
+@pytest.mark.parametrize("kind", ["float32", "int64", "bfloat16", "bool"])
+@pytest.mark.parametrize("shape", [(0,), (3,), (200, 100)])
+def test_torch_tensors_of_the_cpu_travel(kind, shape):
+    torch = pytest.importorskip("torch", reason="torch: expected the package, got none (it is large)")
+    tensor = torch.ones(shape).to(getattr(torch, kind))
+    arrived = travel([tensor])[0]
+    assert arrived.dtype == tensor.dtype
+    assert torch.equal(arrived, tensor)

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import traceback
 from typing import Any, Dict, List, Sequence, Tuple
 
@@ -143,6 +144,7 @@ class Sockets:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             sock.setblocking(False)
             sock.bind(paths.app_socket(self.directory, path))
+            os.chmod(paths.app_socket(self.directory, path), stat.S_IRUSR | stat.S_IWUSR)
             found = self._listeners[path] = AppListener(path, sock)
             paths.make_refusals(self.directory, path)
         # One more than the argument may wait (the kernel compares with "greater than").
