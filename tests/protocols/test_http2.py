@@ -221,7 +221,7 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("worker", ["gthread", "gevent", "asgi"])
+@pytest.mark.parametrize("worker", WITH_HTTP2)
 def test_every_setting_is_announced_and_kept(worker: str) -> None:
     arguments = [word for flag, (_, value) in SETTINGS.items() for word in (flag, str(value))]
     with serve(worker, *arguments) as server:
