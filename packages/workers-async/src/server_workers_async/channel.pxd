@@ -22,6 +22,7 @@ cdef class HttpChannel(Stream):
     cpdef on_closed(self)
     cpdef doom(self, double now)
     cpdef on_timer(self, double now)
+    cpdef cancel(self)
     cpdef on_returned(self)
     cpdef fail(self, complaint)
     cdef dict _body_message(self)

@@ -251,7 +251,7 @@ class HttpChannel(Stream):
     def cancel(self) -> None:
         """Cancel the application, unless it only works on in the background."""
         if self._order.state != COMPLETE:
-            super().cancel()
+            Stream.cancel(self)
 
     # How the application ended --------------------------------------------------------------------------------------
 
