@@ -46,7 +46,7 @@ def serverctl(server: ServerProcess, *words: str, text: str = "") -> subprocess.
 def test_workers_are_shown_as_a_table(server):
     done = serverctl(server, "show", "workers")
     assert done.stdout.splitlines()[0].split() == [
-        "PID", "SLOT", "STATE", "UP", "BEAT", "CONNS", "RUNNING", "REQUESTS", "MEMORY", "RETIRING",
+        "PID", "SLOT", "STATE", "UP", "BEAT", "CONNS", "RUNNING", "BUSY", "REQUESTS", "MEMORY", "RETIRING",
     ]  # fmt: skip
     assert {int(line.split()[0]) for line in done.stdout.splitlines()[1:]} == set(server.worker_pids())
 
