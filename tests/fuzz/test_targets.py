@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 FUZZ = Path(__file__).parents[2] / "fuzz"
-SECONDS = os.environ.get("FUZZ_SECONDS", "5")
+SECONDS = os.environ.get("FUZZ_SECONDS", "3")
 
 
 @pytest.mark.parametrize("target", ["http1", "http2", "websocket"])
