@@ -66,6 +66,11 @@ class AsgiWorker(Worker):
 
     # Life ------------------------------------------------------------------------------------------------------------
 
+    @property
+    def asgi(self) -> Any:
+        """The application, under the name that hooks know."""
+        return self.wsgi
+
     def run(self) -> None:
         """Serve until ``alive`` is False. Raises BootError when the application's lifespan does not start."""
         loop = new_loop(self.cfg.asgi_loop)

@@ -6,19 +6,24 @@ Must not know: which logger or hook reads them.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 from urllib.parse import unquote_to_bytes
 
 
 class GunicornRequest:
-    """A request with gunicorn's attributes: ``method uri path query headers version scheme``.
+    """A request with gunicorn's attributes: ``method uri path query headers version scheme body`` and more.
 
     ``headers`` are pairs of upper-case names and text. What else the server's own request has is
     there too.
+
+    Args:
+        request: the server's own request.
+        environ: the WSGI environ made of it, or None.
     """
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, request: Any, environ: Optional[Dict[str, Any]] = None) -> None:
         self._request = request
+        self._environ: Dict[str, Any] = environ or {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._request, name)
@@ -62,6 +67,25 @@ class GunicornRequest:
         return self._request.client
 
     peer_addr = remote_addr
+
+    @property
+    def body(self) -> Any:
+        """The body as the application reads it; None where that is not a stream (ASGI)."""
+        return self._environ.get("wsgi.input")
+
+    @property
+    def proxy_protocol_info(self) -> Optional[Dict[str, Any]]:
+        """What the PROXY header said, or None without one."""
+        environ = self._environ
+        if "PROXY_PROTOCOL" not in environ:
+            return None
+        return {
+            "proxy_protocol": environ["PROXY_PROTOCOL"],
+            "client_addr": environ.get("REMOTE_ADDR"),
+            "client_port": environ.get("REMOTE_PORT"),
+            "proxy_addr": environ.get("PROXY_ADDR"),
+            "proxy_port": environ.get("PROXY_PORT"),
+        }
 
     @staticmethod
     def shortened(request: Any, limit: int) -> Any:

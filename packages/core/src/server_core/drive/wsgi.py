@@ -265,13 +265,13 @@ class Gateway:
 
     def _before(self, channel: Channel) -> None:
         if self.pre_request is not None:
-            self.pre_request(self.worker, GunicornRequest(channel.request))
+            self.pre_request(self.worker, GunicornRequest(channel.request, channel.environ))
         else:
             self.log.debug("%s %s", channel.request.method, channel.request.path.decode("latin-1"))
 
     def _after(self, channel: Channel) -> None:
         try:
-            request = GunicornRequest(channel.request)
+            request = GunicornRequest(channel.request, channel.environ)
             self.post_request(self.worker, request, channel.environ, GunicornResponse(channel))
         except Exception:
             self.log.exception("Exception in post_request hook")
