@@ -308,7 +308,9 @@ def _open(address: Address, options: SocketOptions, scheme: str) -> Listener:
 def _tcp_socket(address: Address) -> Tuple[socket.socket, Any]:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_UNSPEC
     try:
-        found = socket.getaddrinfo(address.host, address.port, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
+        # As octets, because for text Python loads its tables of international names, which plain ones do not need.
+        host = address.host.encode("ascii") if address.host.isascii() else address.host
+        found = socket.getaddrinfo(host, address.port, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
     except socket.gaierror as error:
         raise BindError(f"{address}: cannot listen: {error.strerror}") from error
     found.sort(key=lambda item: item[0] != socket.AF_INET)  # "localhost" means IPv4 first
