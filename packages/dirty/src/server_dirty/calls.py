@@ -12,7 +12,6 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from server_dirty import frames
 from server_dirty.errors import (
     DirtyBusyError,
-    DirtyConnectionError,
     DirtyError,
     DirtyNoWorkersAvailableError,
     DirtyProtocolError,
@@ -66,7 +65,8 @@ def open_call(path: str, app_path: str) -> Wire:
 
     Raises:
         DirtyBusyError: the queue is full; nothing was sent.
-        DirtyConnectionError: nobody listens there.
+        DirtyNoWorkersAvailableError: nobody listens there.
+        DirtyConnectionError: there is no such socket.
     """
     try:
         return Wire(connect(path))
@@ -83,12 +83,12 @@ def open_call(path: str, app_path: str) -> Wire:
 
 
 def send_call(wire: Wire, call: Call) -> Steps[None]:
-    """Send the call. Raises DirtyConnectionError when the other side has gone."""
+    """Send the call. Raises DirtyWorkerError when the worker that took it has gone."""
     outgoing = frames.pack(frames.CALL, list(call))
     try:
         yield from wire.send(outgoing)
     except OSError as error:
-        raise DirtyConnectionError(f"{call.app_path}: the call could not be sent: {error}") from error
+        raise _worker_gone(call, str(error)) from error
 
 
 def receive_result(wire: Wire, call: Call) -> Steps[Any]:
