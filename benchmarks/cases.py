@@ -147,7 +147,14 @@ _ROWS = [
         ("gunicorn sync", "gunicorn gthread", "gunicorn gevent"),
         0.5,
     ),
-    Case("interpreted-asgi", "asgi_apps:hello", "server asgi interpreted", ("gunicorn asgi",), 0.9),
+    Case(
+        "interpreted-asgi",
+        "asgi_apps:hello",
+        "server asgi interpreted",
+        ("gunicorn asgi",),
+        0.9,
+        beside=("gunicorn asgi python",),
+    ),
 ]
 
 CASES: Dict[str, Case] = {row.name: row for row in _ROWS}

@@ -1,4 +1,5 @@
-"""What is no load: memory of idle workers, the time to the first answer, and ten thousand idle connections.
+"""What no case shows: memory of idle workers, the time to the first answer, ten thousand idle connections, several
+workers, and whether memory stays flat.
 
 Owns: these measurements.
 Must not know: how a server is started (it is given).
@@ -12,8 +13,9 @@ import socket
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
+import endurance
 import measure
 from cases import CASES, Case
 from servers import SERVERS
@@ -26,6 +28,10 @@ GATEWAYS = {
     "asgi-hello": ("server asgi", "gunicorn asgi", "granian asgi", "uvicorn"),
 }
 WORKERS = 4
+#: Ours at most this share of the best other's; of idle connections, of what it is without them.
+MEMORY_TARGET, START_TARGET, BESIDE_TARGET = 0.9, 1.0, 1.2
+#: Octets of an upload and of a download, requests of the long run, and by how many MiB a worker may grow meanwhile.
+TRANSFER, REQUESTS, GROWTH_TARGET = 2 * endurance.GIB, 1_000_000, 16.0
 IDLE_CONNECTIONS = 10_000
 # Only for the ten thousand: as shipped a worker keeps fewer connections, and closes idle ones after seconds.
 MANY = "--worker-connections 12000 --keep-alive 300"
@@ -43,6 +49,8 @@ def measure_all(environments: Environments, start: Start, rounds: int) -> List[D
                 print(f"bench: {error}")
     for name, server in (("wsgi-hello", "server sync"), ("asgi-hello", "server asgi")):
         rows += many_idle(CASES[name], server, environments, start)
+        rows += several_workers(CASES[name], server, environments, start)
+        rows += endure(CASES[name], server, environments, start)
     return sorted(rows, key=lambda row: str(row["what"]))
 
 
@@ -62,8 +70,8 @@ def start_and_memory(
         finally:
             running.stop()
     return [
-        row(f"start to first answer, {WORKERS} workers, {case.name[:4]}", server, median(waits), "ms"),
-        row(f"PSS of {WORKERS} idle workers, {case.name[:4]}", server, median(sizes), "MiB"),
+        row(f"start to first answer, {WORKERS} workers, {case.name[:4]}", server, median(waits), "ms", START_TARGET),
+        row(f"PSS of {WORKERS} idle workers, {case.name[:4]}", server, median(sizes), "MiB", MEMORY_TARGET),
     ]
 
 
@@ -92,8 +100,46 @@ def many_idle(case: Case, server: str, environments: Environments, start: Start)
     return [
         row(f"memory of an idle connection ({opened} open)", server, (size - alone.pss) * 2**20 / opened, "octets"),
         row(f"CPU with {opened} idle connections", server, idle * 100, "% of a core"),
-        row(f"CPU per request beside {opened} idle connections, to without", server, beside.cpu / alone.cpu, "times"),
+        row(
+            f"CPU per request beside {opened} idle connections, to without",
+            server,
+            beside.cpu / alone.cpu,
+            "times",
+            BESIDE_TARGET,
+        ),
     ]
+
+
+def several_workers(case: Case, server: str, environments: Environments, start: Start) -> List[Dict[str, Any]]:
+    """CPU time per request of one, two and four workers, with one socket for all and with one for each."""
+    rows = []
+    for workers in (1, 2, 4):
+        for options in ("", "--reuse-port"):
+            running = start(SERVERS[server], case, environments, workers=workers, options=options)
+            with measure.started(running):
+                found = measure.sample(running, measure.wrk(f"http://127.0.0.1:{running.port}/", 64, "", ""), 2)
+            what = f"CPU per request, {workers} workers{' ' if options else ''}{options}"
+            rows.append(row(what, server, found.cpu, "µs"))
+    return rows
+
+
+def endure(case: Case, server: str, environments: Environments, start: Start) -> List[Dict[str, Any]]:
+    """By how much a worker grows in a large upload, a large download, and a million requests."""
+    bulk = case._replace(app=case.app.replace(":hello", ":bulk"))
+    rows = []
+    running = start(SERVERS[server], bulk, environments, options="--limit-request-body 0 --timeout 300")
+    with measure.started(running):
+        endurance.many_requests(running.port, REQUESTS // 100)  # what a worker keeps is there then
+        for what, work in (
+            ("upload of 2 GiB", lambda: endurance.upload(running.port, TRANSFER)),
+            ("download of 2 GiB", lambda: endurance.download(running.port, TRANSFER)),
+            (
+                f"{REQUESTS:,} requests over {REQUESTS // endurance.PER_CONNECTION:,} connections",
+                lambda: endurance.many_requests(running.port, REQUESTS),
+            ),
+        ):
+            rows.append(row(f"growth in {what}", server, endurance.growth(running, work), "MiB", GROWTH_TARGET))
+    return rows
 
 
 @contextlib.contextmanager
@@ -110,6 +156,6 @@ def idle_connections(port: int, count: int) -> Iterator[int]:
         yield count
 
 
-def row(what: str, server: str, value: float, unit: str) -> Dict[str, Any]:
+def row(what: str, server: str, value: float, unit: str, target: Optional[float] = None) -> Dict[str, Any]:
     """One figure."""
-    return {"what": what, "server": server, "value": value, "unit": unit}
+    return {"what": what, "server": server, "value": value, "unit": unit, "target": target}

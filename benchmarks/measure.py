@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,6 +33,7 @@ class Sample(NamedTuple):
     Attributes:
         cpu: microseconds of the server's processes per request. rate: requests per second.
         p50, p99: milliseconds, None where the generator does not tell. errors: failed ones of ``requests``. pss: MiB.
+        calls: system calls per request, counted in one run only, None in the others.
     """
 
     cpu: float
@@ -41,6 +43,7 @@ class Sample(NamedTuple):
     errors: int
     requests: int
     pss: float
+    calls: Optional[float] = None
 
 
 class Load(NamedTuple):
@@ -158,6 +161,23 @@ def sample(server: Running, load: List[str], seconds: float) -> Sample:
         requests=report.requests,
         pss=server.pss(),
     )
+
+
+def system_calls(server: Running, load: List[str]) -> Optional[float]:
+    """System calls of the server's processes per request, in a second of load; None without strace."""
+    if shutil.which("strace") is None:
+        return None
+    report = server.log.with_suffix(".strace")
+    attached = [word for pid in server.pids() for word in ("-p", str(pid))]
+    tracer = subprocess.Popen(["strace", "-f", "-c", "-o", str(report), *attached], stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(0.3)
+        requests = run_load(load, 1.0).requests
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait(10)
+    total = re.search(r"^\s*100\.00\s+\S+\s+(?:\d+\s+)?(\d+)\s.*total$", report.read_text(), re.MULTILINE)
+    return int(total.group(1)) / requests if total and requests else None
 
 
 def wrk(url: str, connections: int, script: str, options: str) -> List[str]:

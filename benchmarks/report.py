@@ -10,7 +10,7 @@ import json
 import platform
 from pathlib import Path
 from statistics import median
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from cases import CASES, Case
 from servers import SERVERS
@@ -20,13 +20,20 @@ Results = Dict[str, Dict[str, List[Dict[str, Any]]]]
 
 ERROR_SHARE = 0.01
 
-HEADER = "| case | server | CPU µs/request | requests/s | p50 ms | p99 ms | errors | PSS MiB | CPU to best peer |"
-RULE = "|---|---|---:|---:|---:|---:|---:|---:|---:|"
+HEADER = (
+    "| case | server | CPU µs/request | requests/s | p50 ms | p99 ms | calls/request | errors | PSS MiB "
+    "| CPU to best peer | p99 to best |"
+)
+RULE = "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+
+#: The p99 of a case is compared with the best of these; ours at most this share of it.
+P99_PEERS = ("granian wsgi", "granian asgi", "uvicorn", "bjoern")
+P99_TARGET = 1.1
 
 
 def middle(samples: Sequence[Dict[str, Any]], field: str) -> Optional[float]:
     """Median of a field over the rounds; None where the generator does not tell."""
-    values = [sample[field] for sample in samples if sample[field] is not None]
+    values = [sample[field] for sample in samples if sample.get(field) is not None]
     return median(values) if values else None
 
 
@@ -63,11 +70,37 @@ def case_rows(case: Case, rows: Dict[str, List[Dict[str, Any]]]) -> List[str]:
             f"{middle(samples, 'rate') or 0:,.0f}",
             _number(middle(samples, "p50")),
             _number(middle(samples, "p99")),
+            _number(middle(samples, "calls")),
             str(sum(sample["errors"] for sample in samples)),
             f"{middle(samples, 'pss') or 0:.0f}",
             ratio,
+            p99_verdict(rows, samples) if name == case.ours else "",
         ]
         lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def p99_verdict(rows: Dict[str, List[Dict[str, Any]]], ours: List[Dict[str, Any]]) -> str:
+    """Our p99 to the best of the peers that count; empty without one."""
+    known = [middle(rows[name], "p99") for name in P99_PEERS if rows.get(name) and not fails(rows[name])]
+    best = min((value for value in known if value), default=None)
+    own = middle(ours, "p99")
+    if best is None or own is None:
+        return ""
+    verdict = "met" if own / best <= P99_TARGET else "missed"
+    return f"{own / best:.2f} (target {P99_TARGET}, {verdict})"
+
+
+def log_lines(results: Results) -> List[str]:
+    """What a line of the access log adds to a request."""
+    lines = []
+    for plain, logged in (("wsgi-hello", "log-wsgi"), ("asgi-hello", "log-asgi")):
+        for server, samples in results.get(logged, {}).items():
+            without = middle(results.get(plain, {}).get(server, []), "cpu")
+            cost = middle(samples, "cpu")
+            if without is not None and cost is not None:
+                target = "2.5" if server == CASES[logged].ours else ""
+                lines.append(f"| {logged} | {server} | {cost - without:.1f} | {target} |")
     return lines
 
 
@@ -85,9 +118,26 @@ def table(results: Results) -> str:
 
 def figures_table(figures: List[Dict[str, Any]]) -> str:
     """Memory, start-up and idle connections as a Markdown table."""
-    lines = ["| what | server | figure | unit |", "|---|---|---:|---|"]
-    lines += [f"| {row['what']} | {row['server']} | {row['value']:,.1f} | {row['unit']} |" for row in figures]
+    lines = ["| what | server | figure | unit | to the best other | target |", "|---|---|---:|---|---:|---:|"]
+    for row in figures:
+        ratio, target = verdict(row, figures)
+        figure = f"{row['value']:,.2f}" if row["value"] < 10 else f"{row['value']:,.0f}"
+        lines.append(f"| {row['what']} | {row['server']} | {figure} | {row['unit']} | {ratio} | {target} |")
     return "\n".join(lines) + "\n"
+
+
+def verdict(row: Dict[str, Any], figures: List[Dict[str, Any]]) -> Tuple[str, str]:
+    """The ratio of one of our figures to the best other server's, and its target, where there is one."""
+    target = row.get("target")
+    if target is None or not row["server"].startswith("server "):
+        return "", ""
+    others = [
+        other["value"]
+        for other in figures
+        if other["what"] == row["what"] and not other["server"].startswith("server ")
+    ]
+    value = row["value"] / min(others) if others else row["value"]
+    return f"**{value:.2f}**" if others else "", f"{target} ({'met' if value <= target else 'missed'})"
 
 
 def load_figures(path: Path) -> List[Dict[str, Any]]:
@@ -111,7 +161,9 @@ def page(results: Results, figures: List[Dict[str, Any]]) -> str:
         f"CPython {platform.python_version()}, {platform.machine()}, server and load generator on one core each, "
         f"one worker, medians of up to {rounds} interleaved rounds. CPU time is that of all the server's processes.\n\n"
         "![CPU time per request](performance.svg)\n\n"
-        f"{table(results)}\n## Memory, start and idle connections\n\n{figures_table(figures)}\n"
+        f"{table(results)}\n## What a line of the access log adds\n\n| case | server | CPU µs | target |\n"
+        "|---|---|---:|---:|\n" + "\n".join(log_lines(results)) + "\n\n"
+        f"## Memory, start, idle connections, workers and endurance\n\n{figures_table(figures)}\n"
         f"## Command lines\n\n| server | command |\n|---|---|\n{commands}\n"
     )
 

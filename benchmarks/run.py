@@ -11,6 +11,7 @@ import contextlib
 import fnmatch
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Dict, List
@@ -135,7 +136,17 @@ def run_case(
                     rows[name].append(measure.sample(process, load_of(case, process.port), options.seconds)._asdict())
                 except RuntimeError as error:
                     print(f"bench: {error}", file=sys.stderr)
+        if case.load == "wrk":
+            for name, process in running.items():
+                count_calls(rows[name], process, load_of(case, process.port))
     return {name: samples for name, samples in rows.items() if samples}
+
+
+def count_calls(samples: List[Dict[str, Any]], process: measure.Running, load: List[str]) -> None:
+    """Note the system calls per request beside the last sample."""
+    with contextlib.suppress(RuntimeError, OSError, subprocess.TimeoutExpired):
+        if samples:
+            samples[-1]["calls"] = measure.system_calls(process, load)
 
 
 def start(

@@ -66,6 +66,13 @@ _ROWS = [
     _gunicorn("gthread", "wsgi", "-k gthread --threads 4 -w {workers}"),
     _gunicorn("gevent", "wsgi", "-k gevent -w {workers}"),
     _gunicorn("asgi", "asgi", "-k asgi --asgi-loop uvloop -w {workers}"),
+    Server(
+        "gunicorn asgi python",
+        "asgi",
+        "peers",
+        "{bin}/gunicorn {app} -b {bind} --http-parser python --log-level warning"
+        " -k asgi --asgi-loop uvloop -w {workers}",
+    ),
     Server("granian wsgi", "wsgi", "peers", f"{GRANIAN} {GRANIAN_WSGI} --http 1", GRANIAN_TLS),
     Server("granian asgi", "asgi", "peers", f"{GRANIAN} {GRANIAN_ASGI} --http 1", GRANIAN_TLS),
     Server("granian wsgi h2", "wsgi", "peers", f"{GRANIAN} {GRANIAN_WSGI} --http 2", GRANIAN_TLS),

@@ -9,6 +9,8 @@ Receive = Callable[[], Awaitable[Dict[str, Any]]]
 Send = Callable[[Dict[str, Any]], Awaitable[None]]
 
 CHUNK = b"c" * 1024
+BLOCK_SIZE = 65536
+BLOCK = b"b" * BLOCK_SIZE
 TEXT = (b"content-type", b"text/plain")
 
 
@@ -95,3 +97,23 @@ async def websocket_echo(scope: Scope, receive: Receive, send: Send) -> None:
             await send({"type": "websocket.send", "text": message["text"]})
         else:
             await send({"type": "websocket.send", "bytes": message["bytes"]})
+
+
+async def bulk(scope: Scope, receive: Receive, send: Send) -> None:
+    """``/sink`` counts what is posted, ``/source?N`` answers with N octets, in blocks."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    await send(STREAM_START)
+    last = b""
+    if scope["path"] == "/sink":
+        total, more = 0, True
+        while more:
+            message = await receive()
+            total += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        last = str(total).encode()
+    elif scope["path"] == "/source":
+        for _ in range(int(scope["query_string"]) // BLOCK_SIZE):
+            await send({"type": "http.response.body", "body": BLOCK, "more_body": True})
+    await send({"type": "http.response.body", "body": last or b"Hello, World!"})
