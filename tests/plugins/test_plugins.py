@@ -9,7 +9,7 @@ from typing import Iterator, List
 
 import pytest
 
-from support import ServerProcess
+from support import ServerProcess, until
 from support.distributions import ROOT, Environment, make_environment, make_wheel, run
 
 EXAMPLE = ROOT / "examples" / "labelled"
@@ -124,3 +124,24 @@ def test_an_import_error_inside_a_plugin_keeps_its_traceback(site, install, tmp_
     assert done.returncode != 0
     assert "no_such_module_of_theirs" in done.stderr + done.stdout
     assert "half_worker.py" in done.stderr + done.stdout
+
+
+REPORTER = """
+from server_core.observe.sinks import Reporter
+
+class Printer(Reporter):
+    every = 0.2
+
+    def report(self, families, now):
+        with open("reported", "a") as file:
+            print(*(family.name for family in families), file=file)
+        return True
+"""
+
+
+def test_a_reporter_of_another_package_receives_the_metrics(site, install, tmp_path):
+    install("server-printer", "[server.reporters]\nprinter = printer:Printer\n", printer=REPORTER)
+    with ServerProcess(["app:app", "--reporters", "printer"], app=APP, python=site.python) as server:
+        until((server.cwd / "reported").exists, 20, "something is reported")
+        until(lambda: "server_requests" in (server.cwd / "reported").read_text().split(), 10, "the metrics are there")
+    assert "reporter: expected one of opentelemetry, printer" in refused(site, tmp_path, "--reporters", "printr")
