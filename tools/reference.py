@@ -23,7 +23,7 @@ from server_cli.migrate import gunicorn, table, uvicorn
 from server_core import plugins
 from server_core.control import commands
 from server_core.errors import EXIT_CODES
-from server_core.observe import metrics
+from server_core.observe import metrics, sinks
 from server_core.settings import commandline
 from server_core.settings.config import default_catalogue
 from server_core.settings.declare import Computed, Group, Setting
@@ -208,6 +208,7 @@ GROUPS = (
     (plugins.PROTOCOLS, "a connection factory `open(info, config, now) -> Engine`", "`--protocol NAME`"),
     (plugins.SETTINGS, "a `Group`, or a sequence of them", "its settings, in every source"),
     (plugins.SERVICES, "a `Service` class", "its own setting, by custom `NAME_workers = N`"),
+    (plugins.REPORTERS, "a `Reporter` class", "`--reporters NAME`"),
     (plugins.COMMANDS, "`verb(arguments) -> int`", "`serverctl NAME`"),
     (plugins.DIRTY_BACKENDS, "a backend of dirty applications", "`--dirty-backend NAME`"),
     (plugins.LOGGERS, "a logger class", "`--logger-class NAME`"),
@@ -232,6 +233,8 @@ def plugins_page() -> str:
             _class(Group, members=False),
             "## Service\n",
             _class(services.Service),
+            "## Reporter\n",
+            _class(sinks.Reporter),
             "## Engine\n",
             _class(engine.Engine),
         ]

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import threading
+import textwrap
 from pathlib import Path
 from types import TracebackType
 from typing import Iterator, List, Optional, Tuple, Type
@@ -140,12 +140,11 @@ class Reader:
             self.server = subprocess.Popen(
                 words, cwd=str(self.folder), env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        done = threading.Event()
 
         def booted() -> bool:
             assert self.server is not None
             assert self.server.poll() is None, f"$ {shlex.join(words)} has ended\n{self._log()}"
-            return done.is_set() or "Booting worker" in self.log.read_text()
+            return "Booting worker" in self.log.read_text()
 
         until(booted, 20.0, f"{shlex.join(words)} serves")
 
@@ -229,6 +228,14 @@ def test_commands_that_are_not_run_say_why_and_are_good_shell():
                 )
 
 
+def compiles(text: str, where: str) -> None:
+    """Compile a block as a module, or, when it returns or awaits, as the body of a function."""
+    try:
+        compile(text, where, "exec")
+    except SyntaxError:
+        compile("async def block():\n" + textwrap.indent(text, "    "), where, "exec")
+
+
 def looks_like_commands(block: Block) -> bool:
     """Whether a block holds what somebody would type."""
     return re.search(rf"^\$? ?({TOOLS}) ", block.body, re.MULTILINE) is not None
@@ -243,7 +250,7 @@ def test_no_commands_hide_outside_of_fenced_blocks():
 def test_python_and_toml_in_the_pages_can_be_read():
     for page, block in everywhere():
         if block.language == "python" and "--8<--" not in block.body:
-            compile(block.body, f"{page}:{block.line}", "exec", flags=0x2000)  # top-level await, as in a notebook
+            compiles(block.body, f"{page}:{block.line}")
         if block.language == "toml" and "--8<--" not in block.body and sys.version_info >= (3, 11):
             import tomllib
 

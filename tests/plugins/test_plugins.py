@@ -94,6 +94,26 @@ def test_the_verb_of_a_plugin_runs(site):
     assert ask(site, "label", "red", program="serverctl").stdout == "red\n"
 
 
+PROTOCOL = """
+from server_http.negotiate import open_http
+
+def open_loud(info, config, now):
+    print("a loud connection", flush=True)
+    return open_http(info, config, now)
+"""
+
+
+def test_the_protocol_of_a_plugin_is_spoken(site, install):
+    install("loud", "[server.protocols]\nloud = loud_protocol:open_loud\n", loud_protocol=PROTOCOL)
+    with ServerProcess(["app:app", "--protocol", "loud"], app=APP, python=site.python) as server:
+        assert server.get("/").text == "none"
+        server.wait_for_log("a loud connection")
+
+
+def test_a_protocol_that_nobody_brings_is_refused_with_those_that_there_are(site, tmp_path):
+    assert "protocol: expected one of http, uwsgi" in refused(site, tmp_path, "--protocol", "smtp")
+
+
 def test_a_plugin_for_another_api_is_refused_with_both_numbers(site, install, tmp_path):
     install("other", "[server.workers]\nother = other_worker:Other\n", other_worker=WORKER.format(api=2))
     assert "expected plugin API 1, got 2" in refused(site, tmp_path, "-k", "other")
