@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import Dict, Iterator, List
+from typing import Dict, Iterator, List, Tuple
 
 import pytest
 
 from protocols.fronts import Certificates
-from support import ServerProcess
+from support import RawClient, ServerProcess
 from support.databases import postgres, redis
 
 pytest.importorskip("redis")
@@ -170,3 +170,48 @@ def test_the_older_names_of_the_gevent_worker(name: str, tmp_path: Path) -> None
     with ServerProcess(["app:app", "-k", name], app=app) as server:
         assert server.get("/").body == b"hello"
         assert server.stop() == 0
+
+
+BUSY_APP = """
+import time
+
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    ends = time.monotonic() + float(environ["QUERY_STRING"] or 0)
+    while time.monotonic() < ends:
+        pass
+    return [b"hello"]
+"""
+
+
+@pytest.mark.parametrize("worker", ["gevent", "eventlet"])
+def test_a_connection_ends_with_its_answer_although_others_are_ready(worker: str) -> None:
+    def times(client: RawClient, told: List[Tuple[float, float]]) -> None:
+        assert client.read_answer().body == b"hello"
+        answered = time.monotonic()
+        assert client.closed_by_peer()
+        told.append((answered, time.monotonic()))
+
+    with ServerProcess(["app:app", "-k", worker], app=BUSY_APP) as server:
+        clients = [server.client() for _ in range(5)]
+        busy = [server.client() for _ in range(5)]
+        for client in (*clients, *busy):
+            client.request("GET", "/")
+        with server.client() as first:
+            first.send(b"GET /?0.3 HTTP/1.1\r\nHost: a\r\n\r\n")  # while it runs the others become ready
+            time.sleep(0.1)
+            for one, other in zip(clients, busy):
+                one.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                other.send(b"GET /?0.2 HTTP/1.1\r\nHost: a\r\n\r\n")
+            told: List[Tuple[float, float]] = []
+            waiting = [threading.Thread(target=times, args=(client, told)) for client in clients]
+            for thread in waiting:
+                thread.start()
+            for thread in waiting:
+                thread.join()
+        assert len(told) == len(clients)
+        answered, ended = min(told)
+        assert ended - answered < 0.4
+        for client in (*clients, *busy):
+            client.close()

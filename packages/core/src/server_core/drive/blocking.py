@@ -200,7 +200,10 @@ class BlockingSession(Session):
         """
         self._wanted.set()
         if self.phase != CLOSING or not self.linger:
-            self._shut_down(socket.SHUT_RD)
+            # Everything is written. A green close() takes effect when the greenlets that are ready have had their turn,
+            # but the peer may wait for the end; unless it is to see a reset instead.
+            resets = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER)
+            self._shut_down(socket.SHUT_RD if resets else socket.SHUT_RDWR)
         elif not self.linger_until:
             self.linger_until = monotonic() + LINGER_SECONDS
             self.driver.wheel.arm(self, self.linger_until)
