@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import signal
 import socket
@@ -85,8 +86,8 @@ class Overloaded(ServerProcess):
     """A server of one worker with metrics."""
 
     def __init__(self, worker: str, *args: str, **kwargs: Any) -> None:
-        if worker in ("gevent", "eventlet"):
-            pytest.importorskip(worker)
+        if worker in ("gevent", "eventlet") and importlib.util.find_spec(worker) is None:
+            pytest.skip(f"{worker} is not installed")
         self.metrics_port = free_port()
         options = [*WORKERS[worker], "--metrics-bind", f"127.0.0.1:{self.metrics_port}", *args]
         super().__init__(options, app=APP, **kwargs)
@@ -277,13 +278,18 @@ def test_a_trusted_proxy_says_since_when_a_request_waits_and_it_can_be_logged(wo
 def test_under_a_threefold_overload_the_wait_stays_bounded_and_the_work_goes_on() -> None:
     with Overloaded("sync", "--max-queue-time", "0.2") as server:
         began = time.monotonic()
-        clients = Clients(server.address).come(450, interval=0.02 / 3)
-        elapsed = time.monotonic() - began
+        Clients(server.address).keep_asking(connections=2, requests=20)
+        capacity = 40 / (time.monotonic() - began)
+        began = time.monotonic()
+        clients = Clients(server.address).come(450, interval=SERVICE / 3)
+        goodput = len(clients.of(200)) / (time.monotonic() - began)
         served = clients.of(200)
         numbers = server.numbers()
-        assert numbers.of("server_request_queue_seconds_bucket", le="0.5") == len(served), "twice the target is 0.4 s"
+        assert numbers.of("server_request_queue_seconds_bucket", le="0.5") == len(served) + 40, (
+            "twice the target is 0.4"
+        )
         assert numbers.of("server_requests_shed_total") == len(clients.of(503)) > 0
-        assert len(served) * 0.02 >= 0.6 * elapsed, "most of the time goes into requests that are served"
+        assert goodput >= 0.6 * capacity, "most of the time goes into requests that are served"
 
 
 def test_named_paths_are_let_through() -> None:
