@@ -164,6 +164,15 @@ def test_a_pipe_gets_lines_without_colours():
         assert all(re.match(r"\[\d{4}-", line) for line in server.lines())
 
 
+@pytest.mark.parametrize("words", ["server_cli --help", "server_cli app:app --print-config", "server_cli.ctl --help"])
+def test_a_reader_that_has_enough_is_no_error(tmp_path, words):
+    (tmp_path / "app.py").write_text(APP)
+    script = f"set -o pipefail; {sys.executable} -m {words} | head -1"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
+
+
 def refused(*words: str, folder: Path) -> str:
     """What is printed when the application cannot be served."""
     (folder / "app.py").write_text(APP)

@@ -13,7 +13,7 @@ import sys
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Set
 
 from server_core import apploader
-from server_core.errors import AppImportError, ConfigError, ServerError, UsageError
+from server_core.errors import EXIT_INTERRUPTED, AppImportError, ConfigError, ServerError, UsageError
 from server_core.settings import Settings, commandline, sources
 from server_core.settings.config import working_directory
 from server_http._compiled import prefer_sources
@@ -272,5 +272,7 @@ def guarded(action: Callable[[], Any], prog: str = "server") -> int:
         print(f"{prog}: error: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
-        return 130
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has gone, as in ``| head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it at its end
     return 0
