@@ -139,9 +139,10 @@ def _stat(pid: int) -> List[str]:
         return []
 
 
-def sample(server: Running, load: List[str], seconds: float) -> Sample:
-    """Warm up, load, and read the cost; what the idle server uses is subtracted."""
-    run_load(load, WARM_UP_SECONDS)
+def sample(server: Running, load: List[str], seconds: float, warm_up: bool = True) -> Sample:
+    """Warm up if asked, load, and read the cost; what the idle server uses is subtracted."""
+    if warm_up:
+        run_load(load, WARM_UP_SECONDS)
     idle_began, idle_cpu = time.monotonic(), server.cpu_seconds()
     time.sleep(0.3)
     idle = (server.cpu_seconds() - idle_cpu) / (time.monotonic() - idle_began)

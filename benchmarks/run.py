@@ -130,10 +130,13 @@ def run_case(
                 running[server.name] = process
             except (RuntimeError, OSError) as error:
                 print(f"bench: {error}", file=sys.stderr)
-        for _ in range(options.rounds):
+        for number in range(options.rounds):
             for name, process in running.items():
+                if number and name in case.beside:
+                    continue  # shown, and not counted: once is enough
+                load = load_of(case, process.port)
                 try:
-                    rows[name].append(measure.sample(process, load_of(case, process.port), options.seconds)._asdict())
+                    rows[name].append(measure.sample(process, load, options.seconds, not number)._asdict())
                 except RuntimeError as error:
                     print(f"bench: {error}", file=sys.stderr)
         if case.load == "wrk":
