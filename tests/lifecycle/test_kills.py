@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import sys
 import time
 
 import pytest
@@ -80,3 +82,18 @@ def test_max_memory_replaces_a_worker() -> None:
             server.wait_for_log("Booting worker", count=2)
         load.result.assert_no_error()
         until(lambda: before not in server.worker_pids())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sets the limits of another process")
+def test_an_arbiter_without_a_free_descriptor_serves_on_and_starts_the_worker_when_there_is_one() -> None:
+    with ServerProcess(["app:app"], app=PID_APP) as server:
+        used = {int(name) for name in os.listdir(f"/proc/{server.pid}/fd")}
+        before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        lowest_free = min(set(range(len(used) + 1)) - used)
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+        server.send_signal(signal.SIGTTIN)
+        server.wait_for_log("Cannot start a worker: cannot make its report file: Too many open files")
+        assert server.get().status == 200
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
+        server.wait_for_log("Booting worker", count=2, timeout=20)
+        assert server.get().status == 200

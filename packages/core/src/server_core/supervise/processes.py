@@ -89,7 +89,11 @@ class Processes:
         index = self._board.claim(list(self._groups).index(order.group), max(order.slot, 0), order.child, now)
         if index is None:
             return [SpawnFailed(order.child, f"all {self._board.layout.slots} places of the scoreboard are taken")]
-        child = Process(order.child, service, generation, order.slot, index)
+        try:
+            child = Process(order.child, service, generation, order.slot, index)
+        except OSError as error:  # no descriptor is free
+            self._board.release(index)
+            return [SpawnFailed(order.child, f"cannot make its report file: {error.strerror}")]
         self.living[order.child] = child
         try:
             return self._start(child, order)
