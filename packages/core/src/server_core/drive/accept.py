@@ -21,7 +21,7 @@ from server_http.engine import ConnectionInfo
 #: How long a connection is left to other workers, in seconds.
 DECLINE_SECONDS = 0.002
 #: Connections a worker may have more than the one with the fewest before it declines.
-UNEVENNESS = 3
+UNEVENNESS = 1
 #: How long nothing is accepted after the process or the system ran out of descriptors or memory.
 EXHAUSTED_SECONDS = 0.25
 #: Connections taken in a row where no other worker wants them.
