@@ -17,12 +17,11 @@ from types import TracebackType
 from typing import Any, AsyncIterator, Iterator, Optional, Tuple, Type
 
 from server_dirty import calls, paths
-from server_dirty.app import deadline_after
-from server_dirty.errors import DirtyAppNotFoundError, DirtyBusyError, DirtyConnectionError, DirtyTimeoutError
-from server_dirty.wire import Steps, Wire, run_async, run_blocking
+from server_dirty.errors import DirtyAppNotFoundError, DirtyBusyError, DirtyConnectionError
+from server_dirty.exchange import Exchange
+from server_dirty.wire import Wire, run_async, run_blocking
 
 DEFAULT_TIMEOUT = 30.0  # seconds
-MAX_STREAM_IDLE = 30.0  # seconds between two values of a stream, at the most
 
 
 class DirtyClient:
@@ -109,9 +108,9 @@ class DirtyClient:
     def _pool(self) -> str:
         return self._directory or paths.pool_directory()
 
-    def _begin(self, app_path: str, action: str, args: Tuple[Any, ...], kwargs: Any, stream: bool = False) -> _Exchange:
+    def _begin(self, app_path: str, action: str, args: Tuple[Any, ...], kwargs: Any, stream: bool = False) -> Exchange:
         call = calls.Call(app_path, action, time.monotonic(), self.timeout or None, stream, list(args), kwargs)
-        return _Exchange(self._open(app_path), call, self.timeout)
+        return Exchange(self._open(app_path), call, self.timeout)
 
     def _open(self, app_path: str) -> Wire:
         directory = self._pool()
@@ -128,47 +127,6 @@ class DirtyClient:
                     {"app_path": app_path},
                 ) from None
             raise
-
-
-class _Exchange:
-    """One call under way: its wire, its deadline and its steps. As a context it hangs up at the end."""
-
-    def __init__(self, wire: Wire, call: calls.Call, timeout: Optional[float]) -> None:
-        self._wire = wire
-        self._call = call
-        self._timeout = timeout
-        self._sent = False
-        self.socket = wire.socket
-        self.deadline = deadline_after(timeout)
-
-    def __enter__(self) -> _Exchange:
-        return self
-
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
-    ) -> None:
-        self._wire.close()
-        if isinstance(error, DirtyTimeoutError) and not error.details:
-            raise DirtyTimeoutError(
-                f"{self._call.app_path}.{self._call.action}: expected an answer within {self._timeout} s, got none",
-                {"timeout": self._timeout, "app_path": self._call.app_path, "action": self._call.action},
-            ) from None
-
-    def result(self) -> Steps[Any]:
-        yield from calls.send_call(self._wire, self._call)
-        return (yield from calls.receive_result(self._wire, self._call))
-
-    def chunk(self) -> Steps[Any]:
-        if not self._sent:
-            self._sent = True
-            yield from calls.send_call(self._wire, self._call)
-        return (yield from calls.receive_chunk(self._wire, self._call))
-
-    def next_deadline(self) -> Optional[float]:
-        """Return when the next value of a stream is late, in monotonic seconds."""
-        if self.deadline is None:
-            return None
-        return min(self.deadline, time.monotonic() + MAX_STREAM_IDLE)
 
 
 _of_thread = threading.local()
