@@ -171,6 +171,17 @@ def test_names_of_the_server_are_left_to_it(value_class, caplog):
     assert len([record for record in caplog.records if "server_requests_total is left out" in record.message]) == 1
 
 
+def test_labels_that_mean_something_elsewhere_break_nothing(value_class):
+    metrics = made()
+    be(metrics, 0)
+    Summary("size", "Size.", ["le"], registry=CollectorRegistry()).labels("large").observe(3)
+    prometheus.SharedValue("histogram", "odd", "odd_bucket", ("le",), ("many",), "Odd.").inc(1)
+    found = samples(metrics, [0])
+    assert found["size_sum", (("le", "large"),)] == 3
+    assert found["size_count", (("le", "large"),)] == 1
+    assert found["odd_count", ()] == 0
+
+
 def test_special_values_are_spelled_as_prometheus_reads_them(value_class):
     metrics = made()
     be(metrics, 0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 from functools import lru_cache
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
 
@@ -184,17 +185,26 @@ def _points(kind: str, numbers: Mapping[Series, Number]) -> List[Point]:
         return [Point(labels, value) for labels, value in {s.labels: value for s, value in own.items()}.items()]
     parts: Dict[Labels, Dict[str, float]] = {}  # by bound, and the sum and count by their suffixes
     for series, value in own.items():
-        labels = tuple(pair for pair in series.labels if pair[0] != "le")
-        name = dict(series.labels).get("le", series.sample[len(series.metric) :])
+        bound = dict(series.labels).get("le") if kind == HISTOGRAM else None
+        labels = series.labels if bound is None else tuple(pair for pair in series.labels if pair[0] != "le")
+        name = series.sample[len(series.metric) :] if bound is None else bound
         parts.setdefault(labels, {})[name] = value
-    return [Point(labels, _distribution(found)) for labels, found in parts.items()]
+    return [Point(labels, _distribution(kind, found)) for labels, found in parts.items()]
 
 
-def _distribution(parts: Mapping[str, float]) -> Distribution:
+def _distribution(kind: str, parts: Mapping[str, float]) -> Distribution:
     total = parts.get("_sum", 0.0)
-    if "_count" in parts:
-        return Distribution((), (parts["_count"],), total)
-    counts = sorted((float(bound), count) for bound, count in parts.items() if bound != "_sum")
-    finite = [(bound, count) for bound, count in counts if bound != float("inf")]
-    above = sum(count for bound, count in counts if bound == float("inf"))
+    if kind == SUMMARY:
+        return Distribution((), (parts.get("_count", 0.0),), total)
+    counts = sorted((bound, count) for name, count in parts.items() for bound in _bounds(name))
+    finite = [(bound, count) for bound, count in counts if bound != math.inf]
+    above = sum(count for bound, count in counts if bound == math.inf)
     return Distribution(tuple(bound for bound, _ in finite), (*(count for _, count in finite), above), total)
+
+
+def _bounds(name: str) -> List[float]:
+    """Return the bound that ``name`` is, none when it is none."""
+    try:
+        return [float(name)]
+    except ValueError:
+        return []

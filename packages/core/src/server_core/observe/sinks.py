@@ -11,6 +11,7 @@ supervised as all others are. Nothing depends on it.
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import threading
@@ -146,7 +147,9 @@ class SinkWorker(Worker):
             thread.start()
         while self.alive:
             self.notify()
-            select.select([self.wakeup[0]], [], [], TICK)
+            readable, _, _ = select.select([self.wakeup[0]], [], [], TICK)
+            if readable:
+                os.read(self.wakeup[0], 512)  # the handler has done what there was to do
         self.stopping()
         self._leaving.set()
         until = time.monotonic() + FAREWELL
