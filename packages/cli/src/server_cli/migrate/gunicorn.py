@@ -139,7 +139,7 @@ ROWS: Tuple[Row, ...] = (
     Row("syslog_facility", "--log-syslog-facility"),
     Row("enable_stdio_inheritance", "-R --enable-stdio-inheritance", takes=FLAG),
     Row("statsd_host", "--statsd-host", DIFFERS,
-        "sent by the arbiter once a second, durations by bucket of the histogram; lines of the log are not counted",
+        "sent by the arbiter once a second, durations by bucket of the histogram",
         (Advice(always, "metrics_bind serves the same and more to Prometheus"),)),
     Row("dogstatsd_tags", "--dogstatsd-tags"),
     Row("statsd_prefix", "--statsd-prefix"),
