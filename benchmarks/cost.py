@@ -6,8 +6,9 @@ Must not know: how fast other servers are.
 
     python benchmarks/cost.py --python .venv-compiled/bin/python --tools .venv-build/bin/python
 
-On a machine that has other things to do, rounds differ by more than what is measured. ``--instructions`` counts instead,
-with valgrind's callgrind: the instructions of the worker for a request, and those of them that write the scoreboard.
+On a machine that has other things to do, rounds differ by more than what is measured. ``--instructions`` counts
+instead, with valgrind's callgrind: the instructions of the worker for a request, and those of them that write the
+scoreboard.
 
 There is no setting that turns the scoreboard off. One side therefore runs a copy of ``server_core`` in which the
 methods of ``scoreboard.record`` that a request calls are empty, compiled like the real ones, so that nothing but
@@ -24,11 +25,13 @@ import http.client
 import os
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
@@ -47,6 +50,7 @@ CASES = {
     "asgi": "-k asgi asgi_apps:hello",
 }
 FEW, MANY = 200, 1200  # requests of the two runs whose difference counts
+SLOW_SECONDS = 180.0  # until a server under valgrind begins or has ended
 TOTAL = re.compile(r"(\d+) \(100\.0%\) +PROGRAM TOTALS")
 RECORDED = re.compile(r"(\d+) \( *[\d.]+%\) +\S*ThreadRecord_\d*(begin|finish) ")
 COMPILE = """
@@ -128,11 +132,12 @@ def profile(options: argparse.Namespace, case: str, requests: int, work: Path) -
         f"valgrind -q --tool=callgrind --trace-children=yes --callgrind-out-file={work}/calls.%p {options.python} "
         f"-m server_cli {CASES[case]} --log-level error --no-control-socket --timeout 0 -b 127.0.0.1:{port}"
     )
-    with started(Running("callgrind", command, port, {}, work / "callgrind.log")):
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=120)) as connection:
-            for _ in range(requests):
-                connection.request("GET", "/")
-                connection.getresponse().read()
+    server = Running("callgrind", command, port, {}, work / "callgrind.log")
+    try:
+        ask(port, requests)
+    finally:
+        server.process.terminate()
+        server.process.wait(SLOW_SECONDS)  # it writes what it counted
     found = []
     for path in work.glob("calls.*"):
         text = output("callgrind_annotate", "--inclusive=yes", "--threshold=100", path).replace(",", "")
@@ -144,6 +149,23 @@ def profile(options: argparse.Namespace, case: str, requests: int, work: Path) -
         found.append((int(total.group(1)) if total else 0, sum(spent.values())))
         path.unlink()
     return max(found, key=lambda pair: pair[1])  # the arbiter records nothing
+
+
+def ask(port: int, requests: int) -> None:
+    """Wait for a server, and send it requests one after another on one connection."""
+    until = time.monotonic() + SLOW_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            break
+        except ConnectionRefusedError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=SLOW_SECONDS)) as connection:
+        for _ in range(requests):
+            connection.request("GET", "/")
+            connection.getresponse().read()
 
 
 def scrape(port: int, done: threading.Event) -> None:
