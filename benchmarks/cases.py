@@ -40,8 +40,8 @@ WSGI_BESIDE = ("gunicorn sync", "gunicorn gthread", "uwsgi", "waitress")
 ASGI_PEERS = ("granian asgi", "uvicorn")
 ASGI_BESIDE = ("gunicorn asgi", "hypercorn")
 
-# wrk reconnects for each request when the server closes; without keep-alive all servers do.
-CLOSE = "-H Connection:close"
+# wrk reconnects when the server closes; it leaves out a field without a space behind its colon.
+CLOSE = "-H 'Connection: close'"
 
 _ROWS = [
     Case("wsgi-hello", "wsgi_apps:hello", "server sync", WSGI_PEERS, 0.95, beside=WSGI_BESIDE),
@@ -100,8 +100,8 @@ _ROWS = [
     Case(
         "h2-asgi",
         "asgi_apps:hello",
-        "server asgi",
-        ("gunicorn asgi", "hypercorn"),
+        "server asgi h2",
+        ("gunicorn asgi h2", "hypercorn"),
         0.6,
         load="h2load",
         connections=10,
@@ -111,8 +111,8 @@ _ROWS = [
     Case(
         "h2-wsgi",
         "wsgi_apps:hello",
-        "server gthread",
-        ("gunicorn gthread",),
+        "server gthread h2",
+        ("gunicorn gthread h2",),
         0.6,
         load="h2load",
         connections=10,

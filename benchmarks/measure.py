@@ -234,7 +234,9 @@ def _latency(text: str, percent: str) -> Optional[float]:
 
 
 def read_h2load(text: str) -> Load:
-    """Read h2load's report."""
+    """Read h2load's report. It falls back to HTTP/1.1 without a word, which is another case."""
+    if "Application protocol: h2\n" not in text:
+        raise RuntimeError(f"h2load: expected a server that speaks HTTP/2, got\n{text}")
     time_match = re.search(r"finished in ([\d.]+)(m?s|us)", text)
     counts = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", text)
     codes = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", text)
