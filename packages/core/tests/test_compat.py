@@ -154,6 +154,21 @@ def test_the_standalone_pattern_of_the_documentation(tmp_path, monkeypatch):
         assert (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR) == (3, 4)
 
 
+def test_helpers_of_gunicorn_util_and_names_of_its_dirty_package(load, tmp_path):
+    (tmp_path / "server.conf.py").write_text(
+        "from gunicorn import util\n"
+        "from gunicorn.arbiter import Arbiter\n"
+        "from gunicorn.dirty.app import DirtyApp\n"
+        "from gunicorn.dirty.client import get_dirty_client\n"
+        "from gunicorn.dirty.errors import DirtyError, DirtyNoWorkersAvailableError\n"
+        "assert issubclass(DirtyNoWorkersAvailableError, DirtyError)\n"
+        "assert util.to_bytestring('a') == b'a' and util.bytes_to_str(b'a') == 'a'\n"
+        "assert util.http_date(0) == 'Thu, 01 Jan 1970 00:00:00 GMT'\n"
+        "assert Arbiter.START_CTX == {}\n"
+    )
+    CommandApplication(arguments=["app:app"])
+
+
 @pytest.mark.parametrize("named", ["late_conf.py", "python:late_conf"])
 def test_a_hook_imports_when_it_is_called_and_nobody_else_can(load, tmp_path, monkeypatch, named):
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -16,6 +16,15 @@ _ERRORS = {
     "AppImportError": "server_core.errors:AppImportError",
 }
 
+_DIRTY_CLIENT = (
+    "DirtyClient", "get_dirty_client", "get_dirty_client_async", "close_dirty_client", "close_dirty_client_async",
+    "set_dirty_socket_path",
+)  # fmt: skip
+_DIRTY_ERRORS = (
+    "DirtyError", "DirtyTimeoutError", "DirtyConnectionError", "DirtyWorkerError", "DirtyAppError",
+    "DirtyAppNotFoundError", "DirtyNoWorkersAvailableError", "DirtyProtocolError",
+)  # fmt: skip
+
 # module -> name -> "module:name" here
 MODULES: Dict[str, Dict[str, str]] = {
     "gunicorn": {
@@ -84,6 +93,9 @@ MODULES: Dict[str, Dict[str, str]] = {
         "parse_address": "server_core.sockets:parse_address",
         "getcwd": "server_core.settings.config:working_directory",
         "is_ipv6": "server_core.compat.values:is_ipv6",
+        "to_bytestring": "server_core.compat.values:to_bytestring",
+        "bytes_to_str": "server_core.compat.values:bytes_to_str",
+        "http_date": "server_core.compat.values:http_date",
     },
     "gunicorn.workers": {"SUPPORTED_WORKERS": "server_core.compat.values:SUPPORTED_WORKERS"},
     "gunicorn.workers.base": {"Worker": "server_core.worker:Worker"},
@@ -99,11 +111,10 @@ MODULES: Dict[str, Dict[str, str]] = {
     },
     "gunicorn.workers.geventlet": {"EventletWorker": "server_workers_green.eventlet:EventletWorker"},
     "gunicorn.workers.gasgi": {"ASGIWorker": "server_workers_async.worker:AsgiWorker"},
-    "gunicorn.dirty": {
-        name: f"server_dirty:{name}"
-        for name in ("DirtyApp", "get_dirty_client", "get_dirty_client_async", "close_dirty_client",
-                     "close_dirty_client_async", "DirtyClient", "stash")
-    },
+    "gunicorn.dirty": {name: f"server_dirty:{name}" for name in (*_DIRTY_CLIENT, *_DIRTY_ERRORS, "DirtyApp", "stash")},
+    "gunicorn.dirty.app": {"DirtyApp": "server_dirty:DirtyApp"},
+    "gunicorn.dirty.client": {name: f"server_dirty:{name}" for name in _DIRTY_CLIENT},
+    "gunicorn.dirty.errors": {name: f"server_dirty:{name}" for name in _DIRTY_ERRORS},
 }  # fmt: skip
 
 # What to write instead of a path without counterpart.

@@ -6,6 +6,7 @@ Must not know: who imports them.
 
 from __future__ import annotations
 
+import email.utils
 import ipaddress
 import ssl
 from typing import Any, Dict, List
@@ -42,6 +43,21 @@ def is_ipv6(address: str) -> bool:
         return ipaddress.ip_address(address).version == 6
     except ValueError:
         return False
+
+
+def to_bytestring(value: Any, encoding: str = "utf-8") -> bytes:
+    """Return text as octets (``gunicorn.util.to_bytestring``)."""
+    return value if isinstance(value, bytes) else bytes(str(value), encoding)
+
+
+def bytes_to_str(value: Any) -> str:
+    """Return octets of a message as text (``gunicorn.util.bytes_to_str``)."""
+    return value if isinstance(value, str) else bytes(value).decode("latin-1")
+
+
+def http_date(timestamp: Any = None) -> str:
+    """Return a time, epoch seconds or now, as HTTP writes it (``gunicorn.util.http_date``)."""
+    return email.utils.formatdate(timestamp, usegmt=True)
 
 
 def create_sockets(conf: Any, log: Any, fds: Any = None) -> List[Any]:

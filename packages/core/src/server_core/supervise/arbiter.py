@@ -12,7 +12,8 @@ import selectors
 import sys
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple, Type
+from types import MappingProxyType
+from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple, Type
 
 from server_core import process, systemd
 from server_core.errors import EXIT_APP_LOAD, EXIT_WORKER_BOOT, ConfigError, ServerError
@@ -69,7 +70,8 @@ class Arbiter:
         doorbell: a pipe by which children ask to be looked at.
     """
 
-    # gunicorn's names for exit codes
+    # gunicorn's names: how it was started, filled in then, and exit codes
+    START_CTX: Mapping[Any, Any] = MappingProxyType({})
     WORKER_BOOT_ERROR = EXIT_WORKER_BOOT
     APP_LOAD_ERROR = EXIT_APP_LOAD
 
