@@ -391,6 +391,23 @@ def test_a_malformed_request_is_answered_and_logged(run):
     run(test)
 
 
+def test_a_client_that_leaves_in_the_middle_of_a_body_is_told_of_once(run):
+    async def app(scope, receive, send):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def test(serve):
+        served = serve(app)
+        client = await served.connect()
+        await client.say(post(1000) + b"x" * 10)
+        await served.until(lambda: served.service.connections)
+        client.sock.close()
+        await served.until(lambda: not served.service.connections)
+        assert len(served.log.at("warning")) == 1
+
+    run(test)
+
+
 def test_a_defect_of_the_server_closes_one_connection_only(run, monkeypatch):
     async def test(serve):
         served = serve(hello)

@@ -12,7 +12,7 @@ cdef class Session:
     cdef public double _due, _linger_until
     cdef public bint _reading, _writing, _turning, _acted, _flushing, _eof, _linger, _timed
     cdef public double _arrived, _delayed
-    cdef public object _arrivals
+    cdef public object _arrivals, _told
 
     cdef bint _read(self) except -1
     cdef _expire(self, double now)

@@ -65,8 +65,8 @@ class Session:
 
     __slots__ = (
         "_acted", "_arrivals", "_arrived", "_delayed", "_due", "_eof", "_flushing", "_linger", "_linger_until",
-        "_lingered", "_reading", "_template", "_timed", "_turning", "_writing", "armed", "channels", "connection",
-        "engine", "fd", "high_water", "layer", "limits", "phase", "running", "service", "sock",
+        "_lingered", "_reading", "_template", "_timed", "_told", "_turning", "_writing", "armed", "channels",
+        "connection", "engine", "fd", "high_water", "layer", "limits", "phase", "running", "service", "sock",
     )  # fmt: skip
 
     def __init__(self, service: Any, sock: socket.socket, connection: Any, limits: Limits) -> None:
@@ -97,6 +97,7 @@ class Session:
         self._timed = is_timed(connection.info)
         self._arrived = 0.0  # when what was read last had arrived
         self._delayed = 0.0  # how long what came before the first request (a TLS handshake) waited in the kernel
+        self._told: Any = None  # the error that the log knows already
         self._choose_layer()
 
     # What the loop calls ---------------------------------------------------------------------------------------------
@@ -356,6 +357,7 @@ class Session:
             channel.on_disconnect(now)
         else:
             if isinstance(event.error, ProtocolError):
+                self._told = event.error
                 self._warn(f"Request from {self.peer()} ended: {event.error}", event.error.log_level)
             channel.on_lost(now)
 
@@ -423,7 +425,7 @@ class Session:
         if self.phase == OPEN:
             self.phase = CLOSING
         error = event.error
-        if isinstance(error, ProtocolError):
+        if isinstance(error, ProtocolError) and error is not self._told:
             self._warn(f"Invalid request from ip={self.peer()}: {error}", error.log_level)
 
     def _warn(self, message: str, level: str) -> None:
