@@ -164,6 +164,8 @@ def test_while_nothing_waits_the_kernel_is_asked_now_and_then_and_while_somethin
     assert arrivals.due == 5.0 + arrival.PROBE_SECONDS
     assert arrivals.waited(Kernel(250), 5.2) == 0.25
     assert arrivals.due == 5.2
+    assert arrivals.waited(Kernel(8), 5.25) == 0.008
+    assert arrivals.due == 5.25
     assert arrivals.waited(Kernel(4), 5.3) == 0.004
     assert arrivals.due > 5.3
 

@@ -7,6 +7,8 @@ A worker that is busy leaves octets in the kernel: in the queue of connections t
 those that are open. Asking costs a system call, which would be felt if every request paid it. So a read is asked about
 only every ``PROBE_SECONDS``, until one turns out to have waited: then every read is, until one did not. An idle worker
 has time to be asked, and a busy one does not stay unnoticed for longer than that.
+
+The kernel counts in its own ticks, of 1 to 10 milliseconds: what came just now may be said to have waited for one.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from typing import Any
 
 #: Seconds between two questions while nothing waits.
 PROBE_SECONDS = 0.01
+#: Octets that were there no longer have not waited: it may be a tick of the kernel's clock, in seconds.
+FRESH_SECONDS = 0.004
 #: A proxy's clock that is further away is wrong, in seconds.
 PLAUSIBLE_SECONDS = 3600.0
 
@@ -52,7 +56,7 @@ class Arrivals:
             waited = _last_data(sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_OCTETS))[0] / 1000.0
         except OSError:  # the connection is gone; its next use says so
             waited = 0.0
-        self.due = now if waited >= PROBE_SECONDS else now + PROBE_SECONDS
+        self.due = now if waited > FRESH_SECONDS else now + PROBE_SECONDS
         return float(waited)
 
 

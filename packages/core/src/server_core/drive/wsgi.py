@@ -60,8 +60,8 @@ class Gateway:
         self.software = f"server/{__version__}"
         self.errors: Any = worker.log.wsgi_errors
         self.ids: Optional[RequestIds] = RequestIds.from_settings(cfg)
-        # The writer is made for one thread.
         self.gate = make_gate(worker)
+        # The writer is made for one thread.
         self._log_lock = threading.Lock() if multithread else nullcontext()
         self._listeners: Dict[Any, Dict[str, Any]] = {}
 
