@@ -67,7 +67,8 @@ class JsonAccess:
             f'"user": {"null" if user == MISSING else quote(user)}, '
             f'"method": {quote(request.method)}, "target": {_text(request.target)}, '
             f'"protocol": "HTTP/{request.version}", "host": {_text(request.authority)}, '
-            f'"status": {response.status}, "bytes": {response.sent}, "duration": {seconds:.6f}, "queue": {response.waited:.6f}, '
+            f'"status": {response.status}, "bytes": {response.sent}, "duration": {seconds:.6f}, '
+            f'"queue": {response.waited:.6f}, '
             f'"referer": {_text(fields.get(b"referer"))}, '
             f'"user_agent": {_text(fields.get(b"user-agent"))}{identity}}}'
         )

@@ -10,8 +10,8 @@ GROUP = Group(
         Setting("workers_max", Integer(0), 0,
                 "The most workers that TTIN and serverctl may reach; 0 means no limit."),
         Setting("adaptive_workers", Boolean(), False,
-                "Let the number of workers follow the load between workers and workers_max: more when they are busy for "
-                "80 % of their time, fewer when a minute's work fits into fewer."),
+                "Let the number of workers follow the load between workers and workers_max: more when they are busy "
+                "for 80 % of their time, fewer when a minute's work fits into fewer."),
         Setting("worker_class", ClassRef(), "sync",
                 "The kind of worker: sync, gthread, asgi, gevent, eventlet, a dotted path, egg:DIST#NAME or a class.",
                 "-k"),
