@@ -182,6 +182,26 @@ def test_a_reload_brings_new_code_and_keeps_the_stash():
         assert ask(server, "pid") != before
 
 
+def test_an_application_goes_when_its_last_worker_has_gone_and_a_failed_reload_takes_none_away():
+    config = 'dirty_apps = ["app:Heavy", "app:Single"]\ndirty_workers = 2\n'
+    with ServerProcess(["app:app"], app=APP, config=config, workers=BOOTED) as server:
+        assert ask(server, "single") > 0
+        broken = APP.replace("    def init(self):", "    def init(self):\n        raise RuntimeError('no model here')")
+        (Path(server.cwd) / "app.py").write_text(broken)
+        (Path(server.cwd) / "server.conf.py").write_text(config.replace(', "app:Single"', ""))
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reload failed")
+        assert ask(server, "single") > 0
+        (Path(server.cwd) / "app.py").write_text(APP)
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reload complete")
+        missing = '"DirtyAppNotFoundError"'
+        queues = [path for path in _unix_sockets(server) if path.parent.name.startswith("server-dirty-")]
+        until(lambda: sum(path.exists() for path in queues) == 2, 10, "its queue is closed")
+        assert request((server.host, server.port), "GET", "/single").text == missing
+        assert ask(server, "echo/still") == "still"
+
+
 def test_a_killed_worker_is_replaced_and_the_stash_outlives_it():
     with ServerProcess(DIRTY, app=APP, workers=BOOTED) as server:
         assert ask(server, "hits") == 1
@@ -244,7 +264,9 @@ def test_the_health_of_each_application_is_shown_and_measured():
             for caller in callers:
                 caller.join(10)
             # What a worker counted outlives it.
-            os.kill(ask(server, "pid"), signal.SIGKILL)
+            pid = ask(server, "pid")
+            until(lambda: row("Heavy")["calls"] == 3, 5, "the call is counted")
+            os.kill(pid, signal.SIGKILL)
             until(lambda: len(lines(server, "inits")) == 3, 10, "a successor is loaded")
             assert row("Heavy")["calls"] == 3
             assert row("Heavy")["last_error"] == "fail: RuntimeError: as asked"

@@ -13,7 +13,7 @@ import shutil
 import socket
 import stat
 import traceback
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Collection, Dict, List, Sequence, Tuple
 
 from server_core.errors import AppImportError, ConfigError
 from server_core.unix_queue import waiting
@@ -151,12 +151,14 @@ class Sockets:
         found.socket.listen(max(0, queue - 1))
         return found
 
-    def keep_only(self, wanted: Sequence[str]) -> None:
+    def keep_only(self, wanted: Collection[str]) -> None:
         """Close the queues of applications that are not served any more."""
         for path in [path for path in self._listeners if path not in wanted]:
             listener = self._listeners.pop(path)
-            listener.socket.close()
             os.unlink(paths.app_socket(self.directory, path))
+            with listener.socket, contextlib.suppress(OSError):  # until nobody waits any more
+                while True:
+                    listener.socket.accept()[0].close()
             os.unlink(paths.refusals_file(self.directory, path))
 
     def give_to(self, uid: int, gid: int) -> None:

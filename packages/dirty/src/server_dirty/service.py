@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from server_core import plugins
 from server_core.control.commands import count_argument, scale
@@ -31,6 +31,7 @@ from server_dirty.worker import DirtyWorker
 
 API = 1
 STASH_QUEUE = 1024  # operations that may wait; each takes microseconds
+POOLS_KEPT = 8  # plans of earlier settings
 RANK = 1  # HTTP workers leave first: they may be inside calls
 STASH_RANK = 2
 
@@ -52,11 +53,12 @@ class DirtyService(Service):
 
     def __init__(self) -> None:
         self.sockets: Optional[Sockets] = None
-        self.pool: Optional[Pool] = None
+        self._pools: List[Tuple[Any, Pool]] = []  # with the settings they were planned from, the newest last
         self.health = HealthBoard()
         self.companions: Sequence[Service] = (StashService(self),)
         self._arbiter: Any = None
-        self._queue = 0
+        self._served: Set[str] = set()
+        self._complete = False
 
     def plan(self, cfg: Any) -> Optional[GroupPlan]:
         """The settings of dirty workers as a plan; off without workers or applications."""
@@ -87,9 +89,9 @@ class DirtyService(Service):
         sockets = self.open_sockets(cfg)
         for spec in specs:
             sockets.listener(spec.path, cfg.dirty_queue)
-        sockets.keep_only([*(spec.path for spec in specs), STASH_PATH])
         sockets.give_to(cfg.uid, cfg.gid)
-        self.pool, self._arbiter, self._queue = pool, arbiter, cfg.dirty_queue
+        self._arbiter = arbiter
+        self._pools = [*self._pools[-POOLS_KEPT:], (cfg, pool)]
         if first:
             cfg.on_dirty_starting(arbiter)
 
@@ -98,6 +100,10 @@ class DirtyService(Service):
             self.health.add(path)
         except ValueError as error:
             raise ConfigError(str(error)) from None
+
+    def pool_of(self, cfg: Any) -> Pool:
+        """Return the plan made from ``cfg``: a reload that fails goes back to earlier settings."""
+        return next((pool for known, pool in reversed(self._pools) if known is cfg), self._pools[-1][1])
 
     def open_sockets(self, cfg: Any) -> Sockets:
         """Return the pool's sockets; the directory is made, and made known to clients, the first time."""
@@ -108,11 +114,10 @@ class DirtyService(Service):
 
     def make_worker(self, arbiter: Any, cfg: Any, age: int, slot: int) -> DirtyWorker:
         """A worker with the applications and devices of its slot."""
-        assert self.pool is not None  # noqa: S101 - prepare() comes before every spawn
-        assert self.sockets is not None  # noqa: S101
+        assert self.sockets is not None  # noqa: S101 - prepare() comes before every spawn
         seats = [
             (self.sockets.listener(seat.path, cfg.dirty_queue), seat)
-            for seat in self.pool.seats_of(slot, cfg.dirty_threads)
+            for seat in self.pool_of(cfg).seats_of(slot, cfg.dirty_threads)
         ]
         row = self.health.claim()
         meters = {seat.path: self.health.meter(row, seat.path) for _, seat in seats}
@@ -128,7 +133,16 @@ class DirtyService(Service):
     def child_gone(self, arbiter: Any, worker: Any) -> None:
         """Keep what the worker counted, and tell the hook that it is gone, in the arbiter."""
         self.health.release(worker.row)
+        self._close_unused()
         worker.cfg.dirty_worker_exit(arbiter, worker)
+
+    def _close_unused(self) -> None:
+        """Close the queues of applications that are neither wanted nor served any more."""
+        if self.sockets is None or self._arbiter.state.stop is not None:
+            return
+        workers = [child.worker for child in self._arbiter.processes.living.values() if child.service is self]
+        served = [path for worker in workers if worker is not None for path in worker.paths]
+        self.sockets.keep_only({*self._paths(), *served, STASH_PATH})
 
     def commands(self) -> Dict[str, Any]:
         """The control commands of the pool."""
@@ -149,7 +163,7 @@ class DirtyService(Service):
             "busy": numbers.busy,
             "running": numbers.running,
             "queued": self._queued(path),
-            "queue": self._queue,
+            "queue": self._limit(),
             "refused": self._refused(path),
             "calls": sum(numbers.outcomes),
             **dict(zip(OUTCOMES[1:], numbers.outcomes[1:])),
@@ -159,8 +173,15 @@ class DirtyService(Service):
         }
 
     def unready(self, arbiter: Any) -> str:
-        """Why calls cannot be answered: an application that no worker has loaded."""
-        missing = [path for path in self._paths() if not self.health.read(path).ready]
+        """Why calls cannot be answered: an application that no worker has loaded.
+
+        One that a reload brings does not count before it was loaded once: nobody calls it yet.
+        """
+        wanted = self._paths()
+        ready = {path for path in wanted if self.health.read(path).ready}
+        missing = [path for path in wanted if path not in ready and (path in self._served or not self._complete)]
+        self._served |= ready
+        self._complete = self._complete or not missing
         return f"dirty applications are not loaded: {', '.join(missing)}" if missing else ""
 
     def metrics(self) -> Sequence[Metric]:
@@ -170,13 +191,17 @@ class DirtyService(Service):
         )
 
     def _paths(self) -> List[str]:
-        return list(self.pool.declarations) if self.pool is not None else []
+        return list(self.pool_of(self._arbiter.cfg).declarations) if self._pools else []
 
     def _wanted(self, path: str) -> int:
         group = self._arbiter.state.groups.get(self.name) if self._arbiter is not None else None
-        if self.pool is None or group is None:
+        if not self._pools or group is None:
             return 0
-        return sum(path in self.pool.apps_of(slot) for slot in range(group.target))
+        pool = self.pool_of(self._arbiter.cfg)
+        return sum(path in pool.apps_of(slot) for slot in range(group.target))
+
+    def _limit(self) -> int:
+        return int(self._arbiter.cfg.dirty_queue) if self._arbiter is not None else 0
 
     def _queued(self, path: str) -> int:
         return self.sockets.queued(path) if self.sockets is not None else 0
@@ -214,7 +239,7 @@ _METRICS: Sequence[Tuple[str, str, str, Tuple[str, ...], Numbers]] = (
      lambda _s, _p, n: [((), Distribution(BOUNDS, n.latency, n.seconds))]),
     ("server_dirty_calls_running", GAUGE, "Calls that run.", _APP, lambda _s, _p, n: [((), n.running)]),
     ("server_dirty_queue", GAUGE, "Calls that wait for a worker.", _APP, lambda s, p, _n: [((), s._queued(p))]),
-    ("server_dirty_queue_limit", GAUGE, "Calls that may wait.", _APP, lambda s, _p, _n: [((), s._queue)]),
+    ("server_dirty_queue_limit", GAUGE, "Calls that may wait.", _APP, lambda s, _p, _n: [((), s._limit())]),
     ("server_dirty_calls_refused", COUNTER, "Calls refused because the queue was full.", _APP,
      lambda s, p, _n: [((), s._refused(p))]),
     ("server_dirty_workers", GAUGE, "Workers of an application: wanted, ready, busy.", ("app", "state"),

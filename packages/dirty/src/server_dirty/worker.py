@@ -85,6 +85,11 @@ class DirtyWorker(Worker):
 
     serves_http = False
 
+    @property
+    def paths(self) -> List[str]:
+        """The applications this worker serves."""
+        return [listener.path for listener, _ in self._seats]
+
     def load_wsgi(self) -> None:
         """Load the applications: what this worker is for."""
         self._backend = plugins.load(plugins.DIRTY_BACKENDS, self._backend_name)(self.cfg, self.log, self._lost)
