@@ -77,8 +77,10 @@ class Browser:
         self._process.wait(10)
 
     def open(self, url: str) -> None:
-        """Load a page."""
+        """Load a page, and wait until it is loaded."""
         self._call("Page.navigate", url=url)
+        loaded = f"{url} complete"
+        until(lambda: self.evaluate("location.href + ' ' + document.readyState") == loaded, 20, f"{url} is loaded")
 
     def evaluate(self, script: str) -> Any:
         """The value of an expression in the page."""
