@@ -74,9 +74,8 @@ ROWS: Tuple[Row, ...] = (
         "start-up and shutdown are bounded by boot_timeout and graceful_timeout, or by settings of their own"),
     Row("asgi_disconnect_grace_period", "--asgi-disconnect-grace-period"),
     Row("websocket_max_message_size", "--websocket-max-message-size"),
-    Row("http_parser", "--http-parser", DIFFERS, "the build decides: compiled wheels hold the fast engine",
-        (Advice(one_of("python"), "leave it out: a compiled build stays compiled; SERVER_ACCEL=0 at installation "
-                "does without"),)),
+    Row("http_parser", "--http-parser", DIFFERS,
+        "fast is the engine of a compiled build, python the sources of the same engine; there is no package to install"),
     # --- limits
     Row("limit_request_line", "--limit-request-line", DIFFERS, "8000 without it, and no larger value is cut to 8190"),
     Row("limit_request_fields", "--limit-request-fields"),
