@@ -17,7 +17,8 @@ from workers.wsgi_apps import APPS
 
 CROWD = {"head": 200, "upload": 100, "late_upload": 100, "stream": 50, "blob": 50}
 MEMORY_PER_CLIENT = 512 * 1024  # of up to 10 MiB that each is about
-MOST_SLOWDOWN = 1.5
+# Of the threads of gthread all but one take large uploads as they arrive.
+MOST_SLOWDOWN = {"sync": 1.5, "gthread": 3.0}
 ROUNDS = 7
 
 SLOW_APP = """
@@ -122,8 +123,8 @@ def test_requests_are_as_fast_beside_a_crowd_of_slow_clients(worker: str, tmp_pa
             files = spooled(pid, tmp_path)
         print(f"{worker}: {compared}; {grown >> 20} MiB more, {sum(files) >> 20} MiB in {len(files)} files")
         assert clients.lost == 0
-        assert compared.ratio(0.5) <= MOST_SLOWDOWN, compared
-        assert compared.ratio(0.99) <= MOST_SLOWDOWN, compared
+        assert compared.ratio(0.5) <= MOST_SLOWDOWN[worker], compared
+        assert compared.ratio(0.99) <= MOST_SLOWDOWN[worker], compared
         assert grown < sum(CROWD.values()) * MEMORY_PER_CLIENT
         assert max(files) <= RESPONSE_OCTETS
         assert sum(files) <= CROWD["late_upload"] * BODY_OCTETS + (CROWD["stream"] + CROWD["blob"]) * RESPONSE_OCTETS
