@@ -75,7 +75,7 @@ ROWS: Tuple[Row, ...] = (
     Row("asgi_disconnect_grace_period", "--asgi-disconnect-grace-period"),
     Row("websocket_max_message_size", "--websocket-max-message-size"),
     Row("http_parser", "--http-parser", DIFFERS,
-        "fast is the engine of a compiled build, python the sources of the same engine; there is no package to install"),
+        "fast is the engine of a compiled build, python its sources; there is no package to install"),
     # --- limits
     Row("limit_request_line", "--limit-request-line", DIFFERS, "8000 without it, and no larger value is cut to 8190"),
     Row("limit_request_fields", "--limit-request-fields"),
