@@ -25,6 +25,7 @@ TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 SERVER_CORE, LOAD_CORE = "0", "1"
 START_SECONDS = 20.0
 WARM_UP_SECONDS = 0.5
+PATIENCE = 15.0  # seconds that a load generator may take beyond its load
 
 
 class Sample(NamedTuple):
@@ -208,9 +209,16 @@ def run_load(command: List[str], seconds: float) -> Load:
         words = [*command[:-1], f"-D{max(1, round(seconds))}", command[-1]]
     else:
         words = [*command, str(seconds)]
-    done = subprocess.run(
-        ["taskset", "-c", LOAD_CORE, *words], capture_output=True, text=True, timeout=seconds + 30, check=False
-    )
+    try:
+        done = subprocess.run(
+            ["taskset", "-c", LOAD_CORE, *words],
+            capture_output=True,
+            text=True,
+            timeout=seconds + PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{' '.join(words)}: expected an end, the server stopped answering") from None
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
     return READERS.get(kind, read_json)(done.stdout)
