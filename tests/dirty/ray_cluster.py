@@ -7,7 +7,9 @@ it, when its standard input is closed.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 
 from ray.cluster_utils import Cluster
 
@@ -18,14 +20,17 @@ QUICK = {"health_check_period_ms": 500, "health_check_timeout_ms": 1000, "health
 
 def main() -> None:
     """Start the nodes, say where they are, wait for the end."""
-    cluster = Cluster(
-        initialize_head=True, head_node_args={**NODE, "include_dashboard": False, "_system_config": QUICK}
-    )
-    nodes = [cluster.head_node, cluster.add_node(**NODE)]
-    raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
-    print(json.dumps({"address": cluster.address, "raylets": raylets}), flush=True)
-    sys.stdin.read()
-    cluster.shutdown()
+    directory = tempfile.mkdtemp(prefix="ray-")
+    try:
+        head = {**NODE, "include_dashboard": False, "temp_dir": directory, "_system_config": QUICK}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        nodes = [cluster.head_node, cluster.add_node(**NODE, temp_dir=directory)]
+        raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
+        print(json.dumps({"address": cluster.address, "raylets": raylets}), flush=True)
+        sys.stdin.read()
+        cluster.shutdown()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":
