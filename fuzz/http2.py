@@ -37,7 +37,6 @@ class Talk:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.engine = connect(limits)
-        self.output = b""
         self.told: List[Tuple[Any, ...]] = []
         self.live: List[int] = []
         self.over = False
@@ -57,7 +56,7 @@ class Talk:
         self._write()
 
     def finish(self) -> None:
-        """Let time pass, and let the peer go. How long it has depends on what was seen at once."""
+        """Let time pass, and let the peer go."""
         for now in (3.0, 40.0, 80.0):
             for event in self.engine.handle_timer(now):
                 self._take(event)
@@ -69,7 +68,6 @@ class Talk:
     def _write(self) -> None:
         waiting = octets(self.engine.segments())
         assert len(waiting) <= self.limits.send_high_water + len(CONTENT) * (self.limits.h2_max_streams + 1)
-        self.output += waiting
         self.engine.sent(len(waiting))
         for event in self.engine.advance(0.0):
             self._take(event)
@@ -102,12 +100,10 @@ def test_one_input(data: bytes) -> None:
     whole.feed(data)
     for piece in pieces(data, (chosen >> 1 & 31) + 1):
         cut.feed(piece)
-    assert cut.told == whole.told
-    whole.answer()
-    cut.answer()
-    assert cut.output == whole.output
-    whole.finish()
-    cut.finish()
+    assert cut.told == whole.told  # what is written may differ: credit is given between the pieces
+    for talk in (whole, cut):
+        talk.answer()
+        talk.finish()
 
 
 if __name__ == "__main__":
