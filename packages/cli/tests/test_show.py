@@ -68,7 +68,9 @@ def test_every_setting_is_printed_with_its_source():
 def test_the_engine_is_compiled_when_a_module_of_it_is(monkeypatch):
     monkeypatch.setattr(show._compiled, "compiled_modules", lambda package: [])
     assert show.engine() == "interpreted"
-    monkeypatch.setattr(show._compiled, "compiled_modules", lambda package: ["a", "b"] if package == "server_http" else [])
+    monkeypatch.setattr(
+        show._compiled, "compiled_modules", lambda package: ["a", "b"] if package == "server_http" else []
+    )
     assert show.engine() == "compiled, 2 modules"
     assert show.versions().startswith("server 0.")
 
