@@ -242,6 +242,7 @@ def test_the_manifests_ask_for_what_the_server_has():
     port = free_port()
     with ServerProcess(["app:app", "--metrics-bind", f"127.0.0.1:{port}"], app=FACTS):
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-            assert ask(port, container[probe]["httpGet"]["path"]).status == 200
+            path = container[probe]["httpGet"]["path"]
+            until(lambda path=path: ask(port, path).status == 200, what=f"{path} says yes")
             assert container[probe]["httpGet"]["port"] == "metrics"
         assert f'{metric}{{group="http"}}' in ask(port, "/metrics").text

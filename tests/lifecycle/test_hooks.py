@@ -112,8 +112,9 @@ def test_cores_are_given_by_slot() -> None:
 def test_workers_give_up_root_and_still_die_with_the_arbiter(preload: list[str]) -> None:
     nobody = pwd.getpwnam("nobody")
     arguments = ["app:app", "-u", "nobody", "-g", str(nobody.pw_gid), *preload]
-    with ServerProcess(arguments, app=PID_APP, bind="unix:s", clean=False) as server:
-        os.chmod(server.cwd, 0o755)  # noqa: S103 - the worker has to enter it as somebody else
+    server = ServerProcess(arguments, app=PID_APP, bind="unix:s", clean=False)
+    os.chmod(server.cwd, 0o755)  # noqa: S103 - the worker has to enter it as somebody else
+    with server:
         worker = server.booted_pids()[0]
         until(lambda: os.stat(f"/proc/{worker}").st_uid == nobody.pw_uid, what="the worker changed its user")
         with open(f"/proc/{worker}/status") as file:
