@@ -190,7 +190,7 @@ def _rule_of_subclass(value: Any) -> Callable[[Any, _Encoder], Any]:
     root = type(value).__module__.partition(".")[0]
     if root == "numpy" and hasattr(value, "dtype"):
         return _encode_numpy
-    if root == "torch" and hasattr(value, "untyped_storage"):
+    if root == "torch" and hasattr(value, "detach"):
         return _encode_torch
     for base, rule in _SUBCLASS_RULES:
         if isinstance(value, base):
