@@ -7,6 +7,7 @@ it, when its standard input is closed.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -21,10 +22,11 @@ QUICK = {"health_check_period_ms": 500, "health_check_timeout_ms": 1000, "health
 def main() -> None:
     """Start the nodes, say where they are, wait for the end."""
     directory = tempfile.mkdtemp(prefix="ray-")
+    os.environ["RAY_TMPDIR"] = directory  # by an argument, Ray would still want its usual directory to exist
     try:
-        head = {**NODE, "include_dashboard": False, "temp_dir": directory, "_system_config": QUICK}
+        head = {**NODE, "include_dashboard": False, "_system_config": QUICK}
         cluster = Cluster(initialize_head=True, head_node_args=head)
-        nodes = [cluster.head_node, cluster.add_node(**NODE, temp_dir=directory)]
+        nodes = [cluster.head_node, cluster.add_node(**NODE)]
         raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
         print(json.dumps({"address": cluster.address, "raylets": raylets}), flush=True)
         sys.stdin.read()
