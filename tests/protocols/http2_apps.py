@@ -15,6 +15,14 @@ import os
 import time
 
 PIECE = b"x" * 65536
+given = 0  # responses of /give that the server has taken whole
+
+
+def give(octets):
+    global given
+    for _ in range(octets // len(PIECE)):
+        yield PIECE
+    given += 1
 
 
 def app(environ, start_response):
@@ -40,7 +48,9 @@ def app(environ, start_response):
             time.sleep(0.02)
     elif path == "/give":
         kind.append(("Content-Length", environ["QUERY_STRING"]))
-        body = (PIECE for _ in range(int(environ["QUERY_STRING"]) // len(PIECE)))
+        body = give(int(environ["QUERY_STRING"]))
+    elif path == "/given":
+        body = [b"%d" % given]
     elif path == "/trailers":
         environ["server.send_trailers"]([("checksum", "abc")])
         if environ["QUERY_STRING"]:
@@ -95,10 +105,12 @@ async def asgi(scope, receive, send):
             await asyncio.sleep(0.02)
     elif path == "/give":
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", query)]})
-        for _ in range(int(query) // len(PIECE)):
-            await send({"type": "http.response.body", "body": PIECE, "more_body": True})
+        for piece in give(int(query)):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body"})
         return
+    elif path == "/given":
+        body = b"%d" % given
     elif path == "/trailers":
         trailers = True
         if query:

@@ -14,7 +14,7 @@ from hyperframe.frame import SettingsFrame
 from protocols.fronts import HOST, WITH_HTTP2
 from protocols.http2_apps import connect, memory_of, serve
 from protocols.http2_client import Http2Client
-from support import ServerProcess, soak_seconds
+from support import ServerProcess, soak_seconds, until
 
 PROMPT = 0.05  # seconds that seven short answers take beside one that takes half a second
 GIBIBYTE = 1 << 30
@@ -118,12 +118,18 @@ def test_an_extended_connect_for_what_is_not_served_is_refused(server: ServerPro
 QUEUED = 65536  # octets of a response that the server takes from an application that nobody reads
 
 
-def _queue(client: Http2Client, priorities: List[str]) -> List[int]:
+def _queue(server: ServerProcess, client: Http2Client, priorities: List[str]) -> List[int]:
     """Ask for responses on closed windows, with these ``priority`` fields; each then waits in the server."""
+    wanted = _given(server) + len(priorities)
     streams = [client.ask(f"/give?{QUEUED}", headers=[("priority", one)] if one else []) for one in priorities]
+    until(lambda: _given(server) == wanted, what="the server has all responses")
     client.until(lambda: all(client.streams[stream].status for stream in streams))
     client.credit(1 << 20)
     return streams
+
+
+def _given(server: ServerProcess) -> int:
+    return int(server.get("/given").body)
 
 
 def _open_windows(client: Http2Client) -> None:
@@ -136,7 +142,7 @@ CLOSED_WINDOWS = {SettingsFrame.INITIAL_WINDOW_SIZE: 0}
 
 def test_responses_of_several_streams_take_turns(server: ServerProcess) -> None:
     with connect(server, settings=CLOSED_WINDOWS) as client:
-        streams = _queue(client, [""] * 4)
+        streams = _queue(server, client, [""] * 4)
         _open_windows(client)
         client.wait(*streams)
         for place in range(4):  # each has its turn in every round of four
@@ -145,12 +151,12 @@ def test_responses_of_several_streams_take_turns(server: ServerProcess) -> None:
 
 def test_priorities_decide_who_goes_first_by_header_and_by_frame(server: ServerProcess) -> None:
     with connect(server, settings=CLOSED_WINDOWS) as client:
-        last, first, between = _queue(client, ["u=5", "u=1", "u=3"])
+        last, first, between = _queue(server, client, ["u=5", "u=1", "u=3"])
         _open_windows(client)
         client.wait(last, first, between)
         assert client.turns == [first] * 4 + [between] * 4 + [last] * 4
     with connect(server, settings=CLOSED_WINDOWS) as client:
-        last, first, between = _queue(client, ["u=1", "u=5", "u=2"])
+        last, first, between = _queue(server, client, ["u=1", "u=5", "u=2"])
         client.prioritize(last, "u=6")
         client.prioritize(first, "u=0")
         _open_windows(client)
