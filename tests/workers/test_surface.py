@@ -21,8 +21,9 @@ RESPONSE = ("status", "status_code", "headers", "sent")
 ENVIRON = (
     "wsgi.version", "wsgi.url_scheme", "wsgi.input", "wsgi.errors", "wsgi.multithread", "wsgi.multiprocess",
     "wsgi.run_once", "wsgi.file_wrapper", "wsgi.input_terminated", "wsgi.early_hints", "SERVER_SOFTWARE",
-    "gunicorn.socket", "REQUEST_METHOD", "QUERY_STRING", "RAW_URI", "SERVER_PROTOCOL", "SERVER_NAME", "SERVER_PORT",
-    "REMOTE_ADDR", "REMOTE_PORT", "PATH_INFO", "SCRIPT_NAME", "CONTENT_TYPE", "CONTENT_LENGTH", "HTTP_X_ONE",
+    "gunicorn.socket", "gunicorn.sock", "REQUEST_METHOD", "QUERY_STRING", "RAW_URI", "SERVER_PROTOCOL", "SERVER_NAME",
+    "SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT", "PATH_INFO", "SCRIPT_NAME", "CONTENT_TYPE", "CONTENT_LENGTH",
+    "HTTP_X_ONE",
 )  # fmt: skip
 
 CONFIG = f"""

@@ -129,12 +129,12 @@ def connection_environ(
         client: the address the requests come from, or None for a unix peer (REMOTE_ADDR is empty then and
             REMOTE_PORT absent).
         scheme: ``"http"`` or ``"https"`` of the connection itself.
-        socket: ``server.socket``, also under gunicorn's name.
+        socket: ``server.socket``, also under the names that it has in gunicorn's workers.
         variables: facts of the TLS session and of the PROXY header.
     """
     environ = listener.copy()
     environ["wsgi.url_scheme"] = scheme
-    environ["server.socket"] = environ["gunicorn.socket"] = socket
+    environ["server.socket"] = environ["gunicorn.socket"] = environ["gunicorn.sock"] = socket
     environ.update(_USUAL)
     _set_client(environ, client)
     if variables:

@@ -2,6 +2,9 @@
 
 Owns: the process tree's root, what children inherit, and the attributes that hooks read.
 Must not know: what is to be done when; ``state.step`` decides everything.
+
+Longer than other modules, because it is one class: gunicorn's ``Arbiter``, whose attributes hooks read, with one short
+method for each action of the table at the end. What an action does in the world has modules of its own.
 """
 
 from __future__ import annotations
