@@ -30,7 +30,7 @@ class Framework(NamedTuple):
     features: Tuple[str, ...]
 
 
-WSGI = ("sync", "gthread")
+WSGI = ("sync", "gthread", "gevent", "eventlet")
 ASGI = ("asgi",)
 FRAMEWORKS = (
     Framework("Django (WSGI)", ("django",), "django_wsgi", WSGI, PLAIN),
@@ -93,7 +93,8 @@ CHECKS = {check.__name__: check for check in (hello, upload, stream, error, webs
 def test_a_framework_works(framework: Framework, worker: str) -> None:
     for needed in framework.needs:
         pytest.importorskip(needed)
-    with ServerProcess([f"{framework.app}:app", "-k", worker, "--threads", "2"], cwd=APPS) as server:
+    threads = "2" if worker == "gthread" else "1"
+    with ServerProcess([f"{framework.app}:app", "-k", worker, "--threads", threads], cwd=APPS) as server:
         for feature in framework.features:
             CHECKS[feature](server)
         assert server.stop() == 0
