@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
 import shutil
 import sys
@@ -189,6 +190,35 @@ def test_a_hook_imports_when_it_is_called_and_nobody_else_can(load, tmp_path, mo
     assert not [name for name in sys.modules if name.partition(".")[0] == "gunicorn"]
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("gunicorn")
+
+
+def test_the_modules_a_file_imports_find_the_paths_when_their_functions_run(load, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "server.conf.py").write_text(
+        "from conf_helpers import when_ready\n"
+        "def on_exit(server):\n    import conf_late\n    conf_late.called(server)\n"
+    )
+    (tmp_path / "conf_helpers.py").write_text(
+        "import conf_plain\n"
+        "def when_ready(server):\n    from gunicorn.glogging import Logger\n    server.append(Logger)\n"
+        "def mistaken():\n    import gunicorn.http.body\n"
+    )
+    (tmp_path / "conf_plain.py").write_text("")
+    (tmp_path / "conf_late.py").write_text(
+        "from gunicorn.workers.base import Worker\n"
+        "def called(server):\n    import gunicorn.util\n    server.append((Worker, gunicorn.util.is_ipv6('::1')))\n"
+    )
+    cfg = CommandApplication(arguments=["app:app"]).cfg
+    seen = []
+    cfg.when_ready(seen)
+    cfg.on_exit(seen)
+    assert seen == [Logger, (Worker, True)]
+    with pytest.raises(ModuleNotFoundError, match=r"write instead: wsgi\.input"):
+        sys.modules["conf_helpers"].mistaken()
+    assert not [name for name in sys.modules if name.partition(".")[0] == "gunicorn"]
+    assert type(sys.modules["conf_plain"].__loader__) is importlib.machinery.SourceFileLoader
+    for name in ("conf_helpers", "conf_plain", "conf_late"):
+        del sys.modules[name]
 
 
 def test_names_that_files_subclass_or_compare_with(load, tmp_path):

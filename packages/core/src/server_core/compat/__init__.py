@@ -1,8 +1,7 @@
 """gunicorn's import paths, for config files and worker classes that were written for it.
 
-Owns: ``gunicorn_imports()``, which makes these paths importable for a while, ``builtins_of_file()``, by
-which the functions of a config file find them later, and the table of what stands for what
-(``compat.table``).
+Owns: ``gunicorn_imports()``, which makes these paths importable for a while, for the modules imported meanwhile also
+later, and the table of what stands for what (``compat.table``).
 Must not know: the classes themselves, which are imported when a file asks for them.
 """
 
@@ -14,8 +13,9 @@ import importlib
 import importlib.machinery
 import importlib.util
 import sys
+import threading
 import types
-from typing import Any, Dict, Iterator, Optional, Sequence
+from typing import Any, Iterator, Optional, Sequence
 
 from server_core.compat import table
 
@@ -29,52 +29,104 @@ def gunicorn_imports() -> Iterator[None]:
     Afterwards the stand-ins are forgotten again: an application that looks whether gunicorn is
     there gets a true answer.
     """
-    if ROOT in sys.modules or importlib.util.find_spec(ROOT) is not None:
+    if not _finder.entered and (ROOT in sys.modules or importlib.util.find_spec(ROOT) is not None):
         yield
         return
-    finder = _Finder()
-    sys.meta_path.append(finder)
+    _finder.enter()
     try:
         yield
     finally:
-        sys.meta_path.remove(finder)
-        for name in [name for name in sys.modules if name == ROOT or name.startswith(ROOT + ".")]:
-            del sys.modules[name]
+        _finder.leave()
 
 
-def builtins_of_file() -> Dict[str, Any]:
-    """Return builtins for the globals of a config file, whose import statements find gunicorn's paths.
+class ConfigLoader(importlib.machinery.SourceFileLoader):
+    """Loads a module whose import statements find gunicorn's paths, those in its functions also when they run later.
 
-    A hook may import in its body, when it is called; nobody else's imports are touched.
+    Nobody else's imports are touched.
     """
 
-    def import_module(name: str, *arguments: Any, **keywords: Any) -> Any:
-        if name.partition(".")[0] != ROOT:
-            return builtins.__import__(name, *arguments, **keywords)
-        with gunicorn_imports():
-            return builtins.__import__(name, *arguments, **keywords)
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the module with an ``__import__`` of its own."""
+        vars(module)["__builtins__"] = {**vars(builtins), "__import__": _import_for_gunicorn}
+        super().exec_module(module)
 
-    return {**vars(builtins), "__import__": import_module}
+
+def _import_for_gunicorn(
+    name: str, namespace: Any = None, local: Any = None, names: Optional[Sequence[str]] = (), level: int = 0
+) -> Any:
+    present = sys.modules.get(name) if level == 0 else None
+    if present is not None and all(hasattr(present, item) for item in names or ()):
+        return builtins.__import__(name, namespace, local, names or (), level)
+    with gunicorn_imports():  # what is imported for the first time may import it in turn
+        return builtins.__import__(name, namespace, local, names or (), level)
 
 
 class _Finder:
-    """Finds and makes the stand-in modules."""
+    """Finds and makes the stand-in modules; gives a ``ConfigLoader`` to modules that speak of gunicorn."""
+
+    def __init__(self) -> None:
+        self.entered = 0  # hooks run in several threads
+        self._lock = threading.Lock()
+
+    def enter(self) -> None:
+        """Be asked for modules."""
+        with self._lock:
+            self.entered += 1
+            if self.entered == 1:
+                finder: Any = self
+                sys.meta_path.insert(0, finder)
+
+    def leave(self) -> None:
+        """Be asked no more when all have left."""
+        with self._lock:
+            self.entered -= 1
+            if self.entered:
+                return
+            finder: Any = self
+            sys.meta_path.remove(finder)
+            for name in [name for name in sys.modules if name == ROOT or name.startswith(ROOT + ".")]:
+                del sys.modules[name]
 
     def find_spec(
         self, fullname: str, path: Optional[Sequence[str]] = None, target: Optional[types.ModuleType] = None
     ) -> Optional[importlib.machinery.ModuleSpec]:
         if fullname != ROOT and not fullname.startswith(ROOT + "."):
-            return None
+            return self._speaking_of_gunicorn(fullname, path, target)
         if fullname not in table.MODULES:
             raise ModuleNotFoundError(table.missing(fullname), name=fullname)
         loader: Any = self
         return importlib.machinery.ModuleSpec(fullname, loader, is_package=True)
+
+    def _speaking_of_gunicorn(
+        self, fullname: str, path: Optional[Sequence[str]], target: Optional[types.ModuleType]
+    ) -> Optional[importlib.machinery.ModuleSpec]:
+        """Return the spec of a module in whose text gunicorn stands; None leaves others to who finds them."""
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(fullname, path, target)
+            if spec is None:
+                continue
+            loader = spec.loader
+            if type(loader) is not importlib.machinery.SourceFileLoader or not _speaks_of_gunicorn(loader):
+                return None
+            spec.loader = ConfigLoader(loader.name, loader.path)
+            return spec
+        return None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         return _StandIn(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Nothing runs: names are resolved when they are asked for."""
+
+
+_finder = _Finder()
+
+
+def _speaks_of_gunicorn(loader: importlib.machinery.SourceFileLoader) -> bool:
+    try:
+        return ROOT.encode() in loader.get_data(loader.path)
+    except OSError:
+        return False
 
 
 class _StandIn(types.ModuleType):

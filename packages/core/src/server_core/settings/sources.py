@@ -11,7 +11,6 @@ pyproject.toml or server.toml, server.conf.py or else gunicorn.conf.py, ``SERVER
 from __future__ import annotations
 
 import importlib
-import importlib.machinery
 import importlib.util
 import os
 import shlex
@@ -149,35 +148,19 @@ def globals_of(location: str, directory: str) -> Mapping[str, Any]:
 
 
 def _globals_of_file(path: str, name: str) -> Mapping[str, Any]:
-    loader = importlib.machinery.SourceFileLoader("__config__", path)
+    loader = compat.ConfigLoader("__config__", path)
     spec = importlib.util.spec_from_loader("__config__", loader)
     assert spec is not None, path  # noqa: S101  # a loader was given
     module = importlib.util.module_from_spec(spec)
     sys.modules["__config__"] = module
-    vars(module)["__builtins__"] = compat.builtins_of_file()
     _run(lambda: loader.exec_module(module), name)
     return vars(module)
 
 
 def _globals_of_module(name: str) -> Mapping[str, Any]:
     sys.modules.pop(name, None)  # a reload reads it afresh
-    _run(lambda: _import_config(name), name)
+    _run(lambda: importlib.import_module(name), name)
     return dict(vars(sys.modules[name]))
-
-
-def _import_config(name: str) -> None:
-    """Import a module whose functions, too, find gunicorn's import paths when they run."""
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.loader is None:
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-    module = importlib.util.module_from_spec(spec)
-    vars(module)["__builtins__"] = compat.builtins_of_file()
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
 
 
 def _run(execute: Any, name: str) -> None:
