@@ -25,7 +25,10 @@ def note(name, server=None, worker=None):
     with open("hooks.log", "a") as file:
         file.write(f"{name} {os.getpid()}\\n")
 def on_starting(server): assert server.cfg.workers; note("on_starting")
-def when_ready(server): note("when_ready", server)
+def when_ready(server):
+    note("when_ready", server)
+    assert (server.num_workers, server.address[0][0]) == (1, "127.0.0.1")
+    assert os.environ["SERVER_SOFTWARE"].startswith("server/")
 def on_reload(server): note("on_reload", server)
 def pre_fork(server, worker): note("pre_fork", server, worker)
 def post_fork(server, worker): note("post_fork", server, worker)

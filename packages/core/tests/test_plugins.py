@@ -136,6 +136,10 @@ def test_a_dotted_path_that_leads_nowhere_says_where_it_ends(path, message):
         plugins.worker_class(path)
 
 
+def test_an_egg_uri_of_gunicorn_names_ours():
+    assert plugins.worker_class("egg:gunicorn#gthread") is plugins.worker_class("gthread")
+
+
 def test_egg_uris_look_into_one_distribution_in_both_groups(site):
     modules = {"egg_one": "class A: pass\nclass B: pass"}
     site("Egg-One", "[server.workers]\na = egg_one:A\n[gunicorn.workers]\nb = egg_one:B\n", modules)

@@ -319,6 +319,8 @@ class _MissingSettings(Dict[str, str]):
 
 def own_name(wanted: str) -> str:
     """Return the name of our worker that serves what another server's worker class is for, else ``wanted``."""
+    if wanted.startswith("egg:gunicorn#"):
+        return wanted.partition("#")[2]
     return "asgi" if wanted in _ASGI_WORKERS else _GUNICORN_WORKERS.get(wanted, wanted)
 
 

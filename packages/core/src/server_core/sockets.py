@@ -15,7 +15,7 @@ import stat
 import struct
 import sys
 import time
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple, Union
 
 from server_core import unix_queue
 from server_core.errors import BindError, ConfigError
@@ -58,6 +58,13 @@ class Address(Record):
     def abstract(self) -> bool:
         """Whether this is a unix address without a file."""
         return self.path.startswith("\0")
+
+    @property
+    def plain(self) -> Union[Tuple[str, int], str, int]:
+        """The address as gunicorn's hooks read it: host and port, a path, a descriptor, or the name systemd knows."""
+        if self.kind == TCP:
+            return self.host, self.port
+        return self.fd if self.kind == FD else self.path or self.name
 
     def __str__(self) -> str:
         if self.kind == TCP:

@@ -83,7 +83,7 @@ class Arbiter:
         self.cfg = app.cfg
         self.log: Any = None
         self.pid = os.getpid()
-        self.num_workers = 0
+        self.num_workers = int(app.cfg.workers)
         self.reexec_pid = 0
         self.master_pid = 0
         self.presence = Presence(self)
@@ -125,8 +125,8 @@ class Arbiter:
 
     @property
     def address(self) -> List[Any]:
-        """The addresses that are served."""
-        return list(self.cfg.address)
+        """The addresses that are served, as ``(host, port)``, path or descriptor."""
+        return [address.plain for address in self.cfg.address]
 
     @property
     def proc_name(self) -> str:
@@ -186,6 +186,7 @@ class Arbiter:
         process.set_title(f"master [{self.cfg.proc_name}]")
         self._open_inputs()
         self.presence.claim(self.cfg, second=bool(self.master_pid))
+        os.environ["SERVER_SOFTWARE"] = f"{PRODUCT}/{__version__}"
         self._set_environment(self.cfg)
         self.cfg.on_starting(self)
         self._open_listeners()
