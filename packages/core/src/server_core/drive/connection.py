@@ -27,7 +27,8 @@ from server_http.negotiate import refusal
 from server_http.proxy import ProxyReader
 
 if TYPE_CHECKING:
-    from server_core.tls import ServerTLS, TLSSession
+    from server_core.tls import ServerTLS
+    from server_core.tls_session import TLSSession
 
 OpenEngine = Callable[[ConnectionInfo, HttpConfig, float], Engine]
 
