@@ -1,7 +1,7 @@
 """The outermost coroutine of every request.
 
 Owns: how an application is called, and that its end is reported to its channel exactly once.
-Must not know: connections, protocols.
+Must not know: connections, protocols, when a task may serve another request.
 
 This module is not compiled: what anyio, debuggers and ``asyncio.Task.print_stack`` look up on a task's coroutine
 (``cr_frame``, ``cr_suspended``) exists on Python's own coroutines only.
@@ -13,14 +13,29 @@ import asyncio
 from typing import Any
 
 
-async def run_application(app: Any, channel: Any) -> None:
-    """Call ``app`` for the request of ``channel`` and tell the channel how it ended."""
-    try:
-        await app(channel.scope, channel.receive, channel.send)
-    except asyncio.CancelledError:
-        channel.on_cancelled()
-    except Exception as error:
-        channel.on_raised(error)
-    else:
-        channel.on_returned()
-    channel.service.application_ended(channel)
+async def run_application(app: Any, channel: Any, lane: Any) -> None:
+    """Call ``app`` for the request of ``channel`` and tell the channel how it ended.
+
+    Args:
+        app: the ASGI application.
+        channel: the request.
+        lane: brings further requests to this task (``lanes.Lane``), or None.
+    """
+    if lane is not None:
+        lane.enter()
+    while True:
+        try:
+            await app(channel.scope, channel.receive, channel.send)
+        except asyncio.CancelledError:
+            channel.on_cancelled()
+        except Exception as error:
+            channel.on_raised(error)
+        else:
+            channel.on_returned()
+        waited = channel.task is not None
+        channel.service.application_ended(channel)
+        if lane is None or not lane.leave(waited):
+            return
+        del channel  # the request is freed now, not when the next one comes
+        await lane
+        channel = lane.channel

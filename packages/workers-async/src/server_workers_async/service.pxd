@@ -1,8 +1,10 @@
+from server_workers_async.lanes cimport Lanes
 from server_workers_async.stream cimport Stream
 
 cdef class Service:
-    cdef public object worker, app, loop, log, state, root_path, grace_period, wheel, notice, starter, record, access, ids, arrivals, gate
+    cdef public object worker, app, loop, log, state, root_path, grace_period, wheel, notice, record, access, ids, arrivals, gate
     cdef public object context, pre_request, post_request, on_idle
+    cdef public Lanes lanes
     cdef public double request_timeout
     cdef public dict extensions
     cdef dict _templates

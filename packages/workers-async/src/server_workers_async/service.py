@@ -19,9 +19,8 @@ from server_core.request_id import RequestIds
 from server_http.asgi import ScopeTemplate
 from server_http.engine import ConnectionInfo
 from server_http.events import Headers, Request, StreamClosed
-from server_workers_async.application import run_application
+from server_workers_async.lanes import Lanes
 from server_workers_async.notice import EXTENSION, ShutdownNotice
-from server_workers_async.tasks import TaskStarter
 
 
 class Refusal:
@@ -77,7 +76,7 @@ class Service:
         self.draining = False
         self.ending = False
         self.context: Context = copy_context()
-        self.starter = TaskStarter(loop)
+        self.lanes = Lanes(app, loop)
         self.record = worker.board.record(0)
         self.arrivals = Arrivals()
         self.gate: Any = make_gate(worker)
@@ -142,15 +141,16 @@ class Service:
 
     def start(self, channel: Any) -> None:
         """Start the application for a channel whose scope is set. Called from callbacks of the loop only."""
-        task = self.starter.start(run_application(self.app, channel))
-        channel.task = task
-        if not task.done():
+        task = self.lanes.start(channel)
+        if task is not None:
+            channel.task = task
             self.tasks.add(task)
 
     def application_ended(self, channel: Any) -> None:
         """The application of ``channel`` returned or raised."""
         if channel.task is not None:
             self.tasks.discard(channel.task)
+            channel.task = None
         channel.session.application_ended(channel)
         if self.draining:
             self.look_idle()

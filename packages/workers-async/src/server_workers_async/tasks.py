@@ -24,16 +24,20 @@ class TaskStarter:
 
     Args:
         loop: the running loop of this thread.
+
+    Attributes:
+        separable: ``separate`` works on this loop.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._kept: Optional[Step] = None  # the first call of ``call_soon``, nearly always the task's own step
         self._others: List[Step] = []
+        self.separable = hasattr(loop, "__dict__")
         self.start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = self._start_scheduled
         if sys.version_info >= (3, 12):
             self.start = self._start_natively
-        elif hasattr(loop, "__dict__"):
+        elif self.separable:
             self.start = self._start_first_step
 
     def _start_scheduled(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -46,9 +50,16 @@ class TaskStarter:
         return asyncio.Task(coroutine, loop=self._loop, eager_start=True)  # type: ignore[call-arg]  # since 3.12
 
     def _start_first_step(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        loop: Any = self._loop
-        if loop.get_task_factory() is not None:
+        if self._loop.get_task_factory() is not None:
             return self._loop.create_task(coroutine)
+        task, step = self.separate(coroutine)
+        if step is not None:
+            step[2].run(step[0])
+        return task
+
+    def separate(self, coroutine: Coroutine[Any, Any, None]) -> Tuple[asyncio.Task[None], Optional[Step]]:
+        """Return a new task, and its first step, which the caller takes; None when the loop has that."""
+        loop: Any = self._loop
         loop.call_soon = self._keep
         try:
             task = asyncio.Task(coroutine, loop=loop)
@@ -57,9 +68,7 @@ class TaskStarter:
         step, self._kept = self._kept, None
         if self._others or step is None or getattr(step[0], "__self__", None) is not task:
             step = self._sort_out(step, task)
-        if step is not None:
-            step[2].run(step[0])
-        return task
+        return task, step
 
     def _keep(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> None:
         if self._kept is None:

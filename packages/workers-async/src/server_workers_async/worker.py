@@ -110,6 +110,7 @@ class AsgiWorker(Worker):
             await self._stop.wait()
         started = loop.time()
         await self._drain(service, lifespan)
+        service.lanes.close()
         left = cfg.graceful_timeout - (loop.time() - started)
         await lifespan.shutdown(cfg.asgi_lifespan_shutdown_timeout or max(left, RESERVE_MAX))
 
