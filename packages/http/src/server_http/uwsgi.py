@@ -11,8 +11,7 @@ with the connection, which carries one request.
 
 from __future__ import annotations
 
-import struct
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence
 
 from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, Engine, Segment
@@ -32,9 +31,14 @@ from server_http.events import (
 )
 from server_http.exchange import AWAITING, ENDED, Exchange, error_page
 from server_http.h1.output import Output, response_head
-from server_http.uwsgi_request import STREAM, build_request, parse_variables
+from server_http.uwsgi_request import STREAM, Variables, build_request, parse_variables
 
-_PACKET_HEADER = struct.Struct("<BHB")
+try:
+    import cython
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]  # noqa: F401
+
+_HEADER_OCTETS = 4
 
 # -- the input, as data ------------------------------------------------------------------------------------------------
 
@@ -206,18 +210,23 @@ class UwsgiEngine:
 
     def deadline(self) -> Optional[float]:
         """When ``handle_timer`` wants to be called. See ``Engine.deadline``."""
-        due = [since + timeout for since, timeout in (self._input_due(), self._output_due()) if timeout]
-        return min(due) if due else None
+        timeout = self._input_timeout()
+        at = self._since + timeout if timeout else None
+        if self._out.pending and self._limits.send_timeout:
+            written_by = self._out_since + self._limits.send_timeout
+            if at is None or written_by < at:
+                return written_by
+        return at
 
     def handle_timer(self, now: float) -> Sequence[Event]:
         """Act on deadlines that have passed. See ``Engine.handle_timer``."""
         events = list(self.advance(now))
-        since, timeout = self._output_due()
-        if timeout and now >= since + timeout:
+        timeout = self._limits.send_timeout
+        if self._out.pending and timeout and now >= self._out_since + timeout:
             self._break(RequestTimeout(f"output: expected the peer to read within {timeout} s"), events)
             return events
-        since, timeout = self._input_due()
-        if timeout and now >= since + timeout:
+        timeout = self._input_timeout()
+        if timeout and now >= self._since + timeout:
             if self._state == PACKET and not self._held:
                 self._close(events, None, False)
             else:
@@ -225,17 +234,14 @@ class UwsgiEngine:
         self._settle(events)
         return events
 
-    def _input_due(self) -> Tuple[float, float]:
-        """Since when, and for how many seconds, the peer may take its time to send; 0 is for ever."""
+    def _input_timeout(self) -> float:
+        """The time the peer has for what it is to send now, in seconds; 0 when nothing is expected of it."""
         limits = self._limits
         if self._state == PACKET:
-            return self._since, limits.head_timeout if self._held else limits.first_request
+            return limits.head_timeout if self._held else limits.first_request
         if self._state == BODY and self.want_read() and self._live(STREAM) is not None:
-            return self._since, limits.body_timeout
-        return self._since, 0.0
-
-    def _output_due(self) -> Tuple[float, float]:
-        return self._out_since, self._limits.send_timeout if self._out.pending else 0.0
+            return limits.body_timeout
+        return 0.0
 
     # -- the request -----------------------------------------------------------------------------------------------
 
@@ -246,20 +252,19 @@ class UwsgiEngine:
         self._held += data
         if not self._allowed:
             raise Forbidden("uwsgi: expected a peer of uwsgi_allow_ips, got another")
-        if len(self._held) < _PACKET_HEADER.size:
+        held = self._held
+        if len(held) < _HEADER_OCTETS:
             return b""
-        modifier, size, _ = _PACKET_HEADER.unpack_from(self._held)
-        if modifier != 0:
-            raise BadRequest(f"uwsgi modifier1: expected 0, got {modifier}")
-        end = _PACKET_HEADER.size + size
-        if len(self._held) < end:
+        if held[0] != 0:
+            raise BadRequest(f"uwsgi modifier1: expected 0, got {held[0]}")
+        end = _HEADER_OCTETS + held[1] + 256 * held[2]
+        if len(held) < end:
             return b""
-        block, rest = self._held[_PACKET_HEADER.size : end], self._held[end:]
         self._held = b""
-        self._begin(parse_variables(block, self._limits.uwsgi_vars), now, events)
-        return rest
+        self._begin(parse_variables(held[_HEADER_OCTETS:end], self._limits.uwsgi_vars), now, events)
+        return held[end:]
 
-    def _begin(self, variables: Dict[str, str], now: float, events: List[Event]) -> None:
+    def _begin(self, variables: Variables, now: float, events: List[Event]) -> None:
         request = build_request(variables, self._info)
         policy = self._config.policy
         if self._trusted or policy.always:

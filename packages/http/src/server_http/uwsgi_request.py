@@ -6,36 +6,50 @@ Must not know: how a packet arrived, or whom to believe: who may speak uwsgi may
 
 from __future__ import annotations
 
-import struct
 from typing import Dict, Optional, Tuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from server_http import fields
 from server_http.engine import ConnectionInfo
 from server_http.errors import BadRequest
 from server_http.events import Headers, Request
+from server_http.fields import check_authority, content_length, is_token, is_value
+
+try:
+    import cython
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]  # noqa: F401
+
+Variables = Dict[bytes, bytes]
 
 STREAM = 1
 """The number of the only stream of a connection."""
 
-_SIZE = struct.Struct("<H")
+_SIZE_OCTETS = 2  # of the little-endian size before each string
 
 # Variables that become a part of the request; everything else but HTTP_* is offered as it is
 _CONSUMED = frozenset(
     (
-        "REQUEST_METHOD", "REQUEST_URI", "PATH_INFO", "QUERY_STRING", "SERVER_PROTOCOL", "SCRIPT_NAME", "CONTENT_TYPE",
-        "CONTENT_LENGTH", "SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT", "HTTPS", "REQUEST_SCHEME",
-        "UWSGI_SCHEME",
+        b"REQUEST_METHOD", b"REQUEST_URI", b"PATH_INFO", b"QUERY_STRING", b"SERVER_PROTOCOL", b"SCRIPT_NAME",
+        b"CONTENT_TYPE", b"CONTENT_LENGTH", b"SERVER_NAME", b"SERVER_PORT", b"REMOTE_ADDR", b"REMOTE_PORT", b"HTTPS",
+        b"REQUEST_SCHEME", b"UWSGI_SCHEME",
     )
 )  # fmt: skip
-_SCHEMES = ("REQUEST_SCHEME", "UWSGI_SCHEME", "wsgi.url_scheme")
-_VERSIONS = {"HTTP/1.0": "1.0", "HTTP/2": "2", "HTTP/2.0": "2"}
+_SCHEMES = (b"REQUEST_SCHEME", b"UWSGI_SCHEME", b"wsgi.url_scheme")
+_VERSIONS = {b"HTTP/1.0": "1.0", b"HTTP/2": "2", b"HTTP/2.0": "2"}
 _PATH_SAFE = "/:@!$&'()*+,;=~"
+_PATH_OCTETS = _PATH_SAFE.encode("ascii") + b"-._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _FRAMING = (b"content-length", b"content-type", b"transfer-encoding")  # CONTENT_LENGTH alone frames the body
+_DOT = 0x2E
+
+# What is known of variables that are fields: the field's name, b"" for those of _FRAMING. Names are few, but nothing
+# here grows without bound.
+_FIELDS: Dict[bytes, bytes] = {}
+_FIELDS_MAX = 1024
+_FIELD_OCTETS_MAX = 64
 
 
-def parse_variables(block: bytes, limit: int) -> Dict[str, str]:
-    """Return the variables of a packet, as text of one character per octet; the last of a name counts.
+def parse_variables(block: bytes, limit: int) -> Variables:
+    """Return the variables of a packet, octets as they came; the last of a name counts.
 
     Args:
         block: what follows the four octets of the packet's header.
@@ -44,123 +58,149 @@ def parse_variables(block: bytes, limit: int) -> Dict[str, str]:
     Raises:
         BadRequest: a size that leads beyond the block, or too many variables.
     """
-    variables: Dict[str, str] = {}
+    variables: Variables = {}
+    octets = block  # of which slices are made without a detour when compiled
     position = count = 0
     while position < len(block):
-        name, position = _sized(block, position)
-        value, position = _sized(block, position)
+        middle = _end_of_string(block, position)
+        end = _end_of_string(block, middle)
         count += 1
         if count > limit:
             raise BadRequest(f"uwsgi variables: expected at most {limit}, got more")
-        variables[name.decode("latin-1")] = value.decode("latin-1")
+        name = octets[position + _SIZE_OCTETS : middle]
+        variables[name] = octets[middle + _SIZE_OCTETS : end]
+        position = end
     return variables
 
 
-def _sized(block: bytes, position: int) -> Tuple[bytes, int]:
-    start = position + _SIZE.size
-    end = start + _SIZE.unpack_from(block, position)[0] if start <= len(block) else start
-    if end > len(block):
-        raise BadRequest(f"uwsgi packet: expected {end - position} octets of a string, got {len(block) - position}")
-    return block[start:end], end
+def _end_of_string(block: bytes, position: int) -> int:
+    """Return where the string ends whose size stands at ``position``."""
+    size = len(block)
+    end = position + _SIZE_OCTETS
+    if end <= size:
+        end += block[position] + 256 * block[position + 1]
+    if end > size:
+        raise BadRequest(f"uwsgi packet: expected {end - position} octets of a string, got {size - position}")
+    return end
 
 
-def build_request(variables: Dict[str, str], info: ConnectionInfo) -> Request:
+def build_request(variables: Variables, info: ConnectionInfo) -> Request:
     """Return the request that the variables describe.
 
     Raises:
         BadRequest: a variable that is missing or malformed.
     """
-    method = variables.get("REQUEST_METHOD", "")
-    if not fields.is_token(method.encode("latin-1")):
-        raise BadRequest(f"REQUEST_METHOD: expected a token, got {method!r}")
+    method = variables.get(b"REQUEST_METHOD", b"")
+    if not is_token(method):
+        raise BadRequest(f"REQUEST_METHOD: expected a token, got {method.decode('latin-1')!r}")
     path = _path(variables)
-    query = variables.get("QUERY_STRING", "").encode("latin-1")
-    uri = variables.get("REQUEST_URI", "").encode("latin-1") or (path + b"?" + query if query else path)
-    request = Request(STREAM, method, uri, _VERSIONS.get(variables.get("SERVER_PROTOCOL", ""), "1.1"))
+    query = variables.get(b"QUERY_STRING", b"")
+    uri = variables.get(b"REQUEST_URI") or (path + b"?" + query if query else path)
+    version = _VERSIONS.get(variables.get(b"SERVER_PROTOCOL", b""), "1.1")
+    request = Request(STREAM, method.decode("ascii"), uri, version)
     request.path = path
     request.query = query
-    request.headers = _headers(variables)
-    request.content_length = fields.content_length(variables.get("CONTENT_LENGTH", "").encode("latin-1") or b"0")
+    request.content_length = content_length(variables.get(b"CONTENT_LENGTH") or b"0")
     request.keep_alive = False
-    request.script_name = variables.get("SCRIPT_NAME", "").rstrip("/") or None
+    request.script_name = variables.get(b"SCRIPT_NAME", b"").decode("latin-1").rstrip("/") or None
     request.scheme = _scheme(variables, info)
     request.client = _client(variables, info)
     request.authority, request.server = _authority(variables)
-    request.variables = {
-        name: value
-        for name, value in variables.items()
-        if name not in _CONSUMED and not name.startswith("HTTP_") and "." not in name
-    }
+    request.headers, request.variables = _fields_and_others(variables)
     return request
 
 
-def _path(variables: Dict[str, str]) -> bytes:
+def _path(variables: Variables) -> bytes:
     """Return the path, percent-encoded and with the mount point in it.
 
     PATH_INFO is what the proxy's rewrites made of the path; it comes decoded. nginx sends the whole path in it
     also where it sets SCRIPT_NAME, CGI what follows SCRIPT_NAME: REQUEST_URI tells which.
     """
-    uri = variables.get("REQUEST_URI", "").encode("latin-1").partition(b"?")[0]
-    decoded = variables.get("PATH_INFO", "").encode("latin-1") or unquote_to_bytes(uri)
-    mount = variables.get("SCRIPT_NAME", "").rstrip("/").encode("latin-1")
-    below = decoded == mount or decoded.startswith(mount + b"/")
-    if mount and (not below or unquote_to_bytes(uri).startswith(mount + mount)):
-        decoded = mount + decoded
-    if decoded == b"*":
-        return b"*"
+    decoded = variables.get(b"PATH_INFO") or _requested_path(variables)
+    mount = variables.get(b"SCRIPT_NAME", b"").rstrip(b"/")
+    if mount:
+        below = decoded == mount or decoded.startswith(mount + b"/")
+        if not below or _requested_path(variables).startswith(mount + mount):
+            decoded = mount + decoded
     if not decoded.startswith(b"/"):
+        if decoded == b"*":
+            return decoded
         raise BadRequest(f"PATH_INFO: expected a path that begins with '/', got {decoded[:64]!r}")
+    if not decoded.translate(None, _PATH_OCTETS):
+        return decoded  # nothing to be encoded
     return quote_from_bytes(decoded, _PATH_SAFE).encode("ascii")
 
 
-def _headers(variables: Dict[str, str]) -> Headers:
-    """Return the HTTP_* variables as fields, and CONTENT_TYPE and CONTENT_LENGTH."""
+def _requested_path(variables: Variables) -> bytes:
+    """Return the path of REQUEST_URI, decoded."""
+    return unquote_to_bytes(variables.get(b"REQUEST_URI", b"").partition(b"?")[0])
+
+
+def _fields_and_others(variables: Variables) -> Tuple[Headers, Dict[str, str]]:
+    """Return the HTTP_* variables as fields, CONTENT_TYPE and CONTENT_LENGTH behind them; and what else is offered."""
     headers = []
+    others: Dict[str, str] = {}
     for name, value in variables.items():
-        if not name.startswith("HTTP_"):
-            continue
-        field = name[5:].lower().replace("_", "-").encode("latin-1")
-        if field in _FRAMING:
-            continue
-        headers.append((field, value.encode("latin-1")))
-    for name, field in (("CONTENT_TYPE", b"content-type"), ("CONTENT_LENGTH", b"content-length")):
-        if variables.get(name):
-            headers.append((field, variables[name].encode("latin-1")))
+        if name.startswith(b"HTTP_"):
+            known = _FIELDS.get(name)
+            field = _field(name) if known is None else known
+            if field:
+                headers.append((field, value))
+        elif name not in _CONSUMED and _DOT not in name:
+            others[name.decode("latin-1")] = value.decode("latin-1")
+    content_type = variables.get(b"CONTENT_TYPE")
+    if content_type:
+        headers.append((b"content-type", content_type))
+    length = variables.get(b"CONTENT_LENGTH")
+    if length:
+        headers.append((b"content-length", length))
     for field, octets in headers:
-        if not fields.is_token(field) or not fields.is_value(octets):
-            raise BadRequest(
-                f"field {field!r}: expected a token and a value without control characters, got {octets!r}"
-            )
-    return headers
+        if not is_value(octets):
+            raise BadRequest(f"field {field!r}: expected a value without control characters, got {octets!r}")
+    return headers, others
 
 
-def _scheme(variables: Dict[str, str], info: ConnectionInfo) -> str:
-    secure = variables.get("HTTPS", "").lower() in ("on", "1")
-    if secure or any(variables.get(name, "").lower() == "https" for name in _SCHEMES):
+def _field(name: bytes) -> bytes:
+    """Return the name of the field that a variable is, b"" where CONTENT_LENGTH and CONTENT_TYPE stand for it."""
+    field = name[5:].lower().replace(b"_", b"-")
+    if not is_token(field):
+        raise BadRequest(f"variable {name!r}: expected the name of a field behind HTTP_")
+    if field in _FRAMING:
+        field = b""
+    if len(_FIELDS) < _FIELDS_MAX and len(name) <= _FIELD_OCTETS_MAX:
+        _FIELDS[name] = field
+    return field
+
+
+def _scheme(variables: Variables, info: ConnectionInfo) -> str:
+    if variables.get(b"HTTPS", b"").lower() in (b"on", b"1"):
         return "https"
+    for name in _SCHEMES:
+        if variables.get(name, b"").lower() == b"https":
+            return "https"
     return info.scheme
 
 
-def _client(variables: Dict[str, str], info: ConnectionInfo) -> Optional[Tuple[str, int]]:
+def _client(variables: Variables, info: ConnectionInfo) -> Optional[Tuple[str, int]]:
     """Return the address of the proxy's client; of one that came by a unix socket nginx says ``unix:``."""
-    host = variables.get("REMOTE_ADDR", "")
+    host = variables.get(b"REMOTE_ADDR", b"")
     if not host:
         return info.client
-    if host.startswith("unix:"):
+    if host.startswith(b"unix:"):
         return None
-    port = variables.get("REMOTE_PORT", "") or "0"
+    port = variables.get(b"REMOTE_PORT") or b"0"
     if not port.isdigit() or len(port) > 5:
         raise BadRequest(f"REMOTE_PORT: expected a port, got {port!r}")
-    return host, int(port)
+    return host.decode("latin-1"), int(port)
 
 
-def _authority(variables: Dict[str, str]) -> Tuple[bytes, Optional[Tuple[str, int]]]:
+def _authority(variables: Variables) -> Tuple[bytes, Optional[Tuple[str, int]]]:
     """Return the authority that was asked for, and where the proxy says that it serves it."""
-    name, port = variables.get("SERVER_NAME", ""), variables.get("SERVER_PORT", "")
-    server = (name, int(port)) if name and port.isdigit() and len(port) <= 5 else None
-    host = variables.get("HTTP_HOST", "").encode("latin-1")
+    name, port = variables.get(b"SERVER_NAME", b""), variables.get(b"SERVER_PORT", b"")
+    server = (name.decode("latin-1"), int(port)) if name and port.isdigit() and len(port) <= 5 else None
+    host = variables.get(b"HTTP_HOST", b"")
     if host:
-        fields.check_authority(host)
+        check_authority(host)
     elif server is not None:
-        host = name.encode("latin-1") + b":" + port.encode("latin-1")
+        host = name + b":" + port
     return host, server

@@ -1,0 +1,52 @@
+cimport cython
+from server_http.events cimport BodyEnded, BodyReceived, ConnectionEnded, Request, RequestReceived, StreamClosed
+from server_http.exchange cimport Exchange
+from server_http.h1.output cimport Output, response_head
+from server_http.uwsgi_request cimport build_request, parse_variables
+
+cdef int AWAITING, ENDED, STREAM
+cdef Py_ssize_t _HEADER_OCTETS
+cdef str PACKET, BODY, ANSWER, CLOSED
+
+cdef class UwsgiEngine:
+    cdef object _info, _config, _limits
+    cdef bint _allowed, _trusted, _progress, _blocked
+    cdef str _state
+    cdef bytes _held
+    cdef long long _remaining, _unread
+    cdef Exchange _exchange
+    cdef Output _out
+    cdef list _facts
+    cdef double _since, _out_since
+
+    cpdef receive_data(self, data, double now)
+    cpdef receive_eof(self, double now)
+    cpdef advance(self, double now)
+    cpdef bint want_read(self) except -1
+    cpdef list segments(self)
+    cpdef sent(self, long long n)
+    cpdef long long pending(self, long long stream) except -1
+    cpdef respond(self, long long stream, int status, headers, double now, reason=*)
+    cpdef inform(self, long long stream, int status, headers, double now)
+    cpdef send(self, long long stream, data, double now)
+    cpdef send_file(self, long long stream, int fd, long long offset, long long count, double now)
+    cpdef end(self, long long stream, double now, trailers=*)
+    cpdef reset(self, long long stream, code, double now)
+    cpdef consumed(self, long long stream, long long n)
+    cpdef drain(self, double now)
+    cpdef deadline(self)
+    cpdef handle_timer(self, double now)
+    cdef double _input_timeout(self) except -1.0
+    @cython.locals(end=Py_ssize_t)
+    cdef bytes _take_packet(self, bytes data, double now, list events)
+    @cython.locals(request=Request, length="long long")
+    cdef _begin(self, dict variables, double now, list events)
+    cdef _take_body(self, bytes data, double now, list events)
+    cdef Exchange _live(self, long long stream)
+    cdef list _told(self)
+    cdef _touch(self, double now)
+    cdef _settle(self, list events)
+    cdef _fail(self, error, list events)
+    cdef _break(self, error, list events)
+    cdef _forget(self, error, list events)
+    cdef _close(self, list events, error, bint linger, bint abort=*)
