@@ -11,6 +11,7 @@ cdef class Reactor(Duties):
     cdef public object unseen
     cdef dict _openers, _listening
     cdef object _posted
+    cdef Session _newcomer
     cdef bint _asleep, _declines
     cdef double _looked, _since
     cdef list _alarms
@@ -23,6 +24,13 @@ cdef class Reactor(Duties):
     @cython.locals(until=cython.double)
     cdef double _timeout(self, double now) except? -1
     cpdef rouse(self)
+    @cython.locals(own="long long", fewest="long long", busy=cython.bint)
+    cdef _accept(self, list acceptors, double now)
+    @cython.locals(session=Session)
+    cdef double _open(self, sock, connection, double now) except? -1
+    @cython.locals(session=Session)
+    cpdef watch_newcomer(self)
+    cpdef forget(self, Session session)
     cpdef bint has_ready(self) except -1
     cpdef double run_at_once(self, double now) except? -1
 

@@ -45,6 +45,7 @@ class Reactor(Duties):
         #: in the kernel, and the connection can be passed on.
         self.unseen: Deque[Tuple[int, int]] = deque()
         self._posted: Deque[Session] = deque()
+        self._newcomer: Optional[Session] = None  # a session that the poller has not heard of
         self._looked = self._since = monotonic()  # the last look at the poller, and the one before
         self._asleep = False
         self._exchange: Any = worker.exchange
@@ -167,15 +168,25 @@ class Reactor(Duties):
             fewest = board.fewest_connections() if self.shared else own
             busy = self.is_busy()
             for sock, info in acceptor.accept(now, self.worker_connections - own, busy, own, fewest):
-                self._open(sock, self._openers[acceptor.fd].open(info, now), now)
+                now = self._open(sock, self._openers[acceptor.fd].open(info, now), now)
 
-    def _open(self, sock: Any, connection: Any, now: float) -> None:
+    def _open(self, sock: Any, connection: Any, now: float) -> float:
+        """Begin with a connection; returns the time, which may have passed by its first request."""
         session = Session(self, sock, connection, self.make_turn())
         self.sessions[session.fd] = session
         self.worker.board.connections(len(self.sessions))
+        self._newcomer = session
         # The request is often there already; a connection that is served and closed at once is never registered.
         session.on_ready(READ, now)
-        if session.phase != CLOSED:
+        now = self.run_at_once(now)
+        self.watch_newcomer()
+        return now
+
+    def watch_newcomer(self) -> None:
+        """Have the poller report the connection that was opened last, unless it does already or that is closed."""
+        session = self._newcomer
+        self._newcomer = None
+        if session is not None and session.phase != CLOSED:
             self.poller.add_stream(session.fd)
 
     def _take_passed(self, now: float) -> None:
@@ -216,7 +227,7 @@ class Reactor(Duties):
         until = now + self.worker.cfg.graceful_timeout
         for acceptor in self.acceptors:
             for sock, info in acceptor.take(max(0, self.worker_connections - len(self.sessions)), now):
-                self._open(sock, self._openers[acceptor.fd].open(info, now), now)
+                now = self._open(sock, self._openers[acceptor.fd].open(info, now), now)
             if not acceptor.muted_until:
                 self.poller.remove(acceptor.fd)
             del self._listening[acceptor.fd]
@@ -332,6 +343,7 @@ class InlineReactor(Reactor):
 
     def wait_writable(self, channel: Channel, spools: bool) -> bool:
         """Move octets of all connections until this one has room, or another request wants the thread."""
+        self.watch_newcomer()
         while channel.full():
             if spools and self._ready:
                 return False
