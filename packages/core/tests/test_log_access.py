@@ -65,7 +65,7 @@ def line(text, req=None, response=None, environ=None, seconds=0.0125):
         ("D", "12500"),
         ("L", "0.012500"),
         ("Q", "0.002500"),
-        ("p", f"<{os.getpid()}>"),
+        pytest.param("p", f"<{os.getpid()}>", id="p"),  # every process names the test alike
         ("{X-Trace}i", "t-1"),
         ("{content-TYPE}o", "text/plain"),
         ("{wsgi.url_scheme}e", "http"),
