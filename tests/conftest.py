@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sys
 from pathlib import Path
 
@@ -19,8 +21,15 @@ def wheels() -> Path:
 @pytest.fixture(scope="session")
 def pure_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with wheels and sdists of all six, built by hatch without compiled modules."""
-    target = tmp_path_factory.mktemp("pure-wheels")
-    hatch_build(target, SERVER_ACCEL="0")
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # of all processes of this run
+    target = shared / "pure-wheels"
+    with (shared / "pure-wheels.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            target.mkdir()
+            hatch_build(target, SERVER_ACCEL="0")
     return target
 
 

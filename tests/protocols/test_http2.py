@@ -14,7 +14,7 @@ from hyperframe.frame import SettingsFrame
 from protocols.fronts import HOST, WITH_HTTP2
 from protocols.http2_apps import connect, memory_of, serve
 from protocols.http2_client import Http2Client
-from support import ServerProcess, soak_seconds, until
+from support import ServerProcess, best_of, soak_seconds, until
 
 PROMPT = 0.05  # seconds that seven short answers take beside one that takes half a second
 GIBIBYTE = 1 << 30
@@ -29,20 +29,19 @@ def server(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
 
 
 def test_a_stream_that_sleeps_holds_up_none_of_seven_others(server: ServerProcess) -> None:
-    taken = []
+    def seconds_of_seven() -> float:
+        began = time.perf_counter()
+        sleeper = client.ask("/sleep")
+        others = [client.ask(f"/{number}") for number in range(7)]
+        client.wait(*others)
+        taken = time.perf_counter() - began
+        slept = client.streams[sleeper].ended
+        assert [bytes(client.streams[stream].body) for stream in others] == [b"/%d" % n for n in range(7)]
+        client.wait(sleeper)
+        return float("inf") if slept else taken
+
     with connect(server) as client:
-        for _ in range(5):
-            began = time.perf_counter()
-            sleeper = client.ask("/sleep")
-            others = [client.ask(f"/{number}") for number in range(7)]
-            client.wait(*others)
-            taken.append(time.perf_counter() - began)
-            assert not client.streams[sleeper].ended
-            assert [bytes(client.streams[stream].body) for stream in others] == [b"/%d" % n for n in range(7)]
-            client.wait(sleeper)
-            if taken[-1] < PROMPT:
-                break
-    assert min(taken) < PROMPT, taken  # the best of several: others use this machine too
+        best_of(seconds_of_seven, lambda taken: taken < PROMPT, attempts=10)
 
 
 def test_uploads_nobody_reads_stop_at_their_window_and_hold_up_no_other_stream(server: ServerProcess) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from support.client import Answer, RawClient, request
 from support.load import KeepAliveLoad, LoadResult
+from support.measuring import best_of
 from support.net import free_port, until
 from support.process import CURRENT_PYTHON, ServerProcess, processes_marked
 from support.soak import SOAK_SECONDS, soak_seconds
@@ -20,6 +21,7 @@ __all__ = [
     "LoadResult",
     "RawClient",
     "ServerProcess",
+    "best_of",
     "free_port",
     "processes_marked",
     "request",

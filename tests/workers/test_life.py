@@ -30,6 +30,7 @@ def arguments(worker: str, *more: str) -> List[str]:
     return ["app:app", "-k", worker, "--threads", "4" if worker == "gthread" else "1", *more]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("worker", ["sync", "gthread", "gevent", "eventlet"])
 def test_connections_that_open_at_once_are_shared_evenly(worker: str) -> None:
     options = arguments(worker, "--workers", "4", "--keep-alive", "60")
