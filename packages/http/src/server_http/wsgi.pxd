@@ -29,6 +29,5 @@ cdef class StartResponse:
     cpdef write(self, data)
     cpdef send_head(self)
     cpdef declare(self, long long size, method)
-    cpdef tuple take_head(self)
+    cpdef tuple take_whole(self, long long size, method)
     cpdef set_length(self, long long length)
-    cpdef bint has_trailers(self)

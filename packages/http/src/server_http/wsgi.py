@@ -341,8 +341,14 @@ class StartResponse:
         if self.length is None and self.status not in (204, 304) and (size or method != "HEAD"):
             self.set_length(size)
 
-    def take_head(self) -> Tuple[int, Headers, bytes]:
-        """Return status, headers and reason for a sink to send; the head counts as sent."""
+    def take_whole(self, size: int, method: str) -> Optional[Tuple[int, Headers, bytes]]:
+        """Return status, headers and reason for a sink to send with all of the body; the head counts as sent.
+
+        None when fields follow the body, which has to be sent part by part then. Arguments and errors: see ``declare``.
+        """
+        if self._trailers is not None:
+            return None
+        self.declare(size, method)
         self.head_sent = True
         return self.status, self.headers, self.reason
 
@@ -360,10 +366,6 @@ class StartResponse:
     def send_trailers(self, headers: Any) -> None:
         """``server.send_trailers``: the fields that follow the body of an HTTP/2 response."""
         self._trailers, _length = encode_headers(headers)
-
-    def has_trailers(self) -> bool:
-        """Whether fields are to follow the body."""
-        return self._trailers is not None
 
     def trailers(self) -> Headers:
         """Return the fields given to ``send_trailers``."""
@@ -411,7 +413,7 @@ def encode_headers(headers: Any) -> Tuple[Headers, Optional[bytes]]:
             if key is None:
                 key = _header_name(name)
             octets = _latin1(value)
-            if len(key) == 14 and key.lower() == b"content-length":
+            if key == b"Content-Length" or (len(key) == 14 and key.lower() == b"content-length"):
                 length = octets
             encoded.append((key, octets))
     except (TypeError, ValueError, AttributeError):  # UnicodeEncodeError is a ValueError

@@ -1,4 +1,5 @@
 import cython
+from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Enter, PyContext_Exit
 from server_core.drive.channel cimport Channel
 from server_core.drive.session cimport Session
 from server_core.scoreboard.record cimport ThreadRecord
@@ -6,11 +7,15 @@ from server_core.scoreboard.record cimport ThreadRecord
 cdef class Gateway:
     cdef public object app, worker, log, pre_request, post_request, access_log, errors, software, ids, gate
     cdef public bint multithread, multiprocess, logs_access, debug
+    cdef public long long served, max_requests
     cdef object _log_lock
     cdef dict _listeners
 
     @cython.locals(began=cython.double, ended=cython.double, waited=cython.double)
     cpdef double run(self, Channel channel, ThreadRecord record) except? -1
+    cpdef count(self)
+    cdef _serve_apart(self, Channel channel, ThreadRecord record)
+    cdef _serve(self, Channel channel, ThreadRecord record)
     cdef _send(self, Channel channel, start, result)
     @cython.locals(size="long long")
     cdef _send_whole(self, Channel channel, start, parts)

@@ -5,6 +5,9 @@ the access log and the scoreboard of a request.
 Must not know: sockets, loops and threads; the order of WSGI messages (``server_http.wsgi``).
 """
 
+# ruff: noqa: F821 - the names of the C library come from the .pxd
+# mypy: disable-error-code="name-defined"
+
 from __future__ import annotations
 
 import io
@@ -35,6 +38,11 @@ from server_http.wsgi import (
     request_environ,
 )
 
+try:
+    import cython
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]
+
 
 class Gateway:
     """Calls one application for the requests of one worker.
@@ -61,6 +69,8 @@ class Gateway:
         self.errors: Any = worker.log.wsgi_errors
         self.ids: Optional[RequestIds] = RequestIds.from_settings(cfg)
         self.gate = make_gate(worker)
+        self.served = 0
+        self.max_requests: int = worker.max_requests
         # The writer is made for one thread.
         self._log_lock = threading.Lock() if multithread else nullcontext()
         self._listeners: Dict[Any, Dict[str, Any]] = {}
@@ -89,17 +99,31 @@ class Gateway:
             waited = channel.waited = max(waited, told_wait(request.queued_since))
         entry = record.begin(request.method, request.target, began, waited)
         try:
-            # What the application sets in context variables must not meet the next request.
-            copy_context().run(self._serve, channel, record)
+            self._serve_apart(channel, record)
         finally:
             channel.done()
             ended = monotonic()
             record.finish(entry, channel.status, channel.sent, began, ended)
-            worker = self.worker
-            worker.nr = served = worker.nr + 1
-            if served >= worker.max_requests:
-                worker.retire_for_requests()
+            self.count()
         return ended
+
+    def count(self) -> None:
+        """A request is over. Several threads may say so at once; a request that goes uncounted is not missed."""
+        self.worker.nr = self.served = self.served + 1
+        if self.served >= self.max_requests:
+            self.worker.retire_for_requests()
+
+    def _serve_apart(self, channel: Channel, record: Any) -> None:
+        """``_serve`` in a context of its own: what the application sets in it must not meet the next request."""
+        if cython.compiled:
+            context = PyContext_CopyCurrent()
+            PyContext_Enter(context)
+            try:
+                self._serve(channel, record)
+            finally:
+                PyContext_Exit(context)
+        else:
+            copy_context().run(self._serve, channel, record)
 
     def _serve(self, channel: Channel, record: Any) -> None:
         start = StartResponse(channel)
@@ -159,15 +183,17 @@ class Gateway:
             if not isinstance(data, bytes):
                 raise ApplicationFault(f"body: expected bytes, got {type(data).__name__} (from the application)")
             size += len(data)
+        if size <= channel.session.high_water:
+            whole = start.take_whole(size, channel.request.method)
+            if whole is not None:
+                status, headers, reason = whole
+                channel.answer(status, headers, reason, parts)
+                return
         start.declare(size, channel.request.method)
-        if size > channel.session.high_water or start.has_trailers():
-            for data in parts:
-                start.write(data)
-            start.send_head()
-            channel.end(start.trailers())
-        else:
-            status, headers, reason = start.take_head()
-            channel.answer(status, headers, reason, parts)
+        for data in parts:
+            start.write(data)
+        start.send_head()
+        channel.end(start.trailers())
 
     def _send_file(self, channel: Channel, start: StartResponse, wrapper: FileWrapper) -> bool:
         """Send a real file by its descriptor; False when it is none."""
