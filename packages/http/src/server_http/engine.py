@@ -117,6 +117,9 @@ class Engine(Protocol):
     def send(self, stream: int, data: bytes, now: float) -> None:
         """Send a part of the response body."""
 
+    def answer(self, stream: int, status: int, headers: Headers, body: bytes, now: float, reason: bytes = b"") -> None:
+        """Send a whole response: ``respond``, ``send`` and ``end`` in one call."""
+
     def send_file(self, stream: int, fd: int, offset: int, count: int, now: float) -> None:
         """Send ``count`` octets of an open file as a part of the response body."""
 

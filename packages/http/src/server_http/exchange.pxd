@@ -1,5 +1,5 @@
 cimport cython
-from server_http.fields cimport is_value
+from server_http.fields cimport decimal, is_value
 
 cdef int _PLAIN, _LENGTH_FIELD, _CONNECTION, _UPGRADE, _DATE, _SERVER, _DROPPED, _COMMANDS, _REFUSED
 cdef bytes _NEXT
@@ -27,6 +27,7 @@ cdef class Exchange:
     @cython.locals(kind=int, fields=list)
     cdef list _admit(self, int status, headers, bint tunnel)
     cdef bint _keeps(self, int kind, value, int status, bint tunnel) except -1
+    @cython.locals(length="long long")
     cdef bint _keeps_length(self, value, int status, bint tunnel) except -1
     cdef int _frame(self, int status, bint tunnel) except -1
     cdef _warn(self, message)

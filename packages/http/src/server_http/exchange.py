@@ -13,7 +13,7 @@ from typing import Dict, List, Optional, Tuple
 
 from server_http.errors import ApplicationFault, StateError
 from server_http.events import Headers
-from server_http.fields import FORBIDDEN_TRAILERS, is_token, is_value
+from server_http.fields import FORBIDDEN_TRAILERS, decimal, is_token, is_value
 
 try:
     import cython
@@ -109,9 +109,6 @@ _KINDS = {
 _SPELLINGS: Dict[bytes, int] = {}
 _SPELLINGS_MAX = 1024
 _SPELLING_OCTETS_MAX = 64
-
-_LENGTH_MAX = 2**63 - 1
-_LENGTH_DIGITS = 19  # it has as many
 
 
 class ResponseDefaults:
@@ -390,9 +387,9 @@ class Exchange:
         return False
 
     def _keeps_length(self, value: bytes, status: int, tunnel: bool) -> bool:
-        length = int(value) if value.isdigit() and len(value) <= _LENGTH_DIGITS else _LENGTH_MAX + 1
-        if length > _LENGTH_MAX:
-            raise ApplicationFault(f"Content-Length: expected digits, at most {_LENGTH_MAX}, got {value[:64]!r}")
+        length = decimal(value)
+        if length < 0:
+            raise ApplicationFault(f"Content-Length: expected digits, at most 2**63 - 1, got {value[:64]!r}")
         if tunnel or status == 204 or status == 205:  # RFC 9110 sections 8.6 and 15.3.6
             return False
         if self.length >= 0:

@@ -44,6 +44,8 @@ _IS_TARGET = bytes(octet in TARGET for octet in range(256))
 #: 2**63 - 1 has 19 digits; what is longer is refused before it is converted.
 _LENGTH_DIGITS = 19
 _LENGTH_MAX = 2**63 - 1
+_ZERO = 0x30
+_NINE = 0x39
 
 # RFC 3986 section 3.2.2 without userinfo: a registered name, an IPv4 or a bracketed IPv6 address, then a port
 _AUTHORITY = re.compile(
@@ -55,6 +57,7 @@ _PORT_MAX = 65535
 _AUTHORITIES: Set[bytes] = set()
 _AUTHORITIES_MAX = 256
 _AUTHORITY_OCTETS_MAX = 255
+_LATEST = [b""]  # the one that was met last; comparing costs less than hashing
 
 
 def is_token(value: bytes) -> bool:
@@ -91,12 +94,31 @@ def content_length(value: bytes) -> int:
     Raises:
         BadRequest: anything else.
     """
-    if not value or len(value) > _LENGTH_DIGITS or not value.isdigit():
-        raise BadRequest(f"Content-Length: expected 1 to {_LENGTH_DIGITS} digits, got {bytes(value[:32])!r}")
-    length = int(value)
-    if length > _LENGTH_MAX:
-        raise BadRequest(f"Content-Length: expected at most {_LENGTH_MAX}, got {length}")
+    length = decimal(value)
+    if length < 0:
+        raise BadRequest(f"Content-Length: expected digits, at most 2**63 - 1, got {bytes(value[:32])!r}")
     return length
+
+
+def decimal(value: bytes) -> int:
+    """Return the number that digits spell; -1 for anything else, and for more than 2**63 - 1."""
+    size = len(value)
+    if not 0 < size <= _LENGTH_DIGITS:
+        return -1
+    if not cython.compiled or not isinstance(value, bytes):
+        number = int(value) if value.isdigit() else -1
+        return number if number <= _LENGTH_MAX else -1
+    return _decimal(value, size)
+
+
+def _decimal(octets: bytes, size: int) -> int:
+    """``decimal`` of at most ``_LENGTH_DIGITS`` octets, which 64 bits without a sign can hold; compiled only."""
+    total = 0
+    for i in range(size):
+        if not _ZERO <= octets[i] <= _NINE:
+            return -1
+        total = total * 10 + (octets[i] - _ZERO)
+    return total if total <= _LENGTH_MAX else -1
 
 
 def members(value: bytes) -> List[bytes]:
@@ -109,11 +131,14 @@ def members(value: bytes) -> List[bytes]:
 
 def check_authority(value: bytes) -> None:
     """Raise BadRequest unless ``value`` is ``host [":" port]``; the good ones are remembered."""
-    if value in _AUTHORITIES:
+    if value == _LATEST[0]:
         return
-    split_authority(value)
+    if value not in _AUTHORITIES:
+        split_authority(value)
     if len(value) <= _AUTHORITY_OCTETS_MAX and len(_AUTHORITIES) < _AUTHORITIES_MAX:
         _AUTHORITIES.add(bytes(value))
+    if len(value) <= _AUTHORITY_OCTETS_MAX:
+        _LATEST[0] = bytes(value)
 
 
 def split_authority(value: bytes, port_required: bool = False) -> Tuple[bytes, Optional[int]]:

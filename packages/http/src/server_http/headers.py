@@ -154,7 +154,8 @@ class HeaderPolicy(Record):
     def apply(self, request: Request, trusted: bool, underscored: bool) -> None:
         """Apply the policy to a request that is otherwise complete.
 
-        Without effect, so that an engine may skip it, unless ``trusted or underscored or self.always``.
+        Without effect, so that an engine may skip it, unless ``underscored``, ``self.always``, or ``trusted`` and
+        ``has_one_of(request.headers, self.watched)``.
 
         Args:
             request: its scheme and client are those of the connection; it may get others, a server and a
@@ -275,6 +276,14 @@ def _mount(request: Request, script: str) -> None:
     if path not in (prefix, b"*", b"") and not path.startswith(prefix + b"/"):
         raise ConfigurationProblem(f"SCRIPT_NAME: expected a prefix of the path {path!r}, got {script!r}")
     request.script_name = script
+
+
+def has_one_of(headers: Headers, names: FrozenSet[bytes]) -> bool:
+    """Whether a field has one of ``names``."""
+    for item in headers:  # noqa: SIM110 - a plain loop is what becomes C
+        if item[0] in names:
+            return True
+    return False
 
 
 def set_authority(request: Request, authority: bytes) -> None:

@@ -169,6 +169,13 @@ class UwsgiEngine:
             self._out.add(bytes(data) if size == len(data) else bytes(data[:size]))
             self._blocked = self._blocked or self._out.pending > self._limits.send_high_water
 
+    def answer(self, stream: int, status: int, headers: Headers, body: bytes, now: float, reason: bytes = b"") -> None:
+        """Send a whole response. See ``Engine.answer``."""
+        self.respond(stream, status, headers, now, reason)
+        if body:
+            self.send(stream, body, now)
+        self.end(stream, now)
+
     def send_file(self, stream: int, fd: int, offset: int, count: int, now: float) -> None:
         """Send a part of a file. See ``Engine.send_file``."""
         exchange = self._live(stream)

@@ -20,4 +20,6 @@ cdef class Channel:
     cpdef release(self)
     cdef int _check(self) except -1
     cdef bint _send(self, data, double now) except -1
+    cdef _answer(self, int status, headers, reason, body, double now)
+    cdef _leave_body(self)
     cdef _finish(self, double now, trailers)

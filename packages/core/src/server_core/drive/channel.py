@@ -158,18 +158,8 @@ class Channel:
         session.enter()
         try:
             self._check()
-            now = monotonic()
-            engine = session.engine
-            stream = self.stream
-            engine.respond(stream, status, headers, now, reason)
-            self.status = status
-            self.reason = reason
-            self.headers = headers
-            for part in parts:
-                if part:
-                    self.sent += len(part)
-                    engine.send(stream, part, now)
-            self._finish(now, ())
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+            self._answer(status, headers, reason, body, monotonic())
         finally:
             session.leave()
 
@@ -208,13 +198,7 @@ class Channel:
 
     def say(self, status: int, headers: Headers, body: bytes, now: float) -> None:
         """Send a whole answer of the server's own; for whoever holds the turn."""
-        engine = self.session.engine
-        engine.respond(self.stream, status, headers, now)
-        engine.send(self.stream, body, now)
-        self.status = status
-        self.headers = headers
-        self.sent = len(body)
-        self._finish(now, ())
+        self._answer(status, headers, b"", body, now)
 
     def receive(self, limit: int) -> bytes:
         """Return 1 to ``limit`` octets of a streamed body, waiting for them; empty at its end.
@@ -345,14 +329,28 @@ class Channel:
         finally:
             session.leave()
 
+    def _answer(self, status: int, headers: Headers, reason: bytes, body: bytes, now: float) -> None:
+        session = self.session
+        self._leave_body()
+        session.engine.answer(self.stream, status, headers, body, now, reason)
+        self.finished = True
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self.sent = len(body)
+        session.flush(now, True)
+
     def _finish(self, now: float, trailers: Any) -> None:
         session = self.session
         self.finished = True
-        if type(self.body) is StreamedBody:
-            # What the application left of the body is the engine's to discard.
-            session.engine.consumed(self.stream, self.body.abandon())
+        self._leave_body()
         session.engine.end(self.stream, now, trailers)
         session.flush(now, True)
+
+    def _leave_body(self) -> None:
+        """The response is complete: what the application left of the body is the engine's to discard."""
+        if type(self.body) is StreamedBody:
+            self.session.engine.consumed(self.stream, self.body.abandon())
 
     def _invite(self) -> None:
         """The application waits for the body: tell a client that waits to be told (RFC 9110 section 10.1.1)."""

@@ -6,15 +6,17 @@ from server_http.h1.output cimport Output, response_head
 from server_http.h1.request cimport read_head
 from server_http.h1.rules cimport RequestRules
 from server_http.h1.scan cimport end_of_head
+from server_http.headers cimport has_one_of
 
-cdef int AWAITING, CHUNKED, DONE, ENDED, RAW
+cdef int AWAITING, CHUNKED, DONE, ENDED, JOINED, RAW
 cdef int IDLE, HEAD, LENGTH, CHUNKS, WAITING, TUNNEL, CLOSED
 
 cdef class Http1Engine:
     cdef object _client, _scheme, _policy, _limits, _upgrade, _held
+    cdef frozenset _watched
     cdef RequestRules _rules
     cdef ResponseDefaults _defaults
-    cdef bint _trusted, _attend, _progress, _blocked, _eof, _draining, _last
+    cdef bint _trusted, _always, _progress, _blocked, _eof, _draining, _last
     cdef int _state
     cdef long long _stream, _remaining, _unread
     cdef Exchange _exchange
@@ -32,6 +34,10 @@ cdef class Http1Engine:
     cpdef sent(self, long long n)
     cpdef long long pending(self, long long stream) except -1
     cpdef respond(self, long long stream, int status, headers, double now, reason=*)
+    cdef list _respond(self, Exchange exchange, int status, headers, reason)
+    cdef _write_head(self, Exchange exchange, list fields, reason, double now)
+    @cython.locals(content=bytes)
+    cpdef answer(self, long long stream, int status, headers, body, double now, reason=*)
     cpdef inform(self, long long stream, int status, headers, double now)
     cpdef send(self, long long stream, data, double now)
     cpdef send_file(self, long long stream, int fd, long long offset, long long count, double now)
@@ -39,8 +45,11 @@ cdef class Http1Engine:
     cpdef reset(self, long long stream, code, double now)
     cpdef consumed(self, long long stream, long long n)
     cpdef drain(self, double now)
+    @cython.locals(timeout=double, written_by=double)
     cpdef deadline(self)
+    @cython.locals(timeout=double, patience=double)
     cpdef handle_timer(self, double now)
+    @cython.locals(rules=RequestRules, exchange=Exchange, state=int)
     cdef double _input_timeout(self) except -1.0
     cdef _take(self, bytes data, double now, list events)
     cdef _hold(self, bytes data)

@@ -35,11 +35,12 @@ from server_http.events import (
 )  # fmt: skip
 from server_http.exchange import AWAITING, CHUNKED, ENDED, RAW, Exchange, error_page
 from server_http.h1.body import DONE, ChunkedBody
-from server_http.h1.output import Output, informational_head, response_head, trailer_section
+from server_http.h1.output import JOINED, Output, informational_head, response_head, trailer_section
 from server_http.h1.partial import PartialHead, examine
 from server_http.h1.request import read_head
 from server_http.h1.rules import RequestRules
 from server_http.h1.scan import end_of_head
+from server_http.headers import has_one_of
 
 try:
     import cython
@@ -91,9 +92,9 @@ class Http1Engine:
     """
 
     __slots__ = (
-        "_attend", "_blocked", "_body", "_client", "_defaults", "_draining", "_eof", "_exchange", "_facts", "_held",
+        "_always", "_blocked", "_body", "_client", "_defaults", "_draining", "_eof", "_exchange", "_facts", "_held",
         "_last", "_limits", "_out", "_out_since", "_policy", "_progress", "_remaining", "_rules", "_scheme",
-        "_since", "_state", "_stream", "_trusted", "_unread", "_upgrade",
+        "_since", "_state", "_stream", "_trusted", "_unread", "_upgrade", "_watched",
     )  # fmt: skip
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float, upgrade: Optional[Upgrade] = None) -> None:
@@ -105,7 +106,8 @@ class Http1Engine:
         self._rules = config.rules
         self._upgrade = upgrade
         self._trusted = config.policy.trusts(info)
-        self._attend = self._trusted or config.policy.always
+        self._always = config.policy.always
+        self._watched = config.policy.watched
         self._state = IDLE
         self._stream = 0  # number of the last request
         self._exchange: Optional[Exchange] = None  # of the live stream
@@ -176,10 +178,10 @@ class Http1Engine:
         if self._state == CLOSED or self._eof:
             return False
         if self._state == WAITING:
-            return len(self._held) < self._limits.receive_high_water
+            return len(self._held) < self._rules.receive_high_water
         if self._state != TUNNEL and not self._reading():
-            return self._unread <= self._limits.unread_body_drain
-        return self._unread < self._limits.receive_high_water
+            return self._unread <= self._rules.unread_body_drain
+        return self._unread < self._rules.receive_high_water
 
     def idle(self) -> bool:
         """Whether nothing is under way: an engine made afresh would know as much."""
@@ -207,12 +209,36 @@ class Http1Engine:
         exchange = self._live(stream)
         if exchange is None:
             return
-        if self._draining or (self._state == LENGTH and self._remaining > self._limits.unread_body_drain):
+        self._write_head(exchange, self._respond(exchange, status, headers, reason), reason, now)
+
+    def _respond(self, exchange: Exchange, status: int, headers: Headers, reason: bytes) -> Headers:
+        """Have the rules decide about a final head; returns the fields that are sent."""
+        if self._draining or (self._state == LENGTH and self._remaining > self._rules.unread_body_drain):
             exchange.keep_alive = False
-        fields = exchange.respond(status, headers, reason)
+        return exchange.respond(status, headers, reason)
+
+    def _write_head(self, exchange: Exchange, fields: Headers, reason: bytes, now: float) -> None:
         self._write(response_head(exchange, fields, self._defaults, reason), now)
         if exchange.framing == RAW:
             self._open_tunnel()
+
+    def answer(self, stream: int, status: int, headers: Headers, body: bytes, now: float, reason: bytes = b"") -> None:
+        """Send a whole response, in one piece while it is short. See ``Engine.answer``."""
+        exchange = self._live(stream)
+        if exchange is None:
+            return
+        if type(body) is not bytes:
+            body = bytes(body)
+        fields = self._respond(exchange, status, headers, reason)
+        if len(body) > JOINED or exchange.framing == CHUNKED or exchange.framing == RAW:
+            self._write_head(exchange, fields, reason, now)
+            if body:
+                self.send(stream, body, now)
+        else:
+            if body:
+                body = body[: exchange.send(len(body))]
+            self._write(response_head(exchange, fields, self._defaults, reason, body), now)
+        self.end(stream, now)
 
     def inform(self, stream: int, status: int, headers: Headers, now: float) -> None:
         """Send a 1xx response. See ``Engine.inform``."""
@@ -282,7 +308,7 @@ class Http1Engine:
     def consumed(self, stream: int, n: int) -> None:
         """The body's owner took ``n`` octets. See ``Engine.consumed``."""
         if stream == self._stream and self._exchange is not None and self._exchange.state < ENDED:
-            if self._unread >= self._limits.receive_high_water:
+            if self._unread >= self._rules.receive_high_water:
                 self._progress = True  # the peer was held up: its deadline begins anew
             self._unread = max(0, self._unread - n)
 
@@ -293,7 +319,7 @@ class Http1Engine:
         ``Connection: close``.
         """
         self._draining = True
-        if self._state == IDLE and not self._limits.keepalive:
+        if self._state == IDLE and not self._rules.keepalive:
             self._note(self._close([], None, False))
 
     # -- deadlines -------------------------------------------------------------------------------------------------
@@ -301,12 +327,11 @@ class Http1Engine:
     def deadline(self) -> Optional[float]:
         """When ``handle_timer`` wants to be called. See ``Engine.deadline``."""
         timeout = self._input_timeout()
-        at = self._since + timeout if timeout else None
-        if self._out.pending and self._limits.send_timeout:
-            written_by = self._out_since + self._limits.send_timeout
-            if at is None or written_by < at:
+        if self._out.pending and self._rules.send_timeout:
+            written_by = self._out_since + self._rules.send_timeout
+            if not timeout or written_by < self._since + timeout:
                 return written_by
-        return at
+        return self._since + timeout if timeout else None
 
     def handle_timer(self, now: float) -> Sequence[Event]:
         """Act on deadlines that have passed. See ``Engine.handle_timer``."""
@@ -314,10 +339,10 @@ class Http1Engine:
         if self._progress:
             self._progress = False
             self._since = self._out_since = now
-        limits = self._limits
+        patience = self._rules.send_timeout
         timeout = self._input_timeout()
-        if self._out.pending and limits.send_timeout and now >= self._out_since + limits.send_timeout:
-            self._break(RequestTimeout(f"output: expected the peer to read within {limits.send_timeout} s"), events)
+        if self._out.pending and patience and now >= self._out_since + patience:
+            self._break(RequestTimeout(f"output: expected the peer to read within {patience} s"), events)
         elif timeout and now >= self._since + timeout:
             if self._state == HEAD and not self._held.empty:
                 self._fail(RequestTimeout(f"request head: expected within {timeout} s, got a part of it"), now, events)
@@ -330,18 +355,18 @@ class Http1Engine:
 
     def _input_timeout(self) -> float:
         """The time the peer has for what it is to send now, in seconds; 0 when nothing is expected of it."""
-        limits = self._limits
+        rules = self._rules
         state = self._state
         if state == IDLE:
-            return limits.keepalive if self._stream or self._draining else limits.first_request
+            return rules.keepalive if self._stream or self._draining else rules.first_request
         if state == HEAD:
-            return limits.head_timeout
+            return rules.head_timeout
         if state in (LENGTH, CHUNKS):
             exchange = self._exchange
             if exchange is None:
-                return limits.body_timeout
+                return rules.body_timeout
             if exchange.state < ENDED and not exchange.expects_continue and self.want_read():
-                return limits.body_timeout
+                return rules.body_timeout
         return 0.0
 
     # -- taking input ----------------------------------------------------------------------------------------------
@@ -415,7 +440,7 @@ class Http1Engine:
         request.scheme = self._scheme
         length = request.content_length
         try:
-            if self._attend or underscored:
+            if underscored or self._always or (self._trusted and has_one_of(request.headers, self._watched)):
                 self._policy.apply(request, self._trusted, underscored)
             if length and 0 < rules.body < length:
                 raise ContentTooLarge(f"body: expected at most {rules.body} octets, got {length}")
@@ -578,7 +603,7 @@ class Http1Engine:
                 return
             if exchange.warning:
                 events.append(Warned(exchange.take_warning()))
-            if self._blocked and self._out.pending <= self._limits.send_low_water:
+            if self._blocked and self._out.pending <= self._rules.send_low_water:
                 self._blocked = False
                 if exchange.state < ENDED:
                     events.append(Writable(self._stream))
@@ -609,7 +634,7 @@ class Http1Engine:
 
     def _discard(self, events: List[Event]) -> None:
         """A body that nobody read is passed over while it is short; else the connection ends (RFC 9112 section 9.3)."""
-        limit = self._limits.unread_body_drain
+        limit = self._rules.unread_body_drain
         if self._unread > limit or (self._state == LENGTH and self._unread + self._remaining > limit):
             self._close(events, None, not self._eof)
         elif self._eof:

@@ -1,7 +1,9 @@
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcpy
 from server_http.exchange cimport Exchange, ResponseDefaults
 
-cdef int CHUNKED, _JOINED, _JOINED_TO
+cdef int CHUNKED, _JOINED, _JOINED_TO, _COLON, _SPACE, _CR, _LF
 cdef dict _CONNECTION_LINES, _STATUS_LINES
 
 cdef class Output:
@@ -18,11 +20,14 @@ cdef class Output:
     cpdef sent(self, long long n)
     cpdef clear(self)
 
-@cython.locals(parts=list, status=int, connection=bytes)
-cpdef bytes response_head(Exchange exchange, list fields, ResponseDefaults defaults, bytes phrase=*)
+@cython.locals(first=list, connection=bytes)
+cpdef bytes response_head(Exchange exchange, list fields, ResponseDefaults defaults, bytes phrase=*, bytes body=*)
 cpdef bytes informational_head(int status, list fields)
 cpdef bytes trailer_section(list fields)
+@cython.locals(parts=list)
+cdef bytes _spell(list first, list fields, bytes body)
+@cython.locals(size=Py_ssize_t, at="char *", spelled=bytes)
+cdef bytes _copy(list first, list fields, bytes body)
+cdef char *_append(char *at, octets) noexcept
 @cython.locals(usual=tuple)
 cdef bytes _status_line(int status, bytes phrase)
-@cython.locals(field=tuple)
-cdef _append_lines(list parts, list fields)

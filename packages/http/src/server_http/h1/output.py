@@ -4,9 +4,12 @@ Owns: the queue of segments with its octet counts, and status lines, field lines
 Must not know: when anything is said (``exchange``), sockets. uwsgi answers through it as well.
 """
 
+# ruff: noqa: F821 - the names of the C library come from the .pxd
+# mypy: disable-error-code="name-defined, no-any-return, attr-defined"
+
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from server_http.engine import FileRegion, Segment
 from server_http.events import Headers
@@ -15,12 +18,18 @@ from server_http.exchange import CHUNKED, REASONS, Exchange, ResponseDefaults, r
 try:
     import cython
 except ImportError:  # Cython is a build requirement only
-    from server_http import _cython as cython  # type: ignore[no-redef]  # noqa: F401
+    from server_http import _cython as cython  # type: ignore[no-redef]
 
 #: A part of at most this size, in octets, is joined to a small part before it: head and first body part leave together.
-_JOINED = 16 * 1024
+JOINED = 16 * 1024
+_JOINED = JOINED
 #: What a part may already have, in octets, for another to be joined to it. The two bound the copying: linear.
 _JOINED_TO = 2 * 1024
+
+_COLON = 0x3A
+_SPACE = 0x20
+_CR = 0x0D
+_LF = 0x0A
 
 #: status -> its usual line, and the phrase in it.
 _STATUS_LINES: Dict[int, Tuple[bytes, bytes]] = {
@@ -113,7 +122,9 @@ def _behind(segment: Segment, n: int) -> Segment:
     return memoryview(segment)[n:]
 
 
-def response_head(exchange: Exchange, fields: Headers, defaults: ResponseDefaults, phrase: bytes = b"") -> bytes:
+def response_head(
+    exchange: Exchange, fields: Headers, defaults: ResponseDefaults, phrase: bytes = b"", body: bytes = b""
+) -> bytes:
     """Spell the final head that ``exchange.respond`` admitted.
 
     Args:
@@ -121,40 +132,80 @@ def response_head(exchange: Exchange, fields: Headers, defaults: ResponseDefault
         fields: what ``respond`` returned.
         defaults: the ``Server`` and ``Date`` fields.
         phrase: the reason phrase, ``b""`` for the usual one.
+        body: what follows the head in the same piece.
     """
-    status = exchange.status
-    parts = [_status_line(status, phrase)]
+    first = [_status_line(exchange.status, phrase)]
     if exchange.own_server or exchange.own_date:
-        parts.append(b"" if exchange.own_server else defaults.server_line)
-        parts.append(b"" if exchange.own_date else defaults.date_line)
+        first.append(b"" if exchange.own_server else defaults.server_line)
+        first.append(b"" if exchange.own_date else defaults.date_line)
     else:
-        parts.append(defaults.lines)
+        first.append(defaults.lines)
     connection = exchange.connection()
     if connection:
-        parts.append(_CONNECTION_LINES[connection])
+        first.append(_CONNECTION_LINES[connection])
     if exchange.framing == CHUNKED:
-        parts.append(b"Transfer-Encoding: chunked\r\n")
-    _append_lines(parts, fields)
-    parts.append(b"\r\n")
-    return b"".join(parts)
+        first.append(b"Transfer-Encoding: chunked\r\n")
+    return _spell(first, fields, body)
 
 
 def informational_head(status: int, fields: Headers) -> bytes:
     """Spell a 1xx head (RFC 9110 section 15.2)."""
-    parts = [_status_line(status, b"")]
-    _append_lines(parts, fields)
-    parts.append(b"\r\n")
-    return b"".join(parts)
+    return _spell([_status_line(status, b"")], fields, b"")
 
 
 def trailer_section(fields: Headers) -> bytes:
     """Spell the last chunk and the trailers behind it (RFC 9112 section 7.1.2)."""
-    if not fields:
-        return b"0\r\n\r\n"
-    parts = [b"0\r\n"]
-    _append_lines(parts, fields)
+    return _spell([b"0\r\n"], fields, b"") if fields else b"0\r\n\r\n"
+
+
+def _spell(first: List[bytes], fields: Headers, body: bytes) -> bytes:
+    """Return ``first``, the field lines, the empty line behind them and ``body`` as one piece."""
+    if cython.compiled:
+        spelled = _copy(first, fields, body)
+        if spelled is not None:
+            return spelled
+    parts = first
+    for name, value in fields:
+        parts.append(name)
+        parts.append(b": ")
+        parts.append(value)
+        parts.append(b"\r\n")
     parts.append(b"\r\n")
+    parts.append(body)
     return b"".join(parts)
+
+
+def _copy(first: List[bytes], fields: Headers, body: bytes) -> Optional[bytes]:
+    """``_spell`` without a list of parts; None when a field is made of another kind of bytes. Compiled only."""
+    size = len(body) + 2
+    for part in first:
+        size += PyBytes_GET_SIZE(part)
+    for name, value in fields:
+        if type(name) is not bytes or type(value) is not bytes:
+            return None
+        size += PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(value) + 4
+    spelled = PyBytes_FromStringAndSize(cython.NULL, size)
+    at = PyBytes_AS_STRING(spelled)
+    for part in first:
+        at = _append(at, part)
+    for name, value in fields:
+        at = _append(at, name)
+        at[0] = _COLON
+        at[1] = _SPACE
+        at = _append(at + 2, value)
+        at[0] = _CR
+        at[1] = _LF
+        at += 2
+    at[0] = _CR
+    at[1] = _LF
+    _append(at + 2, body)
+    return spelled
+
+
+def _append(at: Any, octets: bytes) -> Any:
+    """Copy octets to ``at``; returns where they end. Compiled only."""
+    memcpy(at, PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets))
+    return at + PyBytes_GET_SIZE(octets)
 
 
 def _status_line(status: int, phrase: bytes) -> bytes:
@@ -163,11 +214,3 @@ def _status_line(status: int, phrase: bytes) -> bytes:
     if usual is not None and (not phrase or phrase == usual[1]):
         return usual[0]
     return b"HTTP/1.1 %d %b\r\n" % (status, phrase or reason(status))
-
-
-def _append_lines(parts: List[bytes], fields: Headers) -> None:
-    for name, value in fields:
-        parts.append(name)
-        parts.append(b": ")
-        parts.append(value)
-        parts.append(b"\r\n")

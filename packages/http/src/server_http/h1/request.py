@@ -36,7 +36,6 @@ _METHODS = {
         "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH", "PURGE",
     )
 }  # fmt: skip
-_VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 
 _SLASH = 0x2F
 _QUESTION_MARK = 0x3F
@@ -88,9 +87,7 @@ def read_request_line(stream: int, line: bytes, rules: RequestRules) -> Request:
         VersionNotSupported: a version other than 1.x.
     """
     name, target, digits = split_request_line(line)
-    version = _VERSIONS.get(digits)
-    if version is None:
-        version = _version(digits, rules.grammar)
+    version = "1.1" if digits == b"HTTP/1.1" else _version(digits, rules.grammar)
     method = _METHODS.get(name)
     if method is None:
         method = _method(name, rules.grammar)
@@ -106,7 +103,9 @@ def read_request_line(stream: int, line: bytes, rules: RequestRules) -> Request:
 
 
 def _version(digits: bytes, grammar: Grammar) -> str:
-    """Return which of the two versions that are spoken a less usual one means (RFC 9112 section 2.3)."""
+    """Return which of the two versions that are spoken one other than HTTP/1.1 means (RFC 9112 section 2.3)."""
+    if digits == b"HTTP/1.0":
+        return "1.0"
     number = digits[5:].split(b".")
     well_formed = digits[:5] == b"HTTP/" and len(digits) == 8 and len(number) == 2 and all(n.isdigit() for n in number)
     if not well_formed:

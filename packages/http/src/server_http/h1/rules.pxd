@@ -1,4 +1,6 @@
 cdef class RequestRules:
-    cdef readonly long long request_line, header_field, header_count, leading_empty_lines, head, body, send_high_water
+    cdef readonly long long request_line, header_field, header_count, leading_empty_lines, head, body
+    cdef readonly long long receive_high_water, send_high_water, send_low_water, unread_body_drain
+    cdef readonly double head_timeout, body_timeout, send_timeout, keepalive, first_request
     cdef readonly bint persistent, relaxed
     cdef readonly object grammar

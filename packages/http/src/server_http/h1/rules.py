@@ -24,15 +24,18 @@ class RequestRules:
     """What ``Limits`` and ``Grammar`` say of requests; made once for a listener, and never changed.
 
     Attributes:
-        request_line, header_field, header_count, leading_empty_lines, head, body, send_high_water: as in ``Limits``.
+        request_line, header_field, header_count, leading_empty_lines, head, body: as in ``Limits``.
+        receive_high_water, send_high_water, send_low_water, unread_body_drain: as in ``Limits``.
+        head_timeout, body_timeout, send_timeout, keepalive, first_request: as in ``Limits``.
         persistent: whether a connection may carry more than one request.
         relaxed: whether field lines are made good before they are read.
         grammar: the relaxations, for what is rarely asked.
     """
 
     __slots__ = (
-        "body", "grammar", "head", "header_count", "header_field", "leading_empty_lines", "persistent", "relaxed",
-        "request_line", "send_high_water",
+        "body", "body_timeout", "first_request", "grammar", "head", "head_timeout", "header_count", "header_field",
+        "keepalive", "leading_empty_lines", "persistent", "receive_high_water", "relaxed", "request_line",
+        "send_high_water", "send_low_water", "send_timeout", "unread_body_drain",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, grammar: Grammar) -> None:
@@ -42,7 +45,15 @@ class RequestRules:
         self.leading_empty_lines = limits.leading_empty_lines
         self.head = limits.head
         self.body = limits.body
+        self.receive_high_water = limits.receive_high_water
         self.send_high_water = limits.send_high_water
+        self.send_low_water = limits.send_low_water
+        self.unread_body_drain = limits.unread_body_drain
+        self.head_timeout = limits.head_timeout
+        self.body_timeout = limits.body_timeout
+        self.send_timeout = limits.send_timeout
+        self.keepalive = limits.keepalive
+        self.first_request = limits.first_request
         self.persistent = limits.keepalive > 0
         self.relaxed = grammar.permit_obsolete_folding or grammar.strip_header_spaces
         self.grammar = grammar

@@ -21,5 +21,7 @@ cdef tuple _learn(bytes name)
 cpdef Py_ssize_t end_of_line(bytes head, Py_ssize_t start) except -1
 @cython.locals(parts=list)
 cpdef list split_request_line(bytes line)
+@cython.locals(octets="const unsigned char *", parts=list, size=Py_ssize_t, at=Py_ssize_t, start=Py_ssize_t)
+cdef list _split_at_spaces(bytes line)
 @cython.locals(octets="const unsigned char *", at=Py_ssize_t, size=Py_ssize_t)
 cpdef Py_ssize_t end_of_head(bytes data) except -2

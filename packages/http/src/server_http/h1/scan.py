@@ -239,9 +239,23 @@ def split_request_line(line: bytes) -> List[bytes]:
     Raises:
         BadRequest: there are more or fewer.
     """
-    parts = line.split(b" ")
+    parts = _split_at_spaces(line) if cython.compiled else line.split(b" ")
     if len(parts) != 3:
         raise BadRequest(f"request line: expected method, target and version, got {line[:64]!r}")
+    return parts
+
+
+def _split_at_spaces(line: bytes) -> List[bytes]:
+    """``line.split(b" ")``; compiled only."""
+    octets = line
+    size = len(line)
+    parts = []
+    start = 0
+    for at in range(size):
+        if octets[at] == _SPACE:
+            parts.append(octets[start:at])
+            start = at + 1
+    parts.append(octets[start:size])
     return parts
 
 

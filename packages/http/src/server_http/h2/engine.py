@@ -184,6 +184,13 @@ class Http2Engine:
             size = target.exchange.send(len(content))
             self._push(target, content if size == len(content) else content[:size], now)
 
+    def answer(self, stream: int, status: int, headers: Headers, body: bytes, now: float, reason: bytes = b"") -> None:
+        """See ``Engine.answer``."""
+        self.respond(stream, status, headers, now, reason)
+        if body:
+            self.send(stream, body, now)
+        self.end(stream, now)
+
     def send_file(self, stream: int, fd: int, offset: int, count: int, now: float) -> None:
         """See ``Engine.send_file``."""
         target = self._streams.live(stream)
