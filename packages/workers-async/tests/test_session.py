@@ -147,6 +147,26 @@ def test_a_small_body_that_came_with_its_head_is_one_message(run):
     run(test)
 
 
+def test_a_body_that_came_with_its_head_is_received_without_waiting(run):
+    async def test(serve):
+        waited = []
+
+        async def app(scope, receive, send):
+            called = []
+            asyncio.get_running_loop().call_soon(called.append, True)
+            body = await read_all(receive)
+            waited.append(bool(called))
+            await answer(send, body)
+
+        client = await serve(app).connect()
+        for body in (b"", b"ok", b"x" * 1000):
+            await client.say(post(len(body), body))
+            assert (await client.response())[2] == body
+        assert waited == [False, False, False]
+
+    run(test)
+
+
 def test_100_is_sent_when_the_application_reads(run):
     async def test(serve):
         read = asyncio.Event()

@@ -1,6 +1,10 @@
+import cython
+
 from server_http.events cimport Request
 
 cdef int _PERCENT
+
+cdef tuple HTTP_ORDER
 
 cdef class ScopeTemplate:
     cdef dict _asgi, _extensions, _http, _trailers, _websocket
@@ -15,6 +19,7 @@ cdef class HttpOrder:
     cdef public int state
     cdef public bint promised
 
+    @cython.locals(allowed=dict)
     cpdef int take(self, message) except -1
 
 cdef class WebSocketOrder:
@@ -23,5 +28,7 @@ cdef class WebSocketOrder:
     cpdef int take(self, message) except -1
 
 cpdef decoded_path(bytes path)
+@cython.locals(fields=list)
 cpdef list message_headers(message)
+cpdef message_status(message)
 cpdef message_body(message)

@@ -195,9 +195,10 @@ class HttpOrder:
 
         Raises ApplicationFault for a message that may not come now; the state stays as it was.
         """
-        found = HTTP_ORDER[self.state].get(message["type"])
+        allowed = HTTP_ORDER[self.state]
+        found = allowed.get(message["type"])
         if found is None:
-            raise ApplicationFault(_out_of_order(message, HTTP_ORDER[self.state]))
+            raise ApplicationFault(_out_of_order(message, allowed))
         action, state = found
         if action == BODY:
             if "more_body" not in message or not message["more_body"]:
@@ -254,11 +255,14 @@ def message_headers(message: Message) -> Headers:
     """
     fields: List[Tuple[bytes, bytes]] = []
     for field in message.get("headers") or ():
-        name, value = _pair(field, message)
-        if type(name) is bytes and type(value) is bytes:
+        if type(field) is tuple and len(field) == 2:
             # What an application gives as a tuple is kept, which most do.
-            fields.append(field if type(field) is tuple else (name, value))
-        elif isinstance(name, bytes) and isinstance(value, bytes):
+            name, value = field
+            if type(name) is bytes and type(value) is bytes:
+                fields.append(field)
+                continue
+        name, value = _pair(field, message)
+        if isinstance(name, bytes) and isinstance(value, bytes):
             fields.append((bytes(name), bytes(value)))
         else:
             raise ApplicationFault(f"header: expected bytes, got {name!r}: {value!r} (from {message['type']})")

@@ -1,7 +1,10 @@
+import cython
+
 from server_workers_async.channel cimport HttpChannel
 from server_workers_async.service cimport Service
+from server_workers_async.stream cimport Stream
 
-cdef int OPEN, CLOSING, LINGERING, CLOSED, WOULD_BLOCK
+cdef int OPEN, CLOSING, LINGERING, CLOSED, WOULD_BLOCK, READS_PER_TURN, BACKGROUND_MAX
 
 cdef class Session:
     cdef public Service service
@@ -14,21 +17,26 @@ cdef class Session:
     cdef public double _arrived, _delayed
     cdef public object _arrivals, _told
 
+    @cython.locals(_=int)
+    cpdef on_readable(self)
     cdef bint _read(self) except -1
     cdef _expire(self, double now)
     cpdef flush_soon(self)
     cpdef settle_soon(self)
-    cpdef application_ended(self, channel)
+    cpdef application_ended(self, Stream channel)
     cdef _turn(self, events, double now)
     cdef bint _write(self) except -1
     cdef _settle(self, double now)
     cdef _arm(self, double deadline)
     cdef _watch(self, bint wanted)
+    @cython.locals(starting=Stream)
     cdef _dispatch(self, events, double now)
     cdef _stream_event(self, event, kind, double now)
     cdef _choose_layer(self)
+    @cython.locals(channel=Stream)
     cdef _request(self, event, double now)
     cdef bint _answered(self, stream, request, double now) except -1
+    @cython.locals(channel=Stream)
     cdef _stream_closed(self, event)
     cdef _ended(self, event)
     cdef _warn(self, message, level)

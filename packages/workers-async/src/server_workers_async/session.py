@@ -319,12 +319,15 @@ class Session:
         if self.engine is None:
             self._choose_layer()
         event: Any
+        starting: Any = None
         for event in events:
             kind = type(event)
+            if starting is not None and kind is not BodyReceived and kind is not BodyEnded:
+                self.service.start(starting)
+                starting = None
+                now = monotonic()  # the application has run, and what follows waited for it
             if kind is RequestReceived:
-                self._request(event, now)
-                if len(events) > 1:
-                    now = monotonic()  # the application may have run, and the next request waited for it
+                starting = self._request(event, now)
             elif kind is StreamClosed:
                 self._stream_closed(event)
             elif kind is BodyReceived:
@@ -344,6 +347,8 @@ class Session:
                 self._warn(event.message, event.level)
             else:
                 raise TypeError(f"event: expected one of server_http.events, got {event!r}")
+        if starting is not None:
+            self.service.start(starting)
 
     def _stream_event(self, event: Any, kind: Any, now: float) -> None:
         channel = self.channels.get(event.stream)
@@ -365,13 +370,15 @@ class Session:
         self.engine = self.connection.engine
         self.layer = self.engine if self.connection.plain and self.engine is not None else self.connection
 
-    def _request(self, event: RequestReceived, now: float) -> None:
+    def _request(self, event: RequestReceived, now: float) -> Any:
+        """Take a request; return the channel whose application is to be started, when the body that came with the head
+        has reached it: what is there is received without waiting."""
         request = event.request
         service = self.service
         if service.ids is not None:
             service.ids.give(request)
         if service.gate is not None and self._answered(event.stream, request, now):
-            return
+            return None
         template = self._template
         if template is None:
             template = self._template = service.template(self.connection.info)
@@ -381,10 +388,10 @@ class Session:
             channel.waited = now - self._arrived
             self.channels[event.stream] = channel
             service.count(channel)
-            if channel.open_handshake(template, now):
-                self.running += 1
-                service.start(channel)
-            return
+            if not channel.open_handshake(template, now):
+                return None
+            self.running += 1
+            return channel
         channel = HttpChannel(self, self.engine, request, event.complete, now)
         channel.waited = now - self._arrived
         channel.scope = template.http(request, service.state)
@@ -393,7 +400,7 @@ class Session:
         service.count(channel)
         if service.hooked:
             service.before(channel)
-        service.start(channel)
+        return channel
 
     def _answered(self, stream: int, request: Request, now: float) -> bool:
         """Give the server's own answer, if there is one; returns whether it was."""
