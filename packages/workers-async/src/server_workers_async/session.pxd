@@ -32,6 +32,7 @@ cdef class Session:
     @cython.locals(starting=Stream)
     cdef _dispatch(self, events, double now)
     cdef _stream_event(self, event, kind, double now)
+    cdef _connection_event(self, event, kind)
     cdef _choose_layer(self)
     @cython.locals(channel=Stream)
     cdef _request(self, event, double now)

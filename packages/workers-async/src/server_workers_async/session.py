@@ -338,15 +338,8 @@ class Session:
                     channel.on_body(event.data, event.credit)
             elif kind is BodyEnded or kind is Writable or kind is InputEnded or kind is StreamReset:
                 self._stream_event(event, kind, now)
-            elif kind is Handover:
-                self.connection.engine = event.engine
-                self._choose_layer()
-            elif kind is ConnectionEnded:
-                self._ended(event)
-            elif kind is Warned:
-                self._warn(event.message, event.level)
             else:
-                raise TypeError(f"event: expected one of server_http.events, got {event!r}")
+                self._connection_event(event, kind)
         if starting is not None:
             self.service.start(starting)
 
@@ -365,6 +358,17 @@ class Session:
                 self._told = event.error
                 self._warn(f"Request from {self.peer()} ended: {event.error}", event.error.log_level)
             channel.on_lost(now)
+
+    def _connection_event(self, event: Any, kind: Any) -> None:
+        if kind is Handover:
+            self.connection.engine = event.engine
+            self._choose_layer()
+        elif kind is ConnectionEnded:
+            self._ended(event)
+        elif kind is Warned:
+            self._warn(event.message, event.level)
+        else:
+            raise TypeError(f"event: expected one of server_http.events, got {event!r}")
 
     def _choose_layer(self) -> None:
         self.engine = self.connection.engine
