@@ -45,7 +45,7 @@ def test_a_line_for_every_request_within_moments(kind):
         for number in range(3):
             server.get(f"/{number}")
         path = server.cwd / "access.log"
-        until(lambda: len(lines_of(path)) == 3, 5, "three lines")
+        until(lambda: len(lines_of(path)) == 3, what="three lines")
         assert [COMMON_LOG.fullmatch(line).group(1) for line in lines_of(path)] == ["/0", "/1", "/2"]
 
 
@@ -135,7 +135,7 @@ def test_rotation_follows_usr1_in_all_processes():
         error.rename(server.cwd / "error.1")
         access.rename(server.cwd / "access.1")
         server.send_signal(signal.SIGUSR1)
-        until(lambda: error.exists() and access.exists(), 10, "new files")
+        until(lambda: error.exists() and access.exists(), what="new files")
 
         def lands_in_the_new_file():
             for _ in range(8):
@@ -143,10 +143,10 @@ def test_rotation_follows_usr1_in_all_processes():
             before = len(lines_of(server.cwd / "access.1"))
             for _ in range(8):
                 request(("127.0.0.1", port), "GET", "/last")
-            until(lambda: sum("/last" in line for line in lines_of(access)) >= 8, 5, "lines")
+            until(lambda: sum("/last" in line for line in lines_of(access)) >= 8, what="lines")
             return len(lines_of(server.cwd / "access.1")) == before
 
-        until(lands_in_the_new_file, 10, "all workers to write to the new file")
+        until(lands_in_the_new_file, what="all workers to write to the new file")
 
 
 def test_captured_output_goes_to_the_error_log():
@@ -157,7 +157,7 @@ def test_captured_output_goes_to_the_error_log():
         port = int(re.search(r"Listening at: http://127.0.0.1:(\d+)", error.read_text()).group(1))
         request(("127.0.0.1", port), "GET", "/print")
         request(("127.0.0.1", port), "GET", "/errors")
-        until(lambda: {"printed by the application", "to wsgi.errors"} <= set(lines_of(error)), 5, "both lines")
+        until(lambda: {"printed by the application", "to wsgi.errors"} <= set(lines_of(error)), what="both lines")
 
 
 def test_json_and_request_ids_in_both_logs_and_the_answer():
@@ -175,7 +175,7 @@ def test_json_and_request_ids_in_both_logs_and_the_answer():
         request(address, "GET", "/fail", headers=[("X-Request-ID", "failing")])
         server.wait_for_log("deliberate")
         path = server.cwd / "access.log"
-        until(lambda: len(lines_of(path)) == 3, 5, "three lines")
+        until(lambda: len(lines_of(path)) == 3, what="three lines")
         entries = [json.loads(line) for line in lines_of(path)]
         assert [entry["request_id"] for entry in entries] == ["from-the-proxy", ours.text, "failing"]
         assert [entry["status"] for entry in entries] == [200, 200, 500]
@@ -248,8 +248,8 @@ def test_logs_follow_the_settings_of_a_reload():
             server.get("/")
             return lines_of(server.cwd / "two.log")
 
-        until(arrives, 10, "a line in the new log")
-        until(lambda: "[DEBUG]" in server.log, 10, "debug lines")
+        until(arrives, what="a line in the new log")
+        until(lambda: "[DEBUG]" in server.log, what="debug lines")
 
 
 def test_a_reload_with_a_log_that_cannot_be_written_keeps_the_old_logs():
@@ -258,8 +258,8 @@ def test_a_reload_with_a_log_that_cannot_be_written_keeps_the_old_logs():
         server.send_signal(signal.SIGHUP)
         server.wait_for_log("accesslog: expected a file that can be written, got 'missing/two.log'")
         server.get("/still")
-        until(lambda: lines_of(server.cwd / "one.log"), 10, "a line in the old log")
+        until(lambda: lines_of(server.cwd / "one.log"), what="a line in the old log")
         server.send_signal(signal.SIGUSR1)
         server.get("/again")
-        until(lambda: len(lines_of(server.cwd / "one.log")) == 2, 10, "a second line")
+        until(lambda: len(lines_of(server.cwd / "one.log")) == 2, what="a second line")
         assert len(server.booted_pids()) == 1

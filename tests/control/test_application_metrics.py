@@ -90,9 +90,9 @@ def test_counters_go_on_and_gauges_go_when_workers_are_killed_and_replaced():
         before = server.worker_pids()
         for pid in before:
             os.kill(pid, signal.SIGKILL)
-            until(lambda pid=pid: pid not in children_of(server.pid), 10, "the worker is reaped")
+            until(lambda pid=pid: pid not in children_of(server.pid), what="the worker is reaped")
             assert hits(server, "/a") == 20
-        until(lambda: ready(server) == 2, 10, "successors are ready")
+        until(lambda: ready(server) == 2, what="successors are ready")
         for _ in range(20):
             request((server.host, server.port), "GET", "/a")
         server.send_signal(signal.SIGHUP)
@@ -101,7 +101,7 @@ def test_counters_go_on_and_gauges_go_when_workers_are_killed_and_replaced():
         assert value(found, "shop_hits_total", path="/a") == 40
         assert value(found, "shop_wait_seconds_sum") == 20
         request((server.host, server.port), "GET", "/a")
-        until(lambda: shown(server) <= set(server.worker_pids()), 10, "the gauges of the dead are gone")
+        until(lambda: shown(server) <= set(server.worker_pids()), what="the gauges of the dead are gone")
 
 
 def shown(server: ServerProcess) -> Set[int]:
@@ -117,7 +117,7 @@ def test_it_is_turned_on_by_a_reload_and_off_without_it(tmp_path):
         server.send_signal(signal.SIGHUP)
         server.wait_for_log("Reload complete")
         # The old worker may answer what it finds while it leaves.
-        until(lambda: request((server.host, server.port), "GET", "/a") and hits(server, "/a") >= 1, 10, "it counts")
+        until(lambda: request((server.host, server.port), "GET", "/a") and hits(server, "/a") >= 1, what="it counts")
 
 
 def test_without_the_library_the_start_says_what_to_install(tmp_path):

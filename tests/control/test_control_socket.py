@@ -36,7 +36,7 @@ def serve(*arguments: str, workers: int = 2) -> ServerProcess:
 
 def connect(server: ServerProcess) -> ControlClient:
     path = Path(server.cwd) / "control" / "server.ctl"
-    until(path.exists, 5, "the control socket is there")
+    until(path.exists, what="the control socket is there")
     return ControlClient(str(path))
 
 
@@ -56,7 +56,7 @@ def test_show_tells_of_workers_stats_listeners_and_settings():
         workers = control.call("show workers")
         assert workers["count"] == 2
         assert {row["pid"] for row in workers["workers"]} == set(server.worker_pids())
-        until(lambda: control.call("show stats")["requests"] == 5, 5, "the requests are counted")
+        until(lambda: control.call("show stats")["requests"] == 5, what="the requests are counted")
         stats = control.call("show stats")
         assert stats["statuses"]["2xx"] == 5
         assert (stats["workers_current"], stats["workers_target"]) == (2, 2)
@@ -70,16 +70,16 @@ def test_show_tells_of_workers_stats_listeners_and_settings():
 def test_workers_are_added_removed_replaced_and_killed():
     with serve() as server, connect(server) as control:
         assert control.call("worker add", 2) == {"added": 2, "previous": 2, "total": 4}
-        until(lambda: control.call("show stats")["workers_ready"] == 4, 10, "four workers are ready")
+        until(lambda: control.call("show stats")["workers_ready"] == 4, what="four workers are ready")
         assert control.call("worker remove 3") == {"removed": 3, "previous": 4, "total": 1}
-        until(lambda: control.call("show workers")["count"] == 1, 10, "one worker is left")
+        until(lambda: control.call("show workers")["count"] == 1, what="one worker is left")
         assert control.call("worker remove") == {"removed": 0, "previous": 1, "total": 1}
         (before,) = [row["pid"] for row in control.call("show workers")["workers"]]
         assert control.call("worker replace", before) == {"replacing": before}
-        until(lambda: before not in _pids(control), 10, "the worker is replaced")
+        until(lambda: before not in _pids(control), what="the worker is replaced")
         (second,) = _pids(control)
         assert control.call("worker kill", second) == {"success": True, "killed": second}
-        until(lambda: _pids(control) not in ([], [second]), 10, "the killed worker has a successor")
+        until(lambda: _pids(control) not in ([], [second]), what="the killed worker has a successor")
         assert request((server.host, server.port), "GET", "/").status == 200
 
 
@@ -92,12 +92,12 @@ def test_requests_and_stacks_show_what_hangs():
         (pid,) = _pids(control)
         with socket.create_connection((server.host, server.port)) as client:
             client.sendall(b"GET /slow?secret=1 HTTP/1.1\r\nHost: x\r\n\r\n")
-            until(lambda: control.call("show requests")["count"] == 1, 5, "the request runs")
+            until(lambda: control.call("show requests")["count"] == 1, what="the request runs")
             (row,) = control.call("show requests")["requests"]
             assert (row["pid"], row["group"]) == (pid, "http")
             assert row["request"].startswith("GET /slow")
             control.call("stack dump", pid)
-            until(lambda: "in app" in control.call("stack read", pid)["report"], 5, "the stack is written")
+            until(lambda: "in app" in control.call("stack read", pid)["report"], what="the stack is written")
             assert client.recv(100).startswith(b"HTTP/1.1 200")
 
 
@@ -188,7 +188,7 @@ def test_a_flood_of_commands_is_answered_and_so_are_others(running):
         reader = threading.Thread(target=read)
         reader.start()
         flood.sendall((struct.pack(">I", len(body)) + body) * flood_size)
-        until(lambda: answered, 10, "the flood is being answered")
+        until(lambda: answered, what="the flood is being answered")
         assert good.call("show stats")["workers_current"] == 2
         reader.join()
         assert len(answered) == flood_size
@@ -218,7 +218,7 @@ def test_a_socket_left_by_a_killed_server_is_replaced():
         server.wait()
         assert os.path.exists(path)
         with ServerProcess(["app:app", "--control-socket", path], app=APP) as second:
-            until(lambda: _answers(path), 5, "the new server answers")
+            until(lambda: _answers(path), what="the new server answers")
             assert pid_behind(path) == second.pid
         server.clean = False
 

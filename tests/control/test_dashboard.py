@@ -68,8 +68,8 @@ def labels() -> Dict[str, Set[str]]:
         until(lambda: request(address, "GET", "/dirty").status == 200, 20, "a dirty call is answered")
         server.send_signal(1)
         server.wait_for_log("Reload complete")
-        until(lambda: value(scrape_all(server), "server_reloads_total") == 1, 10, "the reload is counted")
-        until(lambda: any(name == "server_worker_exits_total" for name, _ in scrape_all(server)), 10, "ends too")
+        until(lambda: value(scrape_all(server), "server_reloads_total") == 1, what="the reload is counted")
+        until(lambda: any(name == "server_worker_exits_total" for name, _ in scrape_all(server)), what="ends too")
         found: Dict[str, Set[str]] = {}
         for name, pairs in scrape_all(server):
             found.setdefault(name, set()).update(label for label, _ in pairs)

@@ -51,7 +51,7 @@ def test_requests_are_counted_by_class_with_their_durations():
     with serve() as server:
         for path in ("/", "/", "/missing", "/fail", "/slow"):
             request((server.host, server.port), "GET", path)
-        until(lambda: scrape(server)["server_requests_total", "2xx"] == 3, 5, "the requests are counted")
+        until(lambda: scrape(server)["server_requests_total", "2xx"] == 3, what="the requests are counted")
         found = scrape(server)
         assert found["server_requests_total", "4xx"] == 1
         assert found["server_requests_total", "5xx"] == 1
@@ -87,7 +87,7 @@ def test_no_counter_goes_back_when_workers_are_killed_and_reloaded():
         with KeepAliveLoad((server.host, server.port), connections=4) as load:
             load.wait_for_answers(50)
             for round_number in range(3):
-                until(lambda: scrape(server)["server_workers", "ready"] == 2, 10, "both workers are ready")
+                until(lambda: scrape(server)["server_workers", "ready"] == 2, what="both workers are ready")
                 look()
                 os.kill(server.worker_pids()[-1], signal.SIGKILL)
                 load.wait_for_answers(50)
@@ -95,8 +95,8 @@ def test_no_counter_goes_back_when_workers_are_killed_and_reloaded():
                 server.send_signal(signal.SIGHUP)
                 server.wait_for_log("Reload complete", count=round_number + 1, timeout=20)
                 look()
-        until(lambda: scrape(server)["server_worker_exits_total", "killed"] >= 3, 5, "the kills are counted")
-        until(lambda: scrape(server)["server_worker_exits_total", "dismissed"] >= 3, 5, "the reloads are counted")
+        until(lambda: scrape(server)["server_worker_exits_total", "killed"] >= 3, what="the kills are counted")
+        until(lambda: scrape(server)["server_worker_exits_total", "dismissed"] >= 3, what="the reloads are counted")
         look()
         assert highest["server_requests_total", frozenset({("group", "http"), ("status", "2xx")})] >= 150
 
@@ -111,7 +111,7 @@ def test_health_follows_the_workers():
     with serve() as server:
         address = metrics_address(server)
         assert request(address, "GET", "/livez").status == 200
-        until(lambda: request(address, "GET", "/readyz").status == 200, 5, "the server is ready")
+        until(lambda: request(address, "GET", "/readyz").status == 200, what="the server is ready")
         assert request(address, "GET", "/nothing").status == 404
         assert request(address, "POST", "/metrics").status == 405
 
@@ -119,11 +119,11 @@ def test_health_follows_the_workers():
 def test_a_stopping_server_is_alive_and_not_ready():
     with serve("--graceful-timeout", "5", workers=1) as server:
         address = metrics_address(server)
-        until(lambda: request(address, "GET", "/readyz").status == 200, 10, "the server is ready")
+        until(lambda: request(address, "GET", "/readyz").status == 200, what="the server is ready")
         with socket.create_connection((server.host, server.port)) as client:
             client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
             server.send_signal(signal.SIGTERM)
-            until(lambda: request(address, "GET", "/readyz").status == 503, 2, "it is not ready any more")
+            until(lambda: request(address, "GET", "/readyz").status == 503, what="it is not ready any more")
             assert client.recv(100).startswith(b"HTTP/1.1 200")
 
 
@@ -135,7 +135,7 @@ def test_hostile_scrapers_delay_nobody():
             client.sendall(b"GET /metrics HTT")
         for client in stuck[20:]:
             client.close()
-        until(lambda: _scrapes(server), 15, "scrapes are answered again")
+        until(lambda: _scrapes(server), what="scrapes are answered again")
         for client in stuck[:20]:
             client.close()
 
@@ -158,7 +158,7 @@ def test_a_flood_of_scrapes_is_answered_and_so_are_others():
             reader = threading.Thread(target=read)
             reader.start()
             flood.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * flood_size)
-            until(lambda: answered, 10, "the flood is being answered")
+            until(lambda: answered, what="the flood is being answered")
             assert request(address, "GET", "/livez").status == 200
             reader.join()
             assert len(answered) == flood_size

@@ -28,7 +28,7 @@ def app(environ, start_response):
 def server():
     with ServerProcess(["app:app", "-w", "2", "--control-socket", "ctl"], app=APP, workers=2) as made:
         made.wait_for_log("Booting worker", count=2)
-        until(lambda: serverctl(made, "show", "stats").returncode == 0, 10, "the control socket answers")
+        until(lambda: serverctl(made, "show", "stats").returncode == 0, what="the control socket answers")
         yield made
 
 
@@ -70,7 +70,7 @@ def test_a_stack_shows_where_a_worker_is_and_in_which_request(server):
         client.settimeout(20)
         client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
         rows = []
-        until(lambda: rows.extend(_running(server)) or rows, 5, "the request runs")
+        until(lambda: rows.extend(_running(server)) or rows, what="the request runs")
         done = serverctl(server, "stack", str(rows[0]["pid"]))
         assert "GET /slow" in done.stdout
         assert "in app" in done.stdout
@@ -126,15 +126,15 @@ def test_the_prompt_completes_and_remembers(server, tmp_path):
     try:
         until(lambda: "server>" in terminal.screen(), 20, "the prompt is there")
         terminal.press("show wor", "Tab", "Enter")
-        until(lambda: "REQUESTS" in terminal.screen(), 10, "the workers are shown")
+        until(lambda: "REQUESTS" in terminal.screen(), what="the workers are shown")
         assert "server> show workers" in terminal.screen()
         terminal.press("Up", "Enter")
-        until(lambda: terminal.screen().count("REQUESTS") == 2, 10, "the command before is run again")
+        until(lambda: terminal.screen().count("REQUESTS") == 2, what="the command before is run again")
         terminal.press("nonsense", "Enter")
-        until(lambda: "error: command: expected one of" in terminal.screen(), 10, "a wrong one is refused")
+        until(lambda: "error: command: expected one of" in terminal.screen(), what="a wrong one is refused")
         terminal.press("quit", "Enter")
         history = tmp_path / ".serverctl_history"
-        until(history.exists, 10, "the history is saved")
+        until(history.exists, what="the history is saved")
         assert "show workers" in history.read_text().splitlines()
     finally:
         terminal.close()

@@ -27,7 +27,7 @@ def app(environ, start_response):
 def server() -> Iterator[ServerProcess]:
     arguments = ["app:app", "-w", "2", "--control-socket", "ctl", "--graceful-timeout", "1"]
     with ServerProcess(arguments, app=APP, workers=2) as made:
-        until((made.cwd / "ctl").exists, 10, "the control socket is there")
+        until((made.cwd / "ctl").exists, what="the control socket is there")
         yield made
 
 
@@ -46,17 +46,17 @@ def test_a_person_looks_and_recycles_a_worker(server, terminal):
         assert str(first) in terminal.screen()
         assert str(second) in terminal.screen()
         terminal.press("s")
-        until(lambda: "most recent call first" in terminal.screen(), 10, "a stack is shown")
+        until(lambda: "most recent call first" in terminal.screen(), what="a stack is shown")
         terminal.press("Escape")
-        until(lambda: "most recent call first" not in terminal.screen(), 10, "the stack is left")
+        until(lambda: "most recent call first" not in terminal.screen(), what="the stack is left")
         terminal.press("k")
-        until(lambda: "Replace worker" in terminal.screen(), 10, "the question is asked")
+        until(lambda: "Replace worker" in terminal.screen(), what="the question is asked")
         terminal.press("y")
         until(lambda: set(server.booted_pids()) - {first, second}, 20, "a successor starts")
         successor = (set(server.booted_pids()) - {first, second}).pop()
         until(lambda: str(successor) in terminal.screen(), 20, "the successor is shown")
     terminal.press("q")
-    until(lambda: "shop" not in terminal.screen() and "Workers" not in terminal.screen(), 10, "the view is left")
+    until(lambda: "shop" not in terminal.screen() and "Workers" not in terminal.screen(), what="the view is left")
 
 
 def test_without_the_extra_it_says_what_to_install(server, tmp_path):

@@ -97,8 +97,9 @@ def test_what_the_containerfile_runs_makes_a_server_that_another_user_can_run(pu
     program = [str(folder / "venv" / "bin" / command[0]), *command[1:]]
     if os.geteuid() == 0 and shutil.which("setpriv"):
         program = ["setpriv", "--reuid=10001", "--regid=10001", "--clear-groups", *program]
-        for parent in [tmp_path, *tmp_path.parents[:2]]:  # pytest makes them for its own user
-            parent.chmod(0o755)
+        for parent in [tmp_path, *tmp_path.parents]:  # pytest makes them for its own user
+            if parent.stat().st_mode & 0o005 != 0o005:
+                parent.chmod(parent.stat().st_mode | 0o055)
     with ServerProcess(program=program, bind=None, cwd=folder / "app", env={"PATH": path}, workers=2) as server:
         owner = Path(f"/proc/{server.pid}").stat().st_uid if Path("/proc").is_dir() else 10001
         assert owner == (10001 if os.geteuid() == 0 else os.geteuid())
@@ -199,7 +200,7 @@ def test_haproxy_checks_a_replica_and_passes_requests_on(tmp_path):
             "default-server check inter 2s fall 2 rise 1": "default-server check inter 100ms fall 2 rise 1",
         }
         with Proxy(["haproxy", "-db", "-f", "{config}"], placed(path, changes), tmp_path) as proxy:
-            until(lambda: ask(proxy.port, "/").status == 200, 10.0, "the replica is taken for healthy")
+            until(lambda: ask(proxy.port, "/").status == 200, what="the replica is taken for healthy")
             told = facts(ask(proxy.port, "/", [("X-Forwarded-Proto", "https")]))
             assert told["wsgi.url_scheme"] == "http"
             assert abs(time.time() - float(told["HTTP_X_REQUEST_START"].removeprefix("t=")) / 1e6) < 60

@@ -81,6 +81,9 @@ def test_an_image_becomes_smaller(server):
     with Image.open(io.BytesIO(answer.body)) as image:
         assert (image.format, image.size) == ("JPEG", (90, 60))
     assert request(address, "POST", "/thumbnail", {}, b"no image").status == 400
-    failed = next(row for row in apps(server) if row["app"] == "dirty_models:Images")
-    assert failed["failed"] == 1
-    assert "UnidentifiedImageError" in failed["last_error"]
+
+    def failed():
+        return next(row for row in apps(server) if row["app"] == "dirty_models:Images")
+
+    until(lambda: failed()["failed"] == 1, what="the failure is counted")
+    assert "UnidentifiedImageError" in failed()["last_error"]

@@ -137,14 +137,14 @@ def test_calls_are_answered_by_all_workers_of_the_pool():
     with ServerProcess(DIRTY, app=APP, workers=BOOTED) as server:
         assert ask(server, "echo/hello") == "hello"
         pids = set()
-        until(lambda: pids.add(ask(server, "pid")) or len(lines(server, "inits")) == 2, 10, "both workers are loaded")
+        until(lambda: pids.add(ask(server, "pid")) or len(lines(server, "inits")) == 2, what="both workers are loaded")
         assert {str(pid) for pid in pids} <= set(lines(server, "inits"))
     assert sorted(lines(server, "closes")) == []  # the directory is gone with the server
 
 
 def test_every_worker_has_a_device_of_its_own():
     with ServerProcess([*DIRTY, "-k", "gthread", "--threads", "4"], app=APP, workers=BOOTED) as server:
-        until(lambda: len(lines(server, "inits")) == 2, 10, "both workers are loaded")
+        until(lambda: len(lines(server, "inits")) == 2, what="both workers are loaded")
         found = set()
 
         def collect() -> None:
@@ -158,7 +158,7 @@ def test_every_worker_has_a_device_of_its_own():
                 thread.join()
             return found == {0, 1}
 
-        until(both, 10, "both devices are seen")
+        until(both, what="both devices are seen")
 
 
 def test_an_application_can_ask_for_fewer_workers():
@@ -176,7 +176,7 @@ def test_a_reload_brings_new_code_and_keeps_the_stash():
         server.send_signal(signal.SIGHUP)
         server.wait_for_log("Reload complete")
         # A worker that was just told to leave may still answer the call it had accepted.
-        until(lambda: len(lines(server, "closes")) == 2, 10, "the old workers are gone")
+        until(lambda: len(lines(server, "closes")) == 2, what="the old workers are gone")
         assert ask(server, "version") == 22
         assert ask(server, "hits") == 2
         assert ask(server, "pid") != before
@@ -197,7 +197,7 @@ def test_an_application_goes_when_its_last_worker_has_gone_and_a_failed_reload_t
         server.wait_for_log("Reload complete")
         missing = '"DirtyAppNotFoundError"'
         queues = [path for path in _unix_sockets(server) if path.parent.name.startswith("server-dirty-")]
-        until(lambda: sum(path.exists() for path in queues) == 2, 10, "its queue is closed")
+        until(lambda: sum(path.exists() for path in queues) == 2, what="its queue is closed")
         assert request((server.host, server.port), "GET", "/single").text == missing
         assert ask(server, "echo/still") == "still"
 
@@ -207,7 +207,7 @@ def test_a_killed_worker_is_replaced_and_the_stash_outlives_it():
         assert ask(server, "hits") == 1
         victim = ask(server, "pid")
         os.kill(victim, signal.SIGKILL)
-        until(lambda: len(lines(server, "inits")) == 3, 10, "a successor is loaded")
+        until(lambda: len(lines(server, "inits")) == 3, what="a successor is loaded")
         assert ask(server, "echo/again") == "again"
         assert ask(server, "hits") == 2
 
@@ -221,12 +221,12 @@ def test_the_pool_is_shown_and_scaled_by_control_commands():
             def ready() -> Dict[str, int]:
                 return {row["app"]: row["ready"] for row in control.call("dirty")["apps"]}
 
-            until(lambda: ready() == {"app:Heavy": 2, "app:Single": 1}, 10, "all is loaded")
+            until(lambda: ready() == {"app:Heavy": 2, "app:Single": 1}, what="all is loaded")
             assert control.call("dirty add") == {"added": 1, "previous": 2, "total": 3}
-            until(lambda: ready()["app:Heavy"] == 3, 10, "one more serves")
+            until(lambda: ready()["app:Heavy"] == 3, what="one more serves")
             assert ready()["app:Single"] == 1
             assert control.call("dirty remove", 2) == {"removed": 2, "previous": 3, "total": 1}
-            until(lambda: control.call("show dirty")["count"] == 1, 10, "one is left")
+            until(lambda: control.call("show dirty")["count"] == 1, what="one is left")
 
 
 def test_the_health_of_each_application_is_shown_and_measured():
@@ -238,19 +238,19 @@ def test_the_health_of_each_application_is_shown_and_measured():
             def row(name: str) -> Dict:
                 return next(found for found in control.call("dirty")["apps"] if found["app"] == f"app:{name}")
 
-            until(lambda: (row("Heavy")["ready"], row("Single")["ready"]) == (2, 1), 10, "all is loaded")
+            until(lambda: (row("Heavy")["ready"], row("Single")["ready"]) == (2, 1), what="all is loaded")
             assert (row("Heavy")["wanted"], row("Single")["wanted"]) == (2, 1)
             assert row("Heavy")["calls"] == 0
             ask(server, "echo/hello")
             assert request((server.host, server.port), "GET", "/fail").text == '"DirtyAppError"'
-            until(lambda: row("Heavy")["calls"] == 2, 5, "the calls are counted")
+            until(lambda: row("Heavy")["calls"] == 2, what="the calls are counted")
             assert (row("Heavy")["failed"], row("Heavy")["last_error"]) == (1, "fail: RuntimeError: as asked")
             # One worker is busy, one call waits, and one too many is refused.
             callers = [threading.Thread(target=server.get, args=("/slow",)) for _ in range(2)]
             callers[0].start()
-            until(lambda: row("Single")["busy"] == 1, 5, "one call runs")
+            until(lambda: row("Single")["busy"] == 1, what="one call runs")
             callers[1].start()
-            until(lambda: row("Single")["queued"] == 1, 5, "one call waits")
+            until(lambda: row("Single")["queued"] == 1, what="one call waits")
             assert request((server.host, server.port), "GET", "/slow").text == '"DirtyBusyError"'
             assert row("Single")["refused"] == 1
             address = metrics_address(server)
@@ -265,9 +265,9 @@ def test_the_health_of_each_application_is_shown_and_measured():
                 caller.join(10)
             # What a worker counted outlives it.
             pid = ask(server, "pid")
-            until(lambda: row("Heavy")["calls"] == 3, 5, "the call is counted")
+            until(lambda: row("Heavy")["calls"] == 3, what="the call is counted")
             os.kill(pid, signal.SIGKILL)
-            until(lambda: len(lines(server, "inits")) == 3, 10, "a successor is loaded")
+            until(lambda: len(lines(server, "inits")) == 3, what="a successor is loaded")
             assert row("Heavy")["calls"] == 3
             assert row("Heavy")["last_error"] == "fail: RuntimeError: as asked"
         words = [sys.executable, "-m", "server_cli.ctl", "-s", str(Path(server.cwd) / "server.ctl"), "dirty"]
@@ -282,13 +282,13 @@ def test_the_server_is_ready_when_every_application_is_loaded():
     slow += "\n\ndef wait():\n    while not os.path.exists('loaded'):\n        time.sleep(0.01)\n"
     arguments = ["app:app", "--dirty-app", "app:Single", "--dirty-app", "app:Heavy:1", "--dirty-workers", "2"]
     with ServerProcess([*arguments, "--metrics-bind", "127.0.0.1:0"], app=slow, workers=BOOTED) as server:
-        until(lambda: len(lines(server, "inits")) == 1, 10, "one of the applications is loaded")
+        until(lambda: len(lines(server, "inits")) == 1, what="one of the applications is loaded")
         address = metrics_address(server)
         answer = request(address, "GET", "/readyz")
         assert answer.status == 503
         assert "dirty applications are not loaded: app:Single" in answer.text
         Path(server.cwd, "loaded").touch()
-        until(lambda: request(address, "GET", "/readyz").status == 200, 10, "it is ready")
+        until(lambda: request(address, "GET", "/readyz").status == 200, what="it is ready")
 
 
 def test_a_generator_is_closed_when_the_http_client_leaves():
@@ -298,15 +298,15 @@ def test_a_generator_is_closed_when_the_http_client_leaves():
         with socket.create_connection((server.host, server.port)) as client:
             client.sendall(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
             assert client.recv(4096).startswith(b"HTTP/1.1 200")
-        until(lambda: lines(server, "closed-streams") == ["1"], 10, "the generator is closed")
+        until(lambda: lines(server, "closed-streams") == ["1"], what="the generator is closed")
         assert ask(server, "echo/next") == "next"
 
 
 def test_a_worker_over_its_memory_limit_is_replaced():
     with ServerProcess([*DIRTY, "--dirty-max-memory", "100m"], app=APP, workers=BOOTED) as server:
         assert ask(server, "grow") == 80 << 20
-        server.wait_for_log("more than max_memory", timeout=15)
-        until(lambda: len(lines(server, "inits")) >= 3, 15, "a successor is loaded")
+        server.wait_for_log("more than max_memory")
+        until(lambda: len(lines(server, "inits")) >= 3, what="a successor is loaded")
 
 
 def test_hooks_are_called_with_what_they_document():
@@ -331,9 +331,11 @@ def dirty_worker_exit(arbiter, worker):
 """
     with ServerProcess(["app:app"], app=APP, config=config, workers=3) as server:
         pid = ask(server, "pid")
-        until(lambda: {"starting", f"fork:{pid}", f"init:{pid}"} <= set(lines(server, "hooks")), 10, "hooks are called")
+        until(
+            lambda: {"starting", f"fork:{pid}", f"init:{pid}"} <= set(lines(server, "hooks")), what="hooks are called"
+        )
         os.kill(pid, signal.SIGKILL)
-        until(lambda: f"exit:{pid}" in lines(server, "hooks"), 10, "the exit hook is called")
+        until(lambda: f"exit:{pid}" in lines(server, "hooks"), what="the exit hook is called")
 
 
 @pytest.mark.parametrize(
@@ -404,7 +406,7 @@ def test_under_a_kill_storm_every_call_is_answered_or_fails_by_its_own_error():
     arguments = ["app:app", "--dirty-app", "app:Heavy", "--dirty-workers", "4", "--dirty-threads", "2"]
     arguments += ["-k", "gthread", "--threads", "16"]
     with ServerProcess(arguments, app=APP, workers=6) as server:
-        until(lambda: len(lines(server, "inits")) == 4, 10, "all workers are loaded")
+        until(lambda: len(lines(server, "inits")) == 4, what="all workers are loaded")
         counts: Dict[str, int] = {}
         wrong: List[str] = []
         deadline = time.monotonic() + soak_seconds()
@@ -445,8 +447,8 @@ def test_under_a_kill_storm_every_call_is_answered_or_fails_by_its_own_error():
         assert set(counts) <= {"answered", "DirtyWorkerError"}, counts
         assert counts["answered"] > 20
         print(f"kill storm: {kills} killed, {counts}", file=sys.stderr)
-        until(lambda: ask(server, "echo/after") == "after", 15, "the pool recovers")
-        until(lambda: len(living(server)) == 4, 15, "all successors are loaded")
+        until(lambda: ask(server, "echo/after") == "after", what="the pool recovers")
+        until(lambda: len(living(server)) == 4, what="all successors are loaded")
         assert len(descriptors(server.pid)) < 100
         for pid in children_of(server.pid):
             # What a process may keep for the next large value, and nothing for those that are over.

@@ -27,7 +27,7 @@ def test_a_silent_worker_is_reported_with_request_and_stacks_then_aborted_and_re
         victim = int(server.get().body)
         with server.client(timeout=20) as client:
             client.send(b"GET /?sleep=60 HTTP/1.1\r\nHost: a\r\n\r\n")
-            server.wait_for_log(f"WORKER TIMEOUT (pid:{victim})", timeout=15)
+            server.wait_for_log(f"WORKER TIMEOUT (pid:{victim})")
             server.wait_for_log(f"the abort hook ran in {victim}")
         assert ": GET /?sleep=60" in server.log
         assert "in app\n" in server.log
@@ -40,8 +40,8 @@ def test_a_silent_worker_that_ignores_abort_is_killed_and_all_threads_were_shown
         victim = server.booted_pids()[0]
         with server.client(timeout=20) as client:
             client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            server.wait_for_log("WORKER TIMEOUT", timeout=15)
-            until(lambda: victim not in server.worker_pids(), timeout=15)
+            server.wait_for_log("WORKER TIMEOUT")
+            until(lambda: victim not in server.worker_pids())
         assert "in stuck_here" in server.log
         assert "in other_thread" in server.log
         server.wait_for_log("was sent SIGKILL!")
@@ -51,7 +51,7 @@ def test_the_successor_of_a_silent_worker_boots_before_it_is_aborted() -> None:
     with ServerProcess(["app:app", "--timeout", "1"], app=PID_APP) as server:
         with server.client(timeout=20) as client:
             client.send(b"GET /?sleep=60 HTTP/1.1\r\nHost: a\r\n\r\n")
-            server.wait_for_log("Worker exiting", timeout=15)
+            server.wait_for_log("Worker exiting")
         lines = server.lines()
         booted = max(i for i, line in enumerate(lines) if "Booting worker" in line)
         exited = next(i for i, line in enumerate(lines) if "Worker exiting" in line)
@@ -59,17 +59,17 @@ def test_the_successor_of_a_silent_worker_boots_before_it_is_aborted() -> None:
 
 
 def test_a_threaded_worker_is_silent_only_when_no_thread_is_free() -> None:
-    arguments = ["app:app", "-k", "gthread", "--threads", "2", "--timeout", "1"]
+    arguments = ["app:app", "-k", "gthread", "--threads", "2", "--timeout", "2"]
     with ServerProcess(arguments, app=PID_APP) as server:
         victim = int(server.get().body)
         with server.client(timeout=20) as first, server.client(timeout=20) as second:
-            first.send(b"GET /?sleep=3 HTTP/1.1\r\nHost: a\r\n\r\n")
+            first.send(b"GET /?sleep=4 HTTP/1.1\r\nHost: a\r\n\r\n")
             assert first.read_answer().status == 200, "one thread was free all the time"
             assert "WORKER TIMEOUT" not in server.log
             first.send(b"GET /?sleep=60 HTTP/1.1\r\nHost: a\r\n\r\n")
             second.send(b"GET /?sleep=61 HTTP/1.1\r\nHost: a\r\n\r\n")
-            server.wait_for_log(f"WORKER TIMEOUT (pid:{victim})", timeout=15)
-            server.wait_for_log("Worker exiting", timeout=15)
+            server.wait_for_log(f"WORKER TIMEOUT (pid:{victim})")
+            server.wait_for_log("Worker exiting")
         assert ": GET /?sleep=60" in server.log
         assert ": GET /?sleep=61" in server.log
 
@@ -96,8 +96,8 @@ def test_a_blocked_loop_is_reported_with_its_stack_and_the_requests_that_run_bes
             patient.send(b"GET /patient HTTP/1.1\r\nHost: a\r\n\r\n")
             assert server.get("/").status == 200  # the other request has begun by now
             blocking.send(b"GET /blocking HTTP/1.1\r\nHost: a\r\n\r\n")
-            server.wait_for_log("WORKER TIMEOUT", timeout=15)
-            server.wait_for_log("in blocks_the_loop", timeout=15)
+            server.wait_for_log("WORKER TIMEOUT")
+            server.wait_for_log("in blocks_the_loop")
         assert ": GET /patient" in server.log
         assert ": GET /blocking" in server.log
         until(lambda: server.get("/").status == 200)
@@ -125,7 +125,7 @@ def test_a_blocked_hub_is_reported_with_its_stack_and_the_requests_that_run_besi
             patient.send(b"GET /patient HTTP/1.1\r\nHost: a\r\n\r\n")
             assert server.get("/").status == 200  # the other request has begun by now
             blocking.send(b"GET /blocking HTTP/1.1\r\nHost: a\r\n\r\n")
-            server.wait_for_log("WORKER TIMEOUT", timeout=15)
-            server.wait_for_log("in blocks_the_hub", timeout=15)
+            server.wait_for_log("WORKER TIMEOUT")
+            server.wait_for_log("in blocks_the_hub")
         assert server.log.index(": GET /patient") < server.log.index(": GET /blocking"), "the oldest first"
         until(lambda: server.get("/").status == 200)

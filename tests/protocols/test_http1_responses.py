@@ -52,7 +52,7 @@ def closed(server: ServerProcess, name: str) -> bool:
         found.update(json.loads(server.get("/was_closed").body))
         return name in found
 
-    until(look, 5.0, f"close() of {name}")
+    until(look, what=f"close() of {name}")
     return True
 
 

@@ -12,6 +12,8 @@ import ssl
 from types import TracebackType
 from typing import Iterable, List, Mapping, Optional, Tuple, Type, Union
 
+from support.net import PATIENCE
+
 Address = Union[Tuple[str, int], str]
 
 READ_OCTETS = 65536
@@ -52,7 +54,7 @@ class Answer:
         return f"<Answer {self.status} {self.headers!r} {self.body[:60]!r}>"
 
 
-def connect(address: Address, timeout: float = 10.0) -> socket.socket:
+def connect(address: Address, timeout: float = PATIENCE) -> socket.socket:
     """A connected socket to ``(host, port)`` or to the path of a unix socket."""
     if isinstance(address, str):
         sock = socket.socket(socket.AF_UNIX)
@@ -92,7 +94,7 @@ class RawClient:
         self,
         address: Address,
         *,
-        timeout: float = 10.0,
+        timeout: float = PATIENCE,
         tls: Optional[ssl.SSLContext] = None,
         server_hostname: Optional[str] = None,
     ) -> None:
@@ -246,7 +248,7 @@ def request(
     headers: Union[Mapping[str, str], Iterable[Tuple[str, str]]] = (),
     body: Optional[bytes] = None,
     *,
-    timeout: float = 10.0,
+    timeout: float = PATIENCE,
     tls: Optional[ssl.SSLContext] = None,
 ) -> Answer:
     """One request on a connection of its own, closed afterwards."""

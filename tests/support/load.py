@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Callable, Dict, List, Optional, Type
 
 from support.client import Address, Answer, BadAnswerError, RawClient, encode_request
+from support.net import PATIENCE
 
 ERROR_PAUSE_SECONDS = 0.02
 
@@ -61,7 +62,7 @@ class KeepAliveLoad:
         pause: float = 0.0,
         keep_bodies: bool = False,
         requests_per_connection: Optional[int] = None,
-        timeout: float = 10.0,
+        timeout: float = PATIENCE,
     ) -> None:
         self.address = address
         self.target = target
@@ -91,13 +92,13 @@ class KeepAliveLoad:
             thread.join(self.timeout + 5.0)
         return self.result
 
-    def wait_for(self, condition: Callable[[LoadResult], bool], timeout: float = 10.0) -> None:
+    def wait_for(self, condition: Callable[[LoadResult], bool], timeout: float = PATIENCE) -> None:
         """Wait until ``condition(result)``, asked after every answer."""
         with self._changed:
             if not self._changed.wait_for(lambda: condition(self.result), timeout):
                 raise AssertionError(f"load: condition not met within {timeout} s, got {self.result!r}")
 
-    def wait_for_answers(self, more: int, timeout: float = 10.0) -> None:
+    def wait_for_answers(self, more: int, timeout: float = PATIENCE) -> None:
         """Wait until ``more`` further requests were answered."""
         goal = self.result.answers + more
         self.wait_for(lambda result: result.answers >= goal, timeout)

@@ -9,6 +9,8 @@ from typing import Callable, TypeVar
 T = TypeVar("T")
 
 POLL_SECONDS = 0.01
+#: Seconds to wait for what comes at once on a machine that has nothing else to do.
+PATIENCE = 30.0
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -19,7 +21,7 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
-def until(condition: Callable[[], T], timeout: float = 10.0, what: str = "") -> T:
+def until(condition: Callable[[], T], timeout: float = PATIENCE, what: str = "") -> T:
     """The first true value of ``condition``; for states that announce themselves by no event.
 
     Raises:

@@ -22,13 +22,13 @@ from types import TracebackType
 from typing import Dict, List, Mapping, Optional, Sequence, Type, Union
 
 from support.client import Answer, RawClient, request
-from support.net import until
+from support.net import PATIENCE, until
 
 CURRENT_PYTHON = sys.executable
 MARK = "SERVER_TEST_MARK"
 
-READY_SECONDS = 20.0
-STOP_SECONDS = 15.0
+READY_SECONDS = 60.0
+STOP_SECONDS = 25.0  # less than the usual graceful_timeout, so that a stop that waits for its end is noticed
 
 
 _PORT = re.compile(r"Listening at: \w+://(?:\[[^\]]*\]|[^:/\s]+):(\d+)")
@@ -203,7 +203,7 @@ class ServerProcess:
         if self._own_dir:
             shutil.rmtree(self.cwd, ignore_errors=True)
 
-    def assert_nothing_left(self, timeout: float = 5.0) -> None:
+    def assert_nothing_left(self, timeout: float = 15.0) -> None:
         """Assert that no process of this server lives any more."""
         try:
             until(lambda: not processes_marked(self.mark), timeout, "no process left behind")
@@ -271,7 +271,9 @@ class ServerProcess:
         """Pids of all workers that ever booted, from the log, in order."""
         return [int(pid) for pid in _WORKER.findall(self.log)]
 
-    def wait_for_log(self, pattern: Union[str, re.Pattern[str]], *, count: int = 1, timeout: float = 10.0) -> List[str]:
+    def wait_for_log(
+        self, pattern: Union[str, re.Pattern[str]], *, count: int = 1, timeout: float = PATIENCE
+    ) -> List[str]:
         """Wait until ``count`` lines match ``pattern`` (text, or a compiled expression); those lines.
 
         Raises:
@@ -314,11 +316,11 @@ class ServerProcess:
 
     # -- talking to it
 
-    def client(self, timeout: float = 10.0) -> RawClient:
+    def client(self, timeout: float = PATIENCE) -> RawClient:
         """A raw connection to the first listener."""
         return RawClient((self.host, self.port), timeout=timeout)
 
-    def get(self, target: str = "/", *, timeout: float = 10.0, **options: object) -> Answer:
+    def get(self, target: str = "/", *, timeout: float = PATIENCE, **options: object) -> Answer:
         """One GET on a connection of its own."""
         return request((self.host, self.port), "GET", target, timeout=timeout, **options)
 

@@ -92,7 +92,7 @@ def test_int_leaves_at_once_and_skips_lifespan_shutdown(events: Any) -> None:
             time.sleep(0.1)
             began = time.monotonic()
             assert server.stop(signal.SIGINT) == 0
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 15
         assert "destroyed" not in server.log
     assert "lifespan.shutdown" not in events()
 

@@ -187,7 +187,7 @@ def test_health_queue_time_and_shedding(worker: str) -> None:
 
 def health_is_answered_without_the_application(server: Overloaded) -> None:
     assert server.get("/break").status == 500
-    until(lambda: server.get("/-/readyz").status == 200, 5, "the arbiter has seen that the worker is ready")
+    until(lambda: server.get("/-/readyz").status == 200, what="the arbiter has seen that the worker is ready")
     with RawClient(server.address) as client:
         for path in ("/-/livez", "/-/readyz", "/-/livez"):
             answer = client.request("GET", path)
@@ -195,7 +195,7 @@ def health_is_answered_without_the_application(server: Overloaded) -> None:
         assert client.request("HEAD", "/-/readyz").status == 200
         assert client.request("POST", "/-/sleep", body=b"x").status == 200, "everything else is the application's"
     assert server.get("/livez").status == 200, "by the application"
-    until(lambda: server.numbers().of("server_requests_total", status="2xx") == 2, 5, "only the application's count")
+    until(lambda: server.numbers().of("server_requests_total", status="2xx") == 2, what="only the application's count")
     assert "/-/livez" not in server.log
 
 
@@ -373,7 +373,7 @@ def test_requests_of_uwsgi_are_shed_alike() -> None:
 def test_health_is_answered_while_the_application_is_busy(worker: str) -> None:
     with Overloaded(worker, "--health-path", "/") as server, RawClient(server.address, timeout=20) as slow:
         slow.send(encode_request("GET", "/sleep?1"))
-        until(lambda: server.numbers().of("server_requests_running") == 1, 5, "the request runs")
+        until(lambda: server.numbers().of("server_requests_running") == 1, what="the request runs")
         assert server.get("/readyz").status == 200
         assert server.numbers().of("server_requests_running") == 1, "and was not waited for"
         assert slow.read_answer().status == 200
@@ -383,11 +383,11 @@ def test_health_is_answered_while_the_application_is_busy(worker: str) -> None:
 def test_a_server_that_stops_is_alive_and_not_ready(worker: str) -> None:
     with Overloaded(worker, "--health-path", "/", "--keep-alive", "10") as server:
         ready, live, busy = (RawClient(server.address) for _ in range(3))
-        until(lambda: server.get("/readyz").status == 200, 5, "the arbiter has seen that the worker is ready")
+        until(lambda: server.get("/readyz").status == 200, what="the arbiter has seen that the worker is ready")
         for client in (ready, live):
             assert client.request("GET", "/readyz").status == 200
         busy.send(encode_request("GET", "/sleep?1.5"))
-        until(lambda: server.numbers().of("server_requests_running") == 1, 5, "the request runs")
+        until(lambda: server.numbers().of("server_requests_running") == 1, what="the request runs")
         server.send_signal(signal.SIGTERM)
         server.wait_for_log("Handling signal: term")
         answer = ready.request("GET", "/readyz")
@@ -408,7 +408,7 @@ def test_a_server_that_stops_is_alive_and_not_ready(worker: str) -> None:
 @pytest.mark.parametrize("worker", ["sync", "asgi"])
 def test_the_busy_share_follows_the_work(worker: str) -> None:
     with Overloaded(worker) as server:
-        until(lambda: server.numbers().of("server_busy_ratio") < 0.1, 10, "a worker that has nothing to do is idle")
+        until(lambda: server.numbers().of("server_busy_ratio") < 0.1, what="a worker that has nothing to do is idle")
         done = threading.Event()
 
         def ask() -> None:
@@ -443,7 +443,7 @@ def test_busy_workers_get_help_by_themselves() -> None:
         try:
             server.wait_for_log("http: from 1 to 2 children", timeout=30)
             server.wait_for_log("Booting worker", count=2)
-            until(lambda: server.numbers().of("server_workers", state="ready") == 2, 10, "the second serves")
+            until(lambda: server.numbers().of("server_workers", state="ready") == 2, what="the second serves")
         finally:
             done.set()
             for thread in threads:

@@ -28,6 +28,7 @@ from server_dirty.errors import (
 from server_dirty.health import HealthBoard
 from server_dirty.host import Seat
 from server_dirty.worker import AppListener, DirtyWorker
+from support import until
 
 PATH = f"{__name__}:Sample"
 
@@ -178,7 +179,7 @@ def test_no_descriptor_is_left_by_large_values(pool):
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
         pool.client.execute(PATH, "value", b"x" * 1_000_000)
-    assert len(os.listdir("/proc/self/fd")) <= before + 2
+    until(lambda: len(os.listdir("/proc/self/fd")) <= before + 2, what="what the threads of the worker held is closed")
 
 
 def test_an_error_keeps_type_message_and_traceback(pool):
@@ -335,12 +336,12 @@ def test_a_full_queue_is_said_at_once_and_its_limit_is_exact(tmp_path):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(paths.app_socket(str(tmp_path), PATH))
     listener.listen(3)
-    client = DirtyClient(str(tmp_path), timeout=5)
+    client = DirtyClient(str(tmp_path), timeout=20)
     waiting = [calls.open_call(paths.app_socket(str(tmp_path), PATH), PATH) for _ in range(4)]
     started = time.monotonic()
     with pytest.raises(DirtyBusyError, match="queue is full"):
         client.execute(PATH, "echo")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     for wire in waiting:
         wire.close()
     listener.close()

@@ -140,9 +140,9 @@ def test_a_body_in_one_octet_chunks_costs_linear_time() -> None:
     def seconds(count: int, size: int) -> float:
         octets = b"1\r\nx\r\n" * count + b"0\r\n\r\n"
         pieces = [octets[i : i + size] for i in range(0, len(octets), size)]
-        began = time.perf_counter()
+        began = time.process_time()
         assert decode(pieces)[0] is True
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     for size in (1, 16384):
         small = min(seconds(4000, size) for _ in range(3))

@@ -366,9 +366,9 @@ def test_a_head_octet_by_octet_costs_linear_time() -> None:
     def seconds(count: int) -> float:
         octets = head(*[b"X-%d: %b" % (i, b"v" * 100) for i in range(count)])
         config = HttpConfig(limits=Limits().replace(header_count=0x7FFF))
-        began = time.perf_counter()
+        began = time.process_time()
         assert talk(octet_by_octet(octets), config).error_status is None
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     small = min(seconds(40) for _ in range(3))
     large = min(seconds(320) for _ in range(3))

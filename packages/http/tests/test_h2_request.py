@@ -119,13 +119,16 @@ def test_crumbs_of_a_cookie_cost_no_more_behind_many_fields() -> None:
     """Each looked through all fields before it: 2000 octets of HPACK took 50 ms."""
     crumbs = [(b"cookie", b"a")] * 20_000
     fields = [*GET, *[(b"x", b"1")] * 20_000, *crumbs]
-    took = []
-    for tried in (fields, [*GET, *crumbs, *[(b"x", b"1")] * 20_000]):
+
+    def seconds(tried: List[Tuple[bytes, bytes]]) -> float:
         began = time.process_time()
         request = build_request(1, tried, True, Limits(header_count=0))
-        took.append(time.process_time() - began)
+        took = time.process_time() - began
         assert request.header(b"cookie") == b"; ".join([b"a"] * 20_000)
-    assert took[0] < 10 * took[1]
+        return took
+
+    first = [*GET, *crumbs, *[(b"x", b"1")] * 20_000]
+    assert min(seconds(fields) for _ in range(3)) < 10 * min(seconds(first) for _ in range(3))
 
 
 def test_a_path_has_the_bound_of_a_request_line() -> None:
