@@ -6,6 +6,7 @@ Must not know: threads, event loops, how anybody waits; ``wire`` has the two way
 
 from __future__ import annotations
 
+import struct
 import traceback
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
@@ -18,22 +19,20 @@ from server_dirty.errors import (
     DirtyWorkerError,
     describe,
 )
-from server_dirty.wire import Steps, Wire, connect, unreachable
+from server_dirty.wire import Wire, connect, unreachable
 
 END_OF_STREAM = object()
 
 
 class Call(NamedTuple):
-    """A call as it is sent: what to run, and for how long its caller waits from ``sent`` (monotonic seconds, of one
-    machine) on: ``timeout`` seconds, or None."""
+    """What a call runs, and for how long its caller waits from ``sent`` (monotonic seconds, of one machine) on:
+    ``timeout`` seconds, or None."""
 
     app_path: str
     action: str
     sent: float
     timeout: Optional[float]
     stream: bool
-    args: List[Any]
-    kwargs: Dict[str, Any]
 
 
 class Arrival(NamedTuple):
@@ -45,16 +44,20 @@ class Arrival(NamedTuple):
     timeout: Optional[float]
     stream: bool
     frame: frames.Frame
+    start: int  # of the arguments, in the frame's payload
 
     def arguments(self) -> Tuple[List[Any], Dict[str, Any]]:
         """Return its positional and keyword arguments. Raises DirtyProtocolError."""
-        value = self.frame.value()
-        if type(value) is not list or len(value) != len(Call._fields):
-            raise DirtyProtocolError(f"call: expected {len(Call._fields)} values, got {type(value).__name__}")
-        return value[HEAD], value[HEAD + 1]
+        value = self.frame.value(self.start)
+        if type(value) is not list or len(value) != 2:
+            raise DirtyProtocolError(f"call: expected a list of arguments and one of names, got {type(value).__name__}")
+        return value[0], value[1]
 
 
-HEAD = 5  # values of a call before its arguments
+# Before the arguments: when it was sent, how long its caller waits (0: for ever), whether it streams, and the octets of
+# the two names, which follow.
+_HEAD = struct.Struct("!dd?HH")
+MAX_NAMES = 4096  # octets of both
 
 
 # --- the caller's side ---
@@ -82,80 +85,66 @@ def open_call(path: str, app_path: str) -> Wire:
         raise unreachable(path, error) from error
 
 
-def send_call(wire: Wire, call: Call) -> Steps[None]:
-    """Send the call. Raises DirtyWorkerError when the worker that took it has gone."""
-    outgoing = frames.pack(frames.CALL, list(call))
-    try:
-        yield from wire.send(outgoing)
-    except OSError as error:
-        raise _worker_gone(call, str(error)) from error
+def pack_call(call: Call, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> frames.Outgoing:
+    """Return the frame of a call. Raises DirtyProtocolError: arguments that cannot travel, or names too long."""
+    path, action = call.app_path.encode(), call.action.encode()
+    if len(path) + len(action) > MAX_NAMES:
+        raise DirtyProtocolError(f"call: expected names of at most {MAX_NAMES} octets, got {len(path) + len(action)}")
+    head = _HEAD.pack(call.sent, call.timeout or 0.0, call.stream, len(path), len(action))
+    return frames.pack(frames.CALL, [list(args), kwargs], b"".join((head, path, action)))
 
 
-def receive_result(wire: Wire, call: Call) -> Steps[Any]:
-    """Return the one result of a call; raises what the other side raised."""
-    frame = yield from _receive(wire, call)
-    if frame.kind == frames.RESULT:
+def result_of(frame: Optional[frames.Frame], call: Call) -> Any:
+    """Return the one result of a call; raises what the other side raised, and DirtyWorkerError when it has gone."""
+    if frame is not None and frame.kind == frames.RESULT:
         return frame.value()
-    if frame.kind in (frames.CHUNK, frames.END):
+    if frame is not None and frame.kind in (frames.CHUNK, frames.END):
         raise DirtyProtocolError(f"{call.app_path}.{call.action}: expected one result, got a stream; use stream()")
-    raise _unexpected(frame, call)
+    raise _failure(frame, call)
 
 
-def receive_chunk(wire: Wire, call: Call) -> Steps[Any]:
-    """Return the next value of a stream, or ``END_OF_STREAM``. The worker sends a plain result as a stream of one."""
-    frame = yield from _receive(wire, call)
-    if frame.kind == frames.CHUNK:
+def chunk_of(frame: Optional[frames.Frame], call: Call) -> Any:
+    """Return the next value of a stream, or ``END_OF_STREAM``. The worker sends a plain result as a stream of one.
+    Errors as ``result_of``."""
+    if frame is not None and frame.kind == frames.CHUNK:
         return frame.value()
-    if frame.kind == frames.END:
+    if frame is not None and frame.kind == frames.END:
         return END_OF_STREAM
-    raise _unexpected(frame, call)
+    raise _failure(frame, call)
 
 
-def _receive(wire: Wire, call: Call) -> Steps[frames.Frame]:
-    try:
-        frame = yield from wire.receive(wait=True)
-    except OSError as error:
-        raise _worker_gone(call, str(error)) from error
+def _failure(frame: Optional[frames.Frame], call: Call) -> DirtyError:
+    """The error for what came instead of an answer."""
     if frame is None:
-        raise _worker_gone(call, "it closed the connection")
+        return worker_gone(call, "it closed the connection")
     if frame.kind == frames.ERROR:
-        raise DirtyError.from_dict(frame.value())
-    return frame
+        return DirtyError.from_dict(frame.value())
+    return DirtyProtocolError(f"{call.app_path}.{call.action}: expected an answer, got frame type {frame.kind}")
 
 
-def _worker_gone(call: Call, why: str) -> DirtyWorkerError:
+def worker_gone(call: Call, why: str) -> DirtyWorkerError:
+    """Return the error of a call whose worker has ended."""
     return DirtyWorkerError(
         f"{call.app_path}.{call.action}: the worker ended before it answered ({why})", {"app_path": call.app_path}
     )
 
 
-def _unexpected(frame: frames.Frame, call: Call) -> DirtyProtocolError:
-    return DirtyProtocolError(f"{call.app_path}.{call.action}: expected an answer, got frame type {frame.kind}")
-
-
 # --- the worker's side ---
-
-
-def receive_call(wire: Wire) -> Steps[Optional[Arrival]]:
-    """Return the call a caller sends, or None when it has gone without one.
-
-    Raises:
-        DirtyProtocolError: something else arrived.
-    """
-    frame = yield from wire.receive()
-    if frame is None:
-        return None
-    return arrival(frame)
 
 
 def arrival(frame: frames.Frame) -> Arrival:
     """Return the call that ``frame`` is. Raises DirtyProtocolError."""
     if frame.kind != frames.CALL:
         raise DirtyProtocolError(f"expected a call, got frame type {frame.kind}")
-    app_path, action, sent, timeout, stream = frame.head(HEAD)
-    if type(sent) is not float or not (timeout is None or type(timeout) in (int, float)):
-        raise DirtyProtocolError(f"call: expected times in seconds, got {sent!r} and {timeout!r}")
-    return Arrival(str(app_path), str(action), sent, timeout, bool(stream), frame)
+    payload = frame.payload
+    try:
+        sent, timeout, stream, path_size, action_size = _HEAD.unpack_from(payload)
+        middle = _HEAD.size + path_size
+        start = middle + action_size
+        app_path, action = payload[_HEAD.size : middle].decode(), payload[middle:start].decode()
+    except (struct.error, UnicodeDecodeError) as error:
+        raise DirtyProtocolError(f"call: expected two times and two names, got {error}") from error
+    return Arrival(app_path, action, sent, timeout or None, stream, frame, start)
 
 
 def pack_error(error: BaseException, app_path: str, action: str) -> frames.Outgoing:

@@ -109,8 +109,10 @@ class DirtyClient:
         return self._directory or paths.pool_directory()
 
     def _begin(self, app_path: str, action: str, args: Tuple[Any, ...], kwargs: Any, stream: bool = False) -> Exchange:
-        call = calls.Call(app_path, action, time.monotonic(), self.timeout or None, stream, list(args), kwargs)
-        return Exchange(self._open(app_path), call, self.timeout)
+        call = calls.Call(app_path, action, time.monotonic(), self.timeout or None, stream)
+        # Before there is a connection, so that the worker that accepts it finds the call there.
+        outgoing = calls.pack_call(call, args, kwargs)
+        return Exchange(self._open(app_path), call, outgoing)
 
     def _open(self, app_path: str) -> Wire:
         directory = self._pool()

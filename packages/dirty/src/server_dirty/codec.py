@@ -50,7 +50,7 @@ def encode(value: Any) -> Tuple[bytes, List[memoryview]]:
         DirtyProtocolError: a value of a type that has no rule, or containers nested too deeply.
     """
     buffers: List[memoryview] = []
-    return _encode(_lift_bytes(value), buffers, SHARED_FROM), buffers
+    return _encode(value if type(value) in _PLAIN else _lift_bytes(value), buffers, SHARED_FROM), buffers
 
 
 def _encode(value: Any, buffers: List[memoryview], shared_from: int) -> bytes:
@@ -71,22 +71,6 @@ def decode(data: Any, buffers: List[memoryview]) -> Any:
         return _Decoder(buffers).unpack(data)
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
         raise DirtyProtocolError(f"payload: expected an encoded value, got {error!r}") from error
-
-
-def decode_head(data: Any, count: int) -> List[Any]:
-    """Return the first ``count`` elements of an encoded list of plain values; ``data`` may end after them.
-
-    Raises:
-        DirtyProtocolError: octets that do not begin so.
-    """
-    try:
-        unpacker = msgpack.Unpacker(**_UNPACK)
-        unpacker.feed(data)
-        if unpacker.read_array_header() < count:
-            raise ValueError(f"a list of fewer than {count} elements")  # noqa: TRY301 - as what the library finds
-        return [unpacker.unpack() for _ in range(count)]
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise DirtyProtocolError(f"payload: expected a list of plain values, got {error!r}") from error
 
 
 def encode_inline(value: Any) -> bytes:
@@ -113,7 +97,7 @@ class _Decoder:
         self._buffers = buffers
 
     def unpack(self, data: Any) -> Any:
-        return msgpack.unpackb(data, ext_hook=self._extension, **_UNPACK)
+        return msgpack.unpackb(data, ext_hook=self._extension, raw=False, strict_map_key=False)
 
     def _extension(self, code: int, content: bytes) -> Any:
         rule = _DECODERS.get(code)
@@ -122,11 +106,10 @@ class _Decoder:
         return rule(self.unpack(content), self._buffers)
 
 
-_UNPACK: Dict[str, Any] = {"raw": False, "strict_map_key": False, "timestamp": 0}
-
-
 class _Encoder:
     """One encoding under way: collects the large buffers it meets."""
+
+    __slots__ = ("_buffers", "_depth", "_shared_from")
 
     def __init__(self, buffers: List[memoryview], shared_from: int) -> None:
         self._buffers = buffers
@@ -134,7 +117,7 @@ class _Encoder:
         self._depth = 0
 
     def pack(self, value: Any) -> bytes:
-        packed: bytes = msgpack.packb(value, default=self._extend, strict_types=True, use_bin_type=True)
+        packed: bytes = msgpack.Packer(default=self._extend, strict_types=True, use_bin_type=True).pack(value)
         return packed
 
     def _extend(self, value: Any) -> Any:
@@ -161,6 +144,7 @@ class _Encoder:
 
 _PLAIN = frozenset((str, int, float, bool, type(None)))
 _BYTES_LIKE = frozenset((bytes, bytearray, memoryview))
+_CONTAINERS = frozenset((dict, list, tuple))
 
 
 class _LargeBytes:
@@ -177,12 +161,17 @@ def _lift_bytes(value: Any, depth: int = 4) -> Any:
     kind = type(value)
     if kind in _BYTES_LIKE:
         return _LargeBytes(value) if memoryview(value).nbytes >= SHARED_FROM else value
-    if depth and kind is dict and len(value) <= 64:
+    if not depth or kind not in _CONTAINERS or len(value) > 64:
+        return value
+    for item in value.values() if kind is dict else value:
+        if type(item) not in _PLAIN:
+            break
+    else:
+        return value  # as most are: nothing to mark, nothing to copy
+    if kind is dict:
         return {k: item if type(item) in _PLAIN else _lift_bytes(item, depth - 1) for k, item in value.items()}
-    if depth and kind in (list, tuple) and len(value) <= 64:
-        lifted = [item if type(item) in _PLAIN else _lift_bytes(item, depth - 1) for item in value]
-        return lifted if kind is list else tuple(lifted)
-    return value
+    lifted = [item if type(item) in _PLAIN else _lift_bytes(item, depth - 1) for item in value]
+    return lifted if kind is list else tuple(lifted)
 
 
 def _rule_of_subclass(value: Any) -> Callable[[Any, _Encoder], Any]:

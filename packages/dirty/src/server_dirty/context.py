@@ -27,6 +27,8 @@ class CallContext:
         deadline: monotonic seconds at which the caller gives up, or None.
     """
 
+    __slots__ = ("_cancelled", "_notify", "action", "app_path", "deadline", "thread")
+
     def __init__(self, app_path: str, action: str, deadline: Optional[float]) -> None:
         self.app_path = app_path
         self.action = action
@@ -55,7 +57,7 @@ class CallContext:
     @property
     def cancelled(self) -> bool:
         """Whether the caller has gone or the deadline has passed."""
-        return self._cancelled or self.remaining() == 0.0
+        return self._cancelled or (self.deadline is not None and time.monotonic() >= self.deadline)
 
     def raise_if_cancelled(self) -> None:
         """Raise ``CallCancelledError`` when nobody waits: for long loops to call now and then."""
@@ -79,4 +81,4 @@ def enter_call(context: CallContext) -> None:
 def begin_call(context: CallContext) -> None:
     """Make ``context`` the current one of this thread, which runs the call."""
     context.thread = threading.get_ident()
-    enter_call(context)
+    _current.set(context)

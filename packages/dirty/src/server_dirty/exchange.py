@@ -10,8 +10,7 @@ import time
 from types import TracebackType
 from typing import Any, Optional, Type
 
-from server_dirty import calls
-from server_dirty.app import deadline_after
+from server_dirty import calls, frames
 from server_dirty.errors import DirtyTimeoutError
 from server_dirty.wire import Steps, Wire
 
@@ -19,15 +18,22 @@ MAX_STREAM_IDLE = 30.0  # seconds between two values of a stream, at the most
 
 
 class Exchange:
-    """One call under way: its wire, its deadline and its steps. As a context it hangs up at the end."""
+    """One call under way: its wire, its deadline and its steps. As a context it hangs up at the end.
 
-    def __init__(self, wire: Wire, call: calls.Call, timeout: Optional[float]) -> None:
+    Args:
+        wire: the connection; the exchange owns it.
+        call: the call.
+        outgoing: its frame.
+    """
+
+    __slots__ = ("_call", "_unsent", "_wire", "deadline", "socket")
+
+    def __init__(self, wire: Wire, call: calls.Call, outgoing: frames.Outgoing) -> None:
         self._wire = wire
         self._call = call
-        self._timeout = timeout
-        self._sent = False
+        self._unsent: Optional[frames.Outgoing] = outgoing
         self.socket = wire.socket
-        self.deadline = deadline_after(timeout)
+        self.deadline = None if call.timeout is None else call.sent + call.timeout
 
     def __enter__(self) -> Exchange:
         return self
@@ -37,20 +43,29 @@ class Exchange:
     ) -> None:
         self._wire.close()
         if isinstance(error, DirtyTimeoutError) and not error.details:
+            call = self._call
             raise DirtyTimeoutError(
-                f"{self._call.app_path}.{self._call.action}: expected an answer within {self._timeout} s, got none",
-                {"timeout": self._timeout, "app_path": self._call.app_path, "action": self._call.action},
+                f"{call.app_path}.{call.action}: expected an answer within {call.timeout} s, got none",
+                {"timeout": call.timeout, "app_path": call.app_path, "action": call.action},
             ) from None
 
     def result(self) -> Steps[Any]:
-        yield from calls.send_call(self._wire, self._call)
-        return (yield from calls.receive_result(self._wire, self._call))
+        """Return the result; errors as ``calls.result_of``."""
+        return calls.result_of((yield from self._answer()), self._call)
 
     def chunk(self) -> Steps[Any]:
-        if not self._sent:
-            self._sent = True
-            yield from calls.send_call(self._wire, self._call)
-        return (yield from calls.receive_chunk(self._wire, self._call))
+        """Return the next value of a stream; errors as ``calls.chunk_of``."""
+        return calls.chunk_of((yield from self._answer()), self._call)
+
+    def _answer(self) -> Steps[Optional[frames.Frame]]:
+        """Return the next frame that comes back, once the call is sent."""
+        try:
+            outgoing, self._unsent = self._unsent, None
+            if outgoing is not None:
+                yield from self._wire.send(outgoing)
+            return (yield from self._wire.receive(wait=True))
+        except OSError as error:
+            raise calls.worker_gone(self._call, str(error)) from error
 
     def next_deadline(self) -> Optional[float]:
         """Return when the next value of a stream is late, in monotonic seconds."""

@@ -5,7 +5,8 @@ Must not know: sockets; ``wire`` moves the octets and descriptors.
 
 A frame is a header of 16 octets, ``payload`` octets of an encoded value, and, when ``shared`` is not
 0, one descriptor that came with the header: a memory file with the large buffers of the value. The
-first element of the payload's value lists their places, so that both travel or neither does.
+first element of the payload's value lists their places, so that both travel or neither does. What a
+relay has to know of a value may stand before it in the payload (``prefix``), so that it need not be decoded.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import struct
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from server_dirty.codec import ALIGNMENT, decode, decode_head, encode
+from server_dirty.codec import ALIGNMENT, decode, encode
 from server_dirty.errors import DirtyProtocolError
 
 HEADER = struct.Struct("!2sBBIQ")  # magic, version, type, payload octets, shared octets
@@ -23,7 +24,6 @@ VERSION = 1
 CALL, RESULT, ERROR, CHUNK, END = range(1, 6)
 _TYPES = frozenset((CALL, RESULT, ERROR, CHUNK, END))
 
-MAX_HEAD = 4096  # octets of the names in a call
 MAX_PAYLOAD = 64 * 1024 * 1024  # octets of one frame on the socket
 MAX_SHARED = 16 * 1024 * 1024 * 1024  # octets of one frame in shared memory
 
@@ -35,18 +35,9 @@ class Frame(NamedTuple):
     payload: bytes
     region: Optional[memoryview]
 
-    def value(self) -> Any:
-        """Return the decoded value. Raises DirtyProtocolError."""
-        return unpack(self.payload, self.region)
-
-    def head(self, count: int) -> List[Any]:
-        """Return the first ``count`` elements of a value that is a list, without decoding the others.
-
-        Raises:
-            DirtyProtocolError: it is no such list, or they take more than ``MAX_HEAD`` octets.
-        """
-        body = self.payload if self.region is None else _unwrap(self.payload)[1]
-        return decode_head(body[:MAX_HEAD], count)
+    def value(self, start: int = 0) -> Any:
+        """Return the decoded value, which begins at ``start`` of the payload. Raises DirtyProtocolError."""
+        return unpack(memoryview(self.payload)[start:] if start else self.payload, self.region)
 
 
 class Outgoing(NamedTuple):
@@ -60,19 +51,21 @@ class Outgoing(NamedTuple):
     shared: int
 
 
-def pack(kind: int, value: Any) -> Outgoing:
-    """Return the frame of ``kind`` with ``value``.
+def pack(kind: int, value: Any, prefix: bytes = b"") -> Outgoing:
+    """Return the frame of ``kind`` with ``value``; ``prefix`` stands before it.
 
     Raises:
         DirtyProtocolError: a value that cannot travel, or one larger than ``MAX_PAYLOAD``.
     """
     body, buffers = encode(value)
-    places, shared = _arrange(buffers)
+    places, shared = _arrange(buffers) if buffers else ((), 0)
     if buffers:
         body = encode([list(map(list, places)), body])[0]
-    if len(body) > MAX_PAYLOAD:
-        raise DirtyProtocolError(f"value: expected at most {MAX_PAYLOAD} encoded octets, got {len(body)}")
-    return Outgoing(kind, HEADER.pack(MAGIC, VERSION, kind, len(body), shared) + body, buffers, places, shared)
+    size = len(prefix) + len(body)
+    if size > MAX_PAYLOAD:
+        raise DirtyProtocolError(f"value: expected at most {MAX_PAYLOAD} encoded octets, got {size}")
+    header = HEADER.pack(MAGIC, VERSION, kind, size, shared)
+    return Outgoing(kind, b"".join((header, prefix, body)), buffers, places, shared)
 
 
 def restore(kind: int, data: bytes, buffers: Sequence[memoryview]) -> Outgoing:
@@ -86,7 +79,7 @@ def value_of(outgoing: Outgoing) -> Any:
     return decode(outgoing.data[HEADER.size :], [])
 
 
-def _arrange(buffers: Sequence[memoryview]) -> Tuple[List[Tuple[int, int]], int]:
+def _arrange(buffers: Sequence[memoryview]) -> Tuple[Sequence[Tuple[int, int]], int]:
     """Give each buffer an aligned place; return the places and the size of the region."""
     places = []
     offset = 0
@@ -122,8 +115,20 @@ def _slice(region: memoryview, place: Any) -> memoryview:
     return region[offset : offset + size]
 
 
+def whole(data: bytes) -> Optional[Tuple[int, bytes, int]]:
+    """Return ``(kind, payload, shared octets)`` when ``data`` is one frame and nothing else, as it mostly is.
+
+    Raises:
+        DirtyProtocolError: a header that is not of this protocol, or over its limits.
+    """
+    if len(data) < HEADER.size:
+        return None
+    kind, size, shared = _checked_header(data)
+    return (kind, data[HEADER.size :], shared) if len(data) == HEADER.size + size else None
+
+
 class FrameReader:
-    """Finds frames in what arrives. Feed it, then take ``next_frame()`` until it returns None."""
+    """Finds frames in what arrives in pieces. Feed it, then take ``next_frame()`` until it returns None."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -132,14 +137,6 @@ class FrameReader:
     def feed(self, data: bytes) -> None:
         """Take octets from the socket."""
         self._data += data
-
-    def whole(self, data: bytes) -> Optional[Tuple[int, bytes, int]]:
-        """Return what ``next_frame`` would when ``data`` is one frame and nothing else, as it mostly is; else None,
-        and nothing was taken."""
-        if self._header is not None or self._data or len(data) < HEADER.size:
-            return None
-        kind, size, shared = _checked_header(data)
-        return (kind, data[HEADER.size :], shared) if len(data) == HEADER.size + size else None
 
     def wanted(self) -> int:
         """Return how many octets complete what is under way (at least 1): a good size to read."""

@@ -10,9 +10,9 @@ supervision and health are the same wherever that is.
 
 from __future__ import annotations
 
-import inspect
 import sys
 import traceback
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Callable, Dict, Generator, Iterator, List, NamedTuple, Optional
 
 from server_dirty import calls, frames
@@ -23,6 +23,7 @@ from server_dirty.errors import DirtyProtocolError
 
 Answers = Generator[frames.Outgoing, None, None]
 Devices = Dict[str, List[int]]
+_STREAMS = (GeneratorType, AsyncGeneratorType)
 
 
 class Seat(NamedTuple):
@@ -135,27 +136,25 @@ class LocalHost(Host):
         """Call the action in this thread, a coroutine on the loop."""
         begin_call(context)
         try:
-            yield from self._answers(arrival, context)
+            args, kwargs = arrival.arguments()
+            result = self.app(arrival.action, *args, **kwargs)
+            if isinstance(result, CoroutineType):
+                result = self._loop.run(result, context)
+            if isinstance(result, _STREAMS):
+                yield from self._stream(result, arrival, context)
+            elif arrival.stream:
+                yield frames.pack(frames.CHUNK, result)
+                yield frames.pack(frames.END, None)
+            else:
+                yield frames.pack(frames.RESULT, result)
         except GeneratorExit:
             raise
         except BaseException as error:  # SystemExit too: an action ends its call, never the worker
             yield calls.pack_error(error, arrival.app_path, arrival.action)
 
-    def _answers(self, arrival: calls.Arrival, context: CallContext) -> Answers:
-        args, kwargs = arrival.arguments()
-        result = self.app(arrival.action, *args, **kwargs)
-        if inspect.iscoroutine(result):
-            result = self._loop.run(result, context)
-        if inspect.isgenerator(result) or inspect.isasyncgen(result):
-            yield from self._stream(result, arrival, context)
-        elif arrival.stream:
-            yield frames.pack(frames.CHUNK, result)
-            yield frames.pack(frames.END, None)
-        else:
-            yield frames.pack(frames.RESULT, result)
-
     def _stream(self, values: Any, arrival: calls.Arrival, context: CallContext) -> Answers:
-        iterator: Iterator[Any] = self._loop.iterate(values, context) if inspect.isasyncgen(values) else values
+        is_async = isinstance(values, AsyncGeneratorType)
+        iterator: Iterator[Any] = self._loop.iterate(values, context) if is_async else values
         try:
             if not arrival.stream:
                 raise DirtyProtocolError(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import os
 import socket
 import time
-from typing import Callable, Mapping, Optional
+from typing import Callable, Mapping, NamedTuple, Optional
 
 from server_core.scoreboard.record import ThreadRecord
 from server_dirty import calls, frames
-from server_dirty.app import deadline_after
 from server_dirty.context import CallContext
 from server_dirty.errors import DirtyAppNotFoundError, DirtyError, DirtyTimeoutError
 from server_dirty.health import ANSWERED, CANCELLED, FAILED, TIMED_OUT, Meter
@@ -32,11 +32,14 @@ class RunningCall:
         self.wire = wire
         self.arrival = arrival
         self.host = host
-        self.started = time.monotonic()
-        self.waited = max(0.0, self.started - arrival.sent)
-        # The caller's time has been running while the call waited in the queue.
-        self.limit = _shorter(None if arrival.timeout is None else max(0.001, arrival.timeout - self.waited), limit)
-        self.context = CallContext(arrival.app_path, arrival.action, deadline_after(self.limit))
+        self.started = started = time.monotonic()
+        self.waited = waited = max(0.0, started - arrival.sent)
+        if arrival.timeout is not None:
+            # The caller's time has been running while the call waited in the queue.
+            left = max(0.001, arrival.timeout - waited)
+            limit = left if limit is None or left < limit else limit
+        self.limit = limit
+        self.context = CallContext(arrival.app_path, arrival.action, None if limit is None else started + limit)
         self.ended = False
         self.watched = False  # its caller's hanging up is seen
         self.reported = False
@@ -58,9 +61,12 @@ class RunningCall:
             self.wire.socket.shutdown(socket.SHUT_RDWR)
 
 
-def _shorter(first: Optional[float], second: Optional[float]) -> Optional[float]:
-    limits = [limit for limit in (first, second) if limit is not None]
-    return min(limits) if limits else None
+class _App(NamedTuple):
+    """What a call needs of the application it is for."""
+
+    host: Host
+    meter: Meter
+    name: bytes
 
 
 class CallRunner:
@@ -82,8 +88,8 @@ class CallRunner:
         watch: Callable[[RunningCall, bool], None],
         limit: Optional[float],
     ) -> None:
-        self._hosts = hosts
-        self._meters = meters
+        self._apps = {path: _App(host, meters[path], path.encode()) for path, host in hosts.items()}
+        self._user = os.geteuid()
         self._record = record
         self._watch = watch
         self._limit = limit
@@ -91,29 +97,29 @@ class CallRunner:
     def serve(self, wire: Wire) -> None:
         """Take the call that arrives on ``wire``, run it and answer. Never raises for its sake."""
         try:
-            check_peer(wire.socket)
-            arrival = run_blocking(calls.receive_call(wire), wire.socket, time.monotonic() + CALL_ARRIVAL)
-            if arrival is None:
+            check_peer(wire.socket, self._user)
+            frame = run_blocking(wire.receive(), wire.socket, time.monotonic() + CALL_ARRIVAL)
+            if frame is None:
                 return
-            running = RunningCall(wire, arrival, self._host_of(arrival.app_path), self._limit)
+            arrival = calls.arrival(frame)
+            app = self._app_of(arrival.app_path)
+            running = RunningCall(wire, arrival, app.host, self._limit)
             if running.waited > PATIENCE and wire.peer_gone():
                 return  # the caller gave up while the call waited in the queue
         except (OSError, DirtyError) as error:
             self._refuse(wire, error)
             return
-        self._run(running)
+        self._run(running, app)
 
-    def _host_of(self, path: str) -> Host:
-        host = self._hosts.get(path)
-        if host is None:
+    def _app_of(self, path: str) -> _App:
+        app = self._apps.get(path)
+        if app is None:
             raise DirtyAppNotFoundError(f"{path}: this worker does not serve it", {"app_path": path})
-        return host
+        return app
 
-    def _run(self, running: RunningCall) -> None:
-        path = running.arrival.app_path
-        meter = self._meters[path]
-        entry = self._record.begin(running.arrival.action, path.encode(), running.started, running.waited)
-        meter.begin()
+    def _run(self, running: RunningCall, app: _App) -> None:
+        entry = self._record.begin(running.arrival.action, app.name, running.started, running.waited)
+        app.meter.begin()
         self._watch(running, True)
         outcome, error = FAILED, ""
         try:
@@ -121,7 +127,7 @@ class CallRunner:
         finally:
             self._watch(running, False)
             now = time.monotonic()
-            meter.finish(outcome, now - running.started, error, time.time())
+            app.meter.finish(outcome, now - running.started, error, time.time())
             self._record.finish(entry, 500 if outcome == FAILED else 200, 0, running.started, now)
 
     def _refuse(self, wire: Wire, error: BaseException) -> None:

@@ -10,6 +10,7 @@ of a call stands once for threads and for asyncio.
 
 from __future__ import annotations
 
+import _socket
 import array
 import asyncio
 import os
@@ -28,7 +29,13 @@ MOST_RECEIVED = 1 << 20  # octets of one read when a frame is known to be large
 
 _CREDENTIALS = struct.Struct("3i")  # process, user, group
 _DESCRIPTOR_SPACE = socket.CMSG_SPACE(4)
-_TRUNCATED = int(socket.MSG_CTRUNC)  # a plain number: this is asked for every read
+# Plain numbers, as they are asked for every call.
+_TRUNCATED = int(socket.MSG_CTRUNC)
+_UNIX, _STREAM = int(socket.AF_UNIX), int(socket.SOCK_STREAM)
+_NONBLOCKING = int(getattr(socket, "SOCK_NONBLOCK", 0))
+
+# What ``socket.socket`` is made from: nothing here waits in a socket, so nothing needs more, under green libraries too.
+SystemSocket = _socket.socket
 
 T = TypeVar("T")
 Steps = Generator[int, None, T]
@@ -41,11 +48,13 @@ class Wire:
         sock: a connected unix stream socket; the wire owns it from now on.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    __slots__ = ("_descriptors", "_reader", "socket")
+
+    def __init__(self, sock: SystemSocket) -> None:
         if sock.gettimeout() != 0.0:
             sock.setblocking(False)
         self.socket = sock
-        self._reader = frames.FrameReader()
+        self._reader: Optional[frames.FrameReader] = None  # made when a frame comes in pieces
         self._descriptors: List[int] = []
 
     def close(self) -> None:
@@ -62,7 +71,7 @@ class Wire:
             data: Union[bytes, memoryview] = outgoing.data
             while True:
                 try:
-                    sent = self._send_part(data, descriptor)
+                    sent = self.socket.send(data) if descriptor < 0 else self._send_with(descriptor, data)
                 except (BlockingIOError, InterruptedError):
                     yield WRITE
                     continue
@@ -76,9 +85,7 @@ class Wire:
             if descriptor >= 0:
                 os.close(descriptor)
 
-    def _send_part(self, view: Union[bytes, memoryview], descriptor: int) -> int:
-        if descriptor < 0:
-            return self.socket.send(view)
+    def _send_with(self, descriptor: int, view: Union[bytes, memoryview]) -> int:
         rights = array.array("i", [descriptor])
         return self.socket.sendmsg([view], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
@@ -92,33 +99,33 @@ class Wire:
             DirtyProtocolError: what arrived is not a frame.
             ConnectionError: the peer closed in the middle of one.
         """
-        if wait and self._reader.idle():
+        reader = self._reader
+        if wait and (reader is None or reader.idle()):
             yield READ
-        while True:
-            found = self._reader.next_frame()
-            if found is not None:
-                return self._frame(*found)
+        found = None if reader is None else reader.next_frame()
+        while found is None:
             try:
-                data = self._receive_part()
+                data = self._receive_part(RECEIVE_SIZE if reader is None else reader.wanted())
             except (BlockingIOError, InterruptedError):
                 yield READ
                 continue
             if not data:
-                if self._reader.idle():
+                if reader is None or reader.idle():
                     return None
                 raise ConnectionResetError("the peer closed in the middle of a frame")
-            found = self._reader.whole(data)
-            if found is not None:
-                return self._frame(*found)
-            self._reader.feed(data)
-
-    def _frame(self, kind: int, payload: bytes, shared: int) -> frames.Frame:
+            if reader is None:
+                found = frames.whole(data)
+                if found is not None:
+                    break
+                reader = self._reader = frames.FrameReader()
+            reader.feed(data)
+            found = reader.next_frame()
+        kind, payload, shared = found
         return frames.Frame(kind, payload, self._take_region(shared) if shared else None)
 
-    def _receive_part(self) -> bytes:
-        data, ancillary, flags, _ = self.socket.recvmsg(
-            max(RECEIVE_SIZE, min(self._reader.wanted(), MOST_RECEIVED)), _DESCRIPTOR_SPACE
-        )
+    def _receive_part(self, wanted: int) -> bytes:
+        size = RECEIVE_SIZE if wanted <= RECEIVE_SIZE else min(wanted, MOST_RECEIVED)
+        data, ancillary, flags, _ = self.socket.recvmsg(size, _DESCRIPTOR_SPACE)
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 received = array.array("i")
@@ -144,20 +151,21 @@ class Wire:
             return True
 
 
-def check_peer(sock: socket.socket) -> None:
-    """Refuse a peer of another user (root excepted). Raises PermissionError."""
+def check_peer(sock: SystemSocket, expected: int) -> None:
+    """Refuse a peer of another user than ``expected`` (root excepted). Raises PermissionError."""
     if not hasattr(socket, "SO_PEERCRED"):
         return  # the socket's directory (0700) is the guard there
     _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    if uid != 0 and uid != os.geteuid():
-        raise PermissionError(f"peer: expected user {os.geteuid()}, got {uid}")
+    if uid != expected and uid != 0:
+        raise PermissionError(f"peer: expected user {expected}, got {uid}")
 
 
-def connect(path: str) -> socket.socket:
+def connect(path: str) -> SystemSocket:
     """Return a socket connected to ``path``; raises BlockingIOError when its queue is full."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = SystemSocket(_UNIX, _STREAM | _NONBLOCKING)
     try:
-        sock.setblocking(False)
+        if not _NONBLOCKING:
+            sock.setblocking(False)
         sock.connect(path)
     except BaseException:
         sock.close()
@@ -165,7 +173,14 @@ def connect(path: str) -> socket.socket:
     return sock
 
 
-def run_blocking(steps: Steps[T], sock: socket.socket, deadline: Optional[float] = None) -> T:
+def accept(listener: socket.socket) -> SystemSocket:
+    """Return a connection that waits; raises what ``socket.accept`` raises."""
+    # The system's accept, without the enumerations that socket.accept() builds for each call.
+    descriptor, _ = listener._accept()  # type: ignore[attr-defined]
+    return SystemSocket(_UNIX, _STREAM, 0, descriptor)
+
+
+def run_blocking(steps: Steps[T], sock: SystemSocket, deadline: Optional[float] = None) -> T:
     """Run ``steps`` in this thread (or greenlet), waiting for the socket with poll.
 
     Args:
@@ -183,7 +198,7 @@ def run_blocking(steps: Steps[T], sock: socket.socket, deadline: Optional[float]
         steps.close()
 
 
-def _wait(sock: socket.socket, wanted: int, deadline: Optional[float]) -> None:
+def _wait(sock: SystemSocket, wanted: int, deadline: Optional[float]) -> None:
     timeout = None if deadline is None else deadline - time.monotonic()
     if timeout is not None and timeout <= 0:
         raise DirtyTimeoutError("the call did not end in time")
@@ -195,7 +210,7 @@ def _wait(sock: socket.socket, wanted: int, deadline: Optional[float]) -> None:
     poller.poll(None if timeout is None else max(1, int(timeout * 1000)))
 
 
-async def run_async(steps: Steps[T], sock: socket.socket, deadline: Optional[float] = None) -> T:
+async def run_async(steps: Steps[T], sock: SystemSocket, deadline: Optional[float] = None) -> T:
     """Run ``steps`` on the running event loop. Arguments and errors as ``run_blocking``."""
     loop = asyncio.get_running_loop()
     try:

@@ -27,7 +27,7 @@ from server_dirty import stash
 from server_dirty.health import Meter
 from server_dirty.host import Backend, Host, Seat
 from server_dirty.running import CallRunner, RunningCall
-from server_dirty.wire import Wire
+from server_dirty.wire import SystemSocket, Wire, accept
 
 OVERDUE = 1.0  # seconds after its deadline at which a call that still runs is reported and the worker replaced
 ACCEPT_PAUSE = 0.1  # seconds after a call that could not be accepted
@@ -189,16 +189,15 @@ class DirtyWorker(Worker):
         finally:
             wire.close()
 
-    def _accept(self, listener: socket.socket) -> Optional[socket.socket]:
+    def _accept(self, listener: socket.socket) -> Optional[SystemSocket]:
         try:
-            accepted, _ = listener.accept()
+            return accept(listener)
         except (BlockingIOError, ConnectionAbortedError):
             return None  # another worker was faster, or the caller gave up
         except OSError as error:  # no descriptor or memory is left: those that run calls will give some back
             self.log.warning("Cannot accept a dirty call: %s", error)
             time.sleep(ACCEPT_PAUSE)
             return None
-        return accepted
 
     # --- the watch ----------------------------------------------------------------------------
 
