@@ -80,6 +80,9 @@ class Single(DirtyApp):
         time.sleep(0.02)
         return os.getpid()
 
+    def pickles(self):
+        return os.environ["SERVER_DIRTY_PICKLE"]
+
     def slow(self):
         while not os.path.exists("go"):
             time.sleep(0.01)
@@ -96,8 +99,8 @@ def app(environ, start_response):
             result = stash.increment("hits", "n")
         elif path == "single":
             result = client.execute("app:Single", "pid")
-        elif path == "slow":
-            result = client.execute("app:Single", "slow")
+        elif path in ("slow", "pickles"):
+            result = client.execute("app:Single", path)
         elif path.startswith("echo/"):
             result = client.execute("app:Heavy", "echo", path[5:], seconds=0.002)
         elif path.startswith("large/"):
@@ -182,17 +185,25 @@ def test_a_reload_brings_new_code_and_keeps_the_stash():
         assert ask(server, "pid") != before
 
 
+def _single(server: ServerProcess):
+    """The worker that serves ``Single``, or the victim's error."""
+    return eval(request((server.host, server.port), "GET", "/single").text, {})  # noqa: S307 - as ``ask``
+
+
 def test_an_application_goes_when_its_last_worker_has_gone_and_a_failed_reload_takes_none_away():
     config = 'dirty_apps = ["app:Heavy", "app:Single"]\ndirty_workers = 2\n'
     with ServerProcess(["app:app"], app=APP, config=config, workers=BOOTED) as server:
         assert ask(server, "single") > 0
         broken = APP.replace("    def init(self):", "    def init(self):\n        raise RuntimeError('no model here')")
         (Path(server.cwd) / "app.py").write_text(broken)
-        (Path(server.cwd) / "server.conf.py").write_text(config.replace(', "app:Single"', ""))
+        (Path(server.cwd) / "server.conf.py").write_text(config.replace(', "app:Single"', "") + "dirty_pickle = True\n")
         server.send_signal(signal.SIGHUP)
         server.wait_for_log("Reload failed")
-        assert ask(server, "single") > 0
+        victim = ask(server, "single")
         (Path(server.cwd) / "app.py").write_text(APP)
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: _single(server) != victim, 10, "a successor is loaded")
+        assert ask(server, "pickles") == "0"  # of the settings that are in use
         server.send_signal(signal.SIGHUP)
         server.wait_for_log("Reload complete")
         missing = '"DirtyAppNotFoundError"'

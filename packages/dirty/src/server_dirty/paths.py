@@ -11,15 +11,18 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import stat
 import struct
 import tempfile
 from functools import lru_cache
-from typing import Optional
+from typing import Collection, Optional, Tuple
 
 from server_dirty.errors import DirtyConnectionError
 
 VARIABLE = "SERVER_DIRTY_DIR"
+PREFIX = "server-dirty-"
+LOCK = "lock"  # the file in a pool's directory that is locked while its server, or a child of it, lives
 
 _chosen: Optional[str] = None
 
@@ -49,14 +52,50 @@ def pool_directory() -> str:
     return found
 
 
-def make_directory() -> str:
-    """Make a new directory (0700) for the sockets of a pool and return its path."""
+def parent_directory() -> str:
+    """Return where the directories of pools are made."""
     parent = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    if not os.access(parent, os.W_OK):
-        parent = tempfile.gettempdir()
-    path = tempfile.mkdtemp(prefix="server-dirty-", dir=parent)
-    os.chmod(path, stat.S_IRWXU)
-    return path
+    return parent if os.access(parent, os.W_OK) else tempfile.gettempdir()
+
+
+def make_directory(parent: str) -> Tuple[str, int]:
+    """Make a new directory (0700) for the sockets of a pool.
+
+    Returns:
+        Its path, and a descriptor that says by a lock that the pool is in use: for as long as it, or what a child has
+        of it, is open.
+    """
+    while True:
+        path = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
+        os.chmod(path, stat.S_IRWXU)
+        with contextlib.suppress(FileNotFoundError):  # a server that starts at this moment took it for a dead one's
+            lock = os.open(os.path.join(path, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.fstat(lock).st_nlink:
+                return path, lock
+            os.close(lock)
+
+
+def remove_stale(parent: str, users: Collection[int]) -> None:
+    """Remove the directories that servers of ``users`` left in ``parent`` because they were killed.
+
+    One without a lock is left alone: its server is about to make it.
+    """
+    for entry in os.scandir(parent):
+        if not entry.name.startswith(PREFIX) or not entry.is_dir(follow_symlinks=False):
+            continue
+        with contextlib.suppress(OSError):  # its server lives, ends just now, or is somebody else's
+            if entry.stat(follow_symlinks=False).st_uid in users:
+                _remove_unlocked(entry.path)
+
+
+def _remove_unlocked(path: str) -> None:
+    lock = os.open(os.path.join(path, LOCK), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(path)
+    finally:
+        os.close(lock)
 
 
 def app_socket(directory: str, app_path: str) -> str:

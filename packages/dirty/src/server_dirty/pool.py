@@ -130,10 +130,16 @@ def parse_specs(texts: Sequence[str]) -> List[AppSpec]:
 
 class Sockets:
     """The listening sockets of a pool, open as long as the arbiter lives: what waits in a queue
-    survives the workers."""
+    survives the workers.
 
-    def __init__(self) -> None:
-        self.directory = paths.make_directory()
+    Args:
+        users: whose directories of servers that were killed are removed.
+    """
+
+    def __init__(self, users: Collection[int]) -> None:
+        parent = paths.parent_directory()
+        paths.remove_stale(parent, users)
+        self.directory, self._lock = paths.make_directory(parent)
         self._owner = os.getpid()
         self._listeners: Dict[str, AppListener] = {}
 
@@ -184,3 +190,4 @@ class Sockets:
         self._listeners.clear()
         if os.getpid() == self._owner:
             shutil.rmtree(self.directory, ignore_errors=True)
+        os.close(self._lock)

@@ -76,10 +76,6 @@ class DirtyService(Service):
 
     def prepare(self, arbiter: Any, cfg: Any) -> None:
         """Plan the pool of this generation and open its queues. Raises ConfigError, AppImportError."""
-        os.environ[URL_VARIABLE] = cfg.dirty_stash
-        os.environ[PICKLE_VARIABLE] = str(int(cfg.dirty_pickle))
-        os.environ[SIZE_VARIABLE] = str(cfg.dirty_stash_size)
-        os.environ[VALUE_VARIABLE] = str(cfg.dirty_stash_value)
         plugins.find(plugins.DIRTY_BACKENDS, cfg.dirty_backend)
         specs = parse_specs(cfg.dirty_apps)
         pool = Pool(specs, read_declarations([spec.path for spec in specs]), cfg.dirty_workers)
@@ -95,6 +91,15 @@ class DirtyService(Service):
         if first:
             cfg.on_dirty_starting(arbiter)
 
+    def environment(self, cfg: Any) -> Dict[str, str]:
+        """What callers and applications have to know of the settings."""
+        return {
+            URL_VARIABLE: cfg.dirty_stash,
+            PICKLE_VARIABLE: str(int(cfg.dirty_pickle)),
+            SIZE_VARIABLE: str(cfg.dirty_stash_size),
+            VALUE_VARIABLE: str(cfg.dirty_stash_value),
+        }
+
     def _count(self, path: str) -> None:
         try:
             self.health.add(path)
@@ -108,7 +113,7 @@ class DirtyService(Service):
     def open_sockets(self, cfg: Any) -> Sockets:
         """Return the pool's sockets; the directory is made, and made known to clients, the first time."""
         if self.sockets is None:
-            self.sockets = Sockets()
+            self.sockets = Sockets({os.geteuid(), cfg.uid})
             os.environ[paths.VARIABLE] = self.sockets.directory
         return self.sockets
 

@@ -203,14 +203,18 @@ class Arbiter:
         return ev.Plan(tuple(plan for plan in plans if plan is not None), cfg.daemon)
 
     def _set_environment(self, cfg: Any) -> None:
-        """Set ``raw_env`` here, after undoing what earlier settings set."""
+        """Set the services' variables and ``raw_env`` here, after undoing what earlier settings set."""
         for name, value in self._environ_before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        self._environ_before = {name: os.environ.get(name) for name in cfg.env}
-        os.environ.update(cfg.env)
+        variables: Dict[str, str] = {}
+        for plan in self._plan(cfg).groups:
+            variables.update(self._services[plan.name].environment(cfg))
+        variables.update(cfg.env)
+        self._environ_before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
 
     def _open_inputs(self) -> None:
         self.selector = selectors.DefaultSelector()

@@ -36,6 +36,10 @@ class Service:
         """Make what children inherit (sockets); called in the arbiter before the first child of a
         generation. Raises ServerError when the settings cannot be used."""
 
+    def environment(self, cfg: Any) -> Dict[str, str]:
+        """Return the variables that children of every group find under ``cfg``; ``raw_env`` goes before them."""
+        return {}
+
     def make_worker(self, arbiter: Any, cfg: Any, age: int, slot: int) -> Any:
         """Return the worker object of one child (``server_core.worker.Worker``), before the fork."""
         raise NotImplementedError
