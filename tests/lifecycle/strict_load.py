@@ -187,7 +187,7 @@ class Http2Connection:
         return frame
 
 
-TIMEOUT = 15.0  # seconds for one answer
+TIMEOUT = 30.0  # seconds for one answer
 
 
 class StrictLoad:

@@ -275,9 +275,10 @@ def test_calls_run_in_parallel_up_to_the_threads(pool):
 
 def test_a_late_call_times_out_and_its_answer_reaches_nobody(pool):
     client = DirtyClient(pool.directory, timeout=0.2)
-    with pytest.raises(DirtyTimeoutError, match=r"within 0\.2 s") as caught:
+    # Whoever notices first says so: the caller, or the worker, whose time begins a little later.
+    with pytest.raises(DirtyTimeoutError, match=r"within 0\.2 s|ran longer than 0\.[01]") as caught:
         client.execute(PATH, "wait")
-    assert caught.value.timeout == 0.2
+    assert 0 < caught.value.timeout <= 0.2
     pool.app.gate.set()
     assert pool.client.execute(PATH, "value", "mine") == "mine"
 
