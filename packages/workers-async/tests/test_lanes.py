@@ -256,3 +256,36 @@ def test_a_request_is_forgotten_before_the_next_one_comes(loop):
     assert channel() is None
     lanes.close()
     loop.run_until_complete(asyncio.sleep(0))
+
+
+def test_an_application_that_cancels_all_other_tasks_stops_no_later_request(loop):
+    async def cancels_others():
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            if task.get_name().startswith("Request-"):
+                task.cancel()
+        await asyncio.sleep(0)
+
+    lanes = Lanes(call, loop)
+    requests = [Channel(waits) for _ in range(3)]
+    for request in requests:
+        loop.call_soon(lanes.start, request)
+    loop.run_until_complete(asyncio.sleep(0.01))
+    for _ in range(2):
+        assert serve(loop, lanes, cancels_others).ended == ["returned"]
+        assert serve(loop, lanes, waits).ended == ["returned"]
+    lanes.close()
+    loop.run_until_complete(asyncio.sleep(0))
+
+
+def test_no_task_is_left_one_turn_after_the_last_request(loop):
+    lanes = Lanes(call, loop)
+    serve(loop, lanes, waits)
+
+    async def close():
+        lanes.close()
+        await asyncio.sleep(0)
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert not loop.run_until_complete(close())
+    assert serve(loop, lanes, waits).ended == ["returned"]
+    assert not lanes.idle

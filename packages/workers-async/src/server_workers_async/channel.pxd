@@ -9,7 +9,11 @@ cdef class HttpChannel(Stream):
     cdef public int _file
 
     cdef _send_head(self, double now)
+    cdef tuple _response_head(self)
+    cdef _note_head(self, status, list headers)
     cdef _send_body(self, message, bint last, double now)
+    cdef _answer(self, body, double now)
+    cdef _leave_request(self)
     cdef _send_file(self, message, double now)
     cdef _send_trailers(self, message, bint last, double now)
     cdef _end(self, double now, trailers)

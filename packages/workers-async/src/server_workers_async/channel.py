@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import stat
 from time import monotonic
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from server_core.drive.body import JOIN_MAX
 from server_core.drive.channel import INTERNAL_ERROR, ClientGoneError
@@ -36,7 +36,7 @@ from server_http.asgi import (
     message_status,
 )
 from server_http.errors import ApplicationFault
-from server_http.events import Request
+from server_http.events import Headers, Request
 from server_http.exchange import error_page
 from server_workers_async.stream import Stream
 
@@ -125,13 +125,20 @@ class HttpChannel(Stream):
 
     def _send_head(self, now: float) -> None:
         """Pass the head on, which waited for the first part of the body, as ASGI wants it."""
+        status, headers = self._response_head()
+        self.engine.respond(self.stream, status, headers, now)
+        self._note_head(status, headers)
+
+    def _response_head(self) -> Tuple[int, Headers]:
         message = self._head
         assert message is not None  # noqa: S101 - for the type checker: the order saw to it
         status = message_status(message)
         headers = message_headers(message)
         if self.service.ids is not None:
             headers = self.service.ids.answer(self.request, headers)
-        self.engine.respond(self.stream, status, headers, now)
+        return status, headers
+
+    def _note_head(self, status: int, headers: Headers) -> None:
         self._head = None
         self.responded = True
         self.status = status
@@ -139,13 +146,26 @@ class HttpChannel(Stream):
 
     def _send_body(self, message: Message, last: bool, now: float) -> None:
         body = message_body(message)
+        last = last and not self._order.promised
+        if last and not self.responded:
+            self._answer(body, now)
+            return
         if not self.responded:
             self._send_head(now)
         if body:
             self.sent += len(body)
             self.engine.send(self.stream, body, now)
-        if last and not self._order.promised:
+        if last:
             self._end(now, ())
+
+    def _answer(self, body: bytes, now: float) -> None:
+        """Pass on a whole response: the first part of its body is the last."""
+        status, headers = self._response_head()
+        self.engine.answer(self.stream, status, headers, body, now)
+        self._note_head(status, headers)
+        self.sent = len(body)
+        self.finished = True
+        self._leave_request()
 
     def _send_file(self, message: Message, now: float) -> None:
         path = message_path(message)
@@ -171,9 +191,13 @@ class HttpChannel(Stream):
             self._end(now, self._trailers)
 
     def _end(self, now: float, trailers: Any) -> None:
-        """The response is complete; what is left of the request's body is the engine's to discard."""
+        """The response is complete."""
         self.finished = True
         self.engine.end(self.stream, now, trailers)
+        self._leave_request()
+
+    def _leave_request(self) -> None:
+        """What is left of the request's body is the engine's to discard."""
         self._discard()
         self.wake_readers()
 

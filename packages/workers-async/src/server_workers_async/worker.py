@@ -111,6 +111,7 @@ class AsgiWorker(Worker):
         started = loop.time()
         await self._drain(service, lifespan)
         service.lanes.close()
+        await asyncio.sleep(0)  # an application may wait for all tasks at its shutdown
         left = cfg.graceful_timeout - (loop.time() - started)
         await lifespan.shutdown(cfg.asgi_lifespan_shutdown_timeout or max(left, RESERVE_MAX))
 
