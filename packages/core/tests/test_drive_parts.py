@@ -12,6 +12,7 @@ import pytest
 
 from server_core.drive.accept import UNEVENNESS, Acceptor
 from server_core.drive.body import JOIN_MAX, NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, Spool, SpoolBudget, StreamedBody
+from server_core.drive.clientsocket import ClientSocket, accept
 from server_core.drive.poller import GONE, READ, WRITE, PollPoller, make_poller
 from server_core.drive.timers import GRANULARITY, TimerWheel
 from server_core.drive.wsgi import file_region
@@ -258,6 +259,82 @@ def test_a_worker_alone_takes_whatever_its_number(listening: socket.socket) -> N
     assert acceptor.muted_until > 0
     for sock in [*clients, *(sock for sock, _info in accepted)]:
         sock.close()
+
+
+# Sockets that are made when they are asked for
+
+
+@pytest.fixture
+def connected() -> Iterator[Tuple[ClientSocket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    client = ClientSocket(ours.detach(), socket.AF_UNIX)
+    yield client, theirs
+    client.close()
+    theirs.close()
+
+
+def test_a_client_socket_does_what_a_socket_does(connected: Tuple[ClientSocket, socket.socket]) -> None:
+    client, theirs = connected
+    fd = client.fileno()
+    assert isinstance(client, socket.socket)
+    client.sendall(b"from us")  # type: ignore[attr-defined]
+    assert theirs.recv(16) == b"from us"
+    assert client.fileno() == fd
+    assert client.family == socket.AF_UNIX
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_client_socket_closes_once_and_says_so(connected: Tuple[ClientSocket, socket.socket], used: bool) -> None:
+    client, theirs = connected
+    if used:
+        client.socket()
+    fd = client.fileno()
+    client.close()
+    assert theirs.recv(1) == b""
+    other, free = socket.socketpair()  # one of them has the number now
+    assert fd in (other.fileno(), free.fileno())
+    client.close()
+    assert client.fileno() == -1
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        client.recv(1)  # type: ignore[attr-defined]
+    with other, free:
+        other.sendall(b"x")
+        assert free.recv(1) == b"x"
+
+
+def test_a_client_socket_that_nobody_has_is_closed() -> None:
+    ours, theirs = socket.socketpair()
+    client = ClientSocket(ours.detach(), socket.AF_UNIX)
+    del client
+    assert theirs.recv(1) == b""
+    theirs.close()
+
+
+def test_what_an_application_detached_is_left_open(connected: Tuple[ClientSocket, socket.socket]) -> None:
+    client, theirs = connected
+    with socket.socket(fileno=client.detach()) as taken:  # type: ignore[attr-defined]
+        client.close()
+        taken.sendall(b"x")
+        assert theirs.recv(1) == b"x"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_accept_tells_the_address_of_the_other_end(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, 0), family=family)
+    except OSError:
+        pytest.skip(f"no {host} here")
+    with listening:
+        listening.setblocking(False)
+        assert accept(listening, listening.fileno(), family) is None
+        with socket.create_connection(listening.getsockname()[:2]) as client:
+            accepted = accept(listening, listening.fileno(), family)
+            assert accepted is not None
+            sock, address = accepted
+            assert address[:2] == client.getsockname()[:2]
+            assert not os.get_inheritable(sock.fileno())
+            sock.close()
 
 
 # Files

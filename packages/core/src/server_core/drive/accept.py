@@ -16,6 +16,7 @@ import socket
 import sys
 from typing import Any, List, Optional, Tuple
 
+from server_core.drive.clientsocket import accept
 from server_http.engine import ConnectionInfo
 
 #: How long a connection is left to other workers, in seconds.
@@ -120,16 +121,15 @@ class Acceptor(Door):
         accepted: List[Accepted] = []
         while len(accepted) < count:
             try:
-                # The system's accept, without the enumerations that socket.accept() builds for each call.
-                fd, address = self.sock._accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                break
+                connection = accept(self.sock, self.fd, self.family)
             except OSError as error:
                 if is_exhausted(error):
                     self._log.error("accept: expected a free descriptor, got: %s", error.strerror)
                     self.mute(now + EXHAUSTED_SECONDS)
                 break
-            sock = socket.socket(self.family, socket.SOCK_STREAM, 0, fileno=fd)
+            if connection is None:
+                break
+            sock, address = connection
             accepted.append((sock, self.admit(sock, address)))
         return accepted
 

@@ -1,0 +1,68 @@
+cimport cython
+from libc.errno cimport EAGAIN, ECONNABORTED, errno
+
+cdef extern from *:
+    """
+    #include <arpa/inet.h>
+    #include <errno.h>
+    #include <fcntl.h>
+    #include <netinet/in.h>
+    #include <sys/socket.h>
+    #include <unistd.h>
+
+    /* Accepts with the close-on-exec flag; host becomes the text of an IP address, "" for other families. */
+    static int accept_client(int listener, char *host, int size, int *port)
+    {
+        struct sockaddr_storage peer;
+        socklen_t length;
+        int fd;
+        do {
+            length = sizeof peer;
+    #ifdef __linux__
+            fd = accept4(listener, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC);
+    #else
+            fd = accept(listener, (struct sockaddr *)&peer, &length);
+    #endif
+        } while (fd < 0 && errno == EINTR);
+        host[0] = '\\0';
+        *port = 0;
+        if (fd < 0)
+            return -1;
+    #ifndef __linux__
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    #endif
+        if (length < sizeof peer.ss_family)
+            return fd;
+        if (peer.ss_family == AF_INET) {
+            struct sockaddr_in *at = (struct sockaddr_in *)&peer;
+            inet_ntop(AF_INET, &at->sin_addr, host, size);
+            *port = ntohs(at->sin_port);
+        } else if (peer.ss_family == AF_INET6) {
+            struct sockaddr_in6 *at = (struct sockaddr_in6 *)&peer;
+            inet_ntop(AF_INET6, &at->sin6_addr, host, size);
+            *port = ntohs(at->sin6_port);
+        }
+        return fd;
+    }
+    """
+    int accept_client(int listener, char *host, int size, int *port) nogil
+    int c_close "close"(int fd) nogil
+    int c_getsockopt "getsockopt"(int fd, int level, int option, void *value, unsigned int *size) nogil
+
+cdef int OPTION_OCTETS
+cdef char[64] HOST, OPTION
+
+cdef class ClientSocket:
+    cdef int _fd, _family
+    cdef bint _closed
+    cdef object _sock
+
+    cpdef int fileno(self) except? -1
+    cpdef close(self)
+    cpdef getsockopt(self, int level, int option, int size=*)
+    cpdef socket(self)
+
+cpdef accept(listener, int fd, int family)
+@cython.locals(accepted=int)
+cdef _accept(int fd, int family)
+cdef int _close(int fd) except -1
