@@ -51,7 +51,7 @@ class AddressSet:
         ValueError: an entry is none of these.
     """
 
-    __slots__ = ("_hosts", "_networks", "every")
+    __slots__ = ("_hosts", "_networks", "_wide", "every")
 
     def __init__(self, values: Iterable[str], name: str = "addresses") -> None:
         self.every = False
@@ -70,12 +70,15 @@ class AddressSet:
             networks.append(network)
         self._hosts = frozenset(hosts)
         self._networks = tuple(networks)
+        self._wide = len(hosts) < len(set(networks))  # some entry is more than one address
 
     def has(self, address: Optional[Tuple[str, int]]) -> bool:
         """Whether a peer belongs to the set. A unix peer (None) always does: whoever reaches the
         socket's file has been let in by its permissions."""
         if address is None or self.every or address[0] in self._hosts:
             return True
+        if not self._wide and ":" not in address[0]:
+            return False  # IPv4 has one spelling, which is not among the hosts
         try:
             host = ipaddress.ip_address(address[0])
         except ValueError:

@@ -5,7 +5,11 @@ cdef dict _environ_keys, _header_names, _statuses
 cdef int _PERCENT
 
 @cython.locals(environ=dict, target=bytes, query=bytes)
-cpdef dict request_environ(dict connection, Request request, client)
+cpdef dict request_environ(dict connection, Request request, client, bint last=*)
+@cython.locals(environ=dict)
+cpdef dict connection_environ(dict listener, client, scheme, socket, variables=*)
+cdef _set_client(dict environ, client)
+cdef _set_server_from_host(dict environ, Request request)
 @cython.locals(text=str, path=bytes)
 cdef _set_path(dict environ, Request request)
 @cython.locals(key=str, octets=bytes, text=str)

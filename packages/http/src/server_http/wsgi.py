@@ -37,16 +37,21 @@ _environ_keys: Dict[bytes, str] = {b"content-type": "CONTENT_TYPE", b"content-le
 _header_names: Dict[str, bytes] = {}
 _statuses: Dict[str, Tuple[int, bytes]] = {}
 
-#: What every request sets. A connection's environ has the keys already: a copy of it is made in the size that a request
-#: needs, and what is usual is there.
+#: What connections and requests set. A listener's environ has the keys already: a copy of it is made in the size that a
+#: request needs, and what is usual is there.
 _USUAL: Environ = {
     "REQUEST_METHOD": "GET",
     "RAW_URI": "/",
     "PATH_INFO": "/",
     "QUERY_STRING": "",
     "SERVER_PROTOCOL": "HTTP/1.1",
+    "REMOTE_ADDR": "",
+    "wsgi.url_scheme": "http",
     "wsgi.input": None,
     "wsgi.early_hints": None,
+    "server.socket": None,
+    "gunicorn.socket": None,
+    "gunicorn.sock": None,
 }
 
 _PERCENT = 0x25
@@ -97,8 +102,8 @@ def listener_environ(
             can end early.
     """
     environ: Environ = {
+        **_USUAL,
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
         "wsgi.errors": errors,
         "wsgi.multithread": multithread,
         "wsgi.multiprocess": multiprocess,
@@ -135,14 +140,15 @@ def connection_environ(
     environ = listener.copy()
     environ["wsgi.url_scheme"] = scheme
     environ["server.socket"] = environ["gunicorn.socket"] = environ["gunicorn.sock"] = socket
-    environ.update(_USUAL)
     _set_client(environ, client)
     if variables:
         environ.update(variables)
     return environ
 
 
-def request_environ(connection: Environ, request: Request, client: Optional[Tuple[str, int]]) -> Environ:
+def request_environ(
+    connection: Environ, request: Request, client: Optional[Tuple[str, int]], last: bool = False
+) -> Environ:
     """Return the environ of one request; ``wsgi.input`` and ``wsgi.early_hints`` are the driver's to set.
 
     Args:
@@ -150,8 +156,9 @@ def request_environ(connection: Environ, request: Request, client: Optional[Tupl
         request: the request, after the header policy.
         client: the client that ``connection`` was made with; only a request that names another one (a
             trusted proxy forwarded it) pays for REMOTE_ADDR.
+        last: nobody will need ``connection`` again: it becomes the environ.
     """
-    environ = connection.copy()
+    environ = connection if last else connection.copy()
     target = request.target
     query = request.query
     environ["REQUEST_METHOD"] = request.method

@@ -8,7 +8,7 @@ cdef class Duties:
     cdef public object worker, log, gateway, openers, limits, budget, gate
     cdef public ThreadRecord record
     cdef public Arrivals arrivals
-    cdef public long long body_buffer, body_spool, response_spool, worker_connections
+    cdef public long long body_buffer, body_spool, response_spool, worker_connections, high_water, low_water
     cdef public bint use_sendfile, shared, rearms
     cdef public TimerWheel wheel
     cdef public double next_tick

@@ -38,7 +38,9 @@ class Duties:
         self.gateway = gateway
         self.openers = openers
         self.record = worker.board.record(0)
-        self.limits = openers[0].config.limits
+        self.limits = limits = openers[0].config.limits
+        self.high_water: int = limits.send_high_water
+        self.low_water: int = limits.send_low_water
         self.body_buffer: int = cfg.body_buffer
         self.body_spool: int = cfg.body_spool
         self.response_spool: int = cfg.response_spool

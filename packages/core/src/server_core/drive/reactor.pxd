@@ -10,6 +10,7 @@ cdef class Reactor(Duties):
     cdef public list acceptors
     cdef public object unseen
     cdef dict _openers, _listening
+    cdef object _board
     cdef object _posted
     cdef Session _newcomer
     cdef bint _asleep, _declines

@@ -38,6 +38,7 @@ class Reactor(Duties):
         self.poller = make_poller()
         self.rearms = self.poller.rearms
         self.sessions: Dict[int, Session] = {}
+        self._board = worker.board
         self.acceptors = [Acceptor(listener, self.poller, self.shared, self.log) for listener in worker.sockets]
         self._openers = dict(zip((acceptor.fd for acceptor in self.acceptors), openers))
         self._listening = {acceptor.fd: acceptor for acceptor in self.acceptors}
@@ -160,7 +161,7 @@ class Reactor(Duties):
     # Accepting -----------------------------------------------------------------------------------------------------
 
     def _accept(self, acceptors: List[Acceptor], now: float) -> None:
-        board = self.worker.board
+        board = self._board
         for acceptor in acceptors:
             if acceptor.muted_until:
                 continue
@@ -174,7 +175,7 @@ class Reactor(Duties):
         """Begin with a connection; returns the time, which may have passed by its first request."""
         session = Session(self, sock, connection, self.make_turn())
         self.sessions[session.fd] = session
-        self.worker.board.connections(len(self.sessions))
+        self._board.connections(len(self.sessions))
         self._newcomer = session
         # The request is often there already; a connection that is served and closed at once is never registered.
         session.on_ready(READ, now)
@@ -210,7 +211,7 @@ class Reactor(Duties):
         """``session`` is about to close its socket."""
         self.poller.closing(session.fd)
         del self.sessions[session.fd]
-        self.worker.board.connections(len(self.sessions))
+        self._board.connections(len(self.sessions))
         if self._declines and self._exchange is not None:
             self._declines = False
             self.poller.mute(self._exchange_fd, False)

@@ -33,6 +33,8 @@ cdef class Session:
     cpdef dispatch(self, events, double now)
     cpdef settle(self)
     cpdef bint needs_loop(self) except -1
+    cpdef close(self)
+    cdef _close_when_sent(self)
     cdef _act(self, int mask, double now)
     cdef _rearm(self, int mask)
     cdef _arm(self, double deadline)

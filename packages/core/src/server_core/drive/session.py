@@ -89,8 +89,8 @@ class Session:
         self.lingered = 0
         self.linger_until = 0.0
         self.served = 0
-        self.high_water = driver.limits.send_high_water
-        self.low_water = driver.limits.send_low_water
+        self.high_water = driver.high_water
+        self.low_water = driver.low_water
         self.use_sendfile = driver.use_sendfile
         self.arrivals = driver.arrivals
         self.timed = is_timed(connection.info)
@@ -530,9 +530,10 @@ class Session:
         if self.phase == CLOSED:
             return
         self.phase = CLOSED
-        now = monotonic()
-        for channel in list(self.channels.values()):
-            self._closed(StreamClosed(channel.stream, channel.status, channel.sent), now)
+        if self.channels:
+            now = monotonic()
+            for channel in list(self.channels.values()):
+                self._closed(StreamClosed(channel.stream, channel.status, channel.sent), now)
         self.driver.wheel.disarm(self)
         self.driver.forget(self)
         self.sock.close()

@@ -242,11 +242,14 @@ class Gateway:
         session = channel.session
         if self.ids is not None:
             self.ids.give(channel.request)
-        if session.environ is None:
-            session.environ = self._connection_environ(session)
-            session.client = session.connection.info.client
         request = channel.request
-        environ = request_environ(session.environ, request, session.client)
+        connection = session.environ
+        if connection is None:
+            connection = self._connection_environ(session)
+            session.client = session.connection.info.client
+            if request.keep_alive:
+                session.environ = connection
+        environ = request_environ(connection, request, session.client, not request.keep_alive)
         body = channel.body
         if body is None:
             environ["wsgi.input"] = BytesIO()
@@ -276,11 +279,9 @@ class Gateway:
                 multiprocess=self.multiprocess,
                 draining=self.draining,
             )
-        variables: Dict[str, str] = {}
-        if info.proxy is not None:
-            variables.update(info.proxy.variables())
+        variables: Dict[str, str] = info.proxy.variables() if info.proxy is not None else {}
         if info.tls is not None:
-            variables.update(info.tls.variables())
+            variables = {**variables, **info.tls.variables()}
         return connection_environ(listener, info.client, info.scheme, session.sock, variables)
 
     def draining(self) -> bool:
