@@ -14,7 +14,8 @@ import tempfile
 
 from ray.cluster_utils import Cluster
 
-NODE = {"num_cpus": 2, "object_store_memory": 100 << 20}
+# Room for two replicas and a successor. The cluster takes our word for the GPUs.
+NODE = {"num_cpus": 3, "num_gpus": 3, "object_store_memory": 100 << 20}
 # A node that says nothing is dead after 2 s rather than 15.
 QUICK = {"health_check_period_ms": 500, "health_check_timeout_ms": 1000, "health_check_failure_threshold": 4}
 

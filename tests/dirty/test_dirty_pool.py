@@ -314,7 +314,8 @@ def test_a_generator_is_closed_when_the_http_client_leaves():
 
 
 def test_a_worker_over_its_memory_limit_is_replaced():
-    with ServerProcess([*DIRTY, "--dirty-max-memory", "100m"], app=APP, workers=BOOTED) as server:
+    config = "import server_core.worker\nserver_core.worker.MEMORY_INTERVAL = 0.5\n"
+    with ServerProcess([*DIRTY, "--dirty-max-memory", "100m"], app=APP, config=config, workers=BOOTED) as server:
         assert ask(server, "grow") == 80 << 20
         server.wait_for_log("more than max_memory")
         until(lambda: len(lines(server, "inits")) >= 3, what="a successor is loaded")

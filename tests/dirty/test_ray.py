@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Set
+from typing import Dict, Iterator, List, NamedTuple, Set, Tuple
 
 import numpy
 import pytest
@@ -40,10 +40,19 @@ from server_dirty import DirtyApp, batch, current_call, stash
 class Heavy(DirtyApp):
     workers = 2
     num_cpus = 1
+    resources = {"gpu": 1}
 
     def where(self):
         time.sleep(0.05)  # so that calls at the same time are not all taken by one replica
         return os.getppid()  # Ray's workers are children of their node's raylet
+
+    def device(self):
+        time.sleep(0.05)
+        return os.getppid(), os.environ["CUDA_VISIBLE_DEVICES"], self.devices["gpu"]
+
+    def grow(self, octets):
+        self.kept = bytearray(octets)
+        self.kept[::4096] = b"x" * len(self.kept[::4096])
 
     def echo(self, value, seconds=0.0):
         time.sleep(seconds)
@@ -95,6 +104,7 @@ def app(environ, start_response):
     return [os.environ["SERVER_DIRTY_DIR"].encode()]
 """
 PATH = "app:Heavy"
+MEMORY = 300 << 20  # octets a replica may have
 
 
 class Cluster(NamedTuple):
@@ -116,13 +126,25 @@ class Cluster(NamedTuple):
         """How many replicas have been loaded since the start."""
         return self.server.log.count("is loaded on Ray node")
 
+    def several(self, action: str) -> List:
+        """The answers of several calls at once: of all replicas, mostly."""
+
+        async def several() -> List:
+            return await asyncio.gather(*(self.client.execute_async(PATH, action) for _ in range(6)))
+
+        return asyncio.run(several())
+
     def nodes(self) -> Set[int]:
         """The nodes on which replicas answer, by the pids of their raylets."""
+        return set(self.several("where"))
 
-        async def several() -> List[int]:
-            return await asyncio.gather(*(self.client.execute_async(PATH, "where") for _ in range(6)))
-
-        return set(asyncio.run(several()))
+    def devices(self) -> Set[Tuple[int, int]]:
+        """The GPUs of the replicas that answer, each as its node and its number."""
+        found = set()
+        for node, visible, (number,) in self.several("device"):
+            assert visible == str(number)
+            found.add((node, number))
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +170,10 @@ dirty_ray_address = "{found["address"]}"
 dirty_ray_runtime_env = {{"working_dir": "."}}
 dirty_stash = "unix://{redis}"
 dirty_graceful_timeout = 2
+dirty_max_memory = {MEMORY}
 control_socket = "{control}"
+import server_core.worker
+server_core.worker.MEMORY_INTERVAL = 0.5
 """
         with ServerProcess(["app:app"], app=APP, config=config, workers=3, timeout=BOOT) as server:
             client = DirtyClient(server.get("/").text, timeout=30)
@@ -243,7 +268,8 @@ def test_a_killed_node_fails_its_own_calls_and_its_replicas_start_again(cluster)
         caller.join(30)
         assert not caller.is_alive()
     assert wrong == []
-    assert cluster.nodes() == {cluster.raylets[0]}
+    until(lambda: len(cluster.devices()) == 2, 10, "each replica has a GPU of its own")
+    assert {node for node, _ in cluster.devices()} == {cluster.raylets[0]}
 
 
 def test_a_call_that_does_not_come_back_is_reported_with_the_stack_of_the_replica(cluster):
@@ -253,3 +279,11 @@ def test_a_call_that_does_not_come_back_is_reported_with_the_stack_of_the_replic
     cluster.server.wait_for_log("past its limit", timeout=20)
     until(lambda: "in hang" in cluster.server.log, 10, "the stack is shown")
     until(lambda: cluster.loads() == before + 1 and cluster.serving() == 2, BOOT, "the successor is loaded")
+
+
+def test_a_replica_above_the_memory_limit_is_replaced(cluster):
+    before = cluster.loads()
+    cluster.client.execute(PATH, "grow", MEMORY)
+    cluster.server.wait_for_log("more than max_memory", timeout=20)
+    until(lambda: cluster.loads() == before + 1, BOOT, "the successor is loaded")
+    until(lambda: cluster.serving() == 2, 20, "the worker above the limit has left")
