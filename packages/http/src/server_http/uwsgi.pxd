@@ -28,6 +28,7 @@ cdef class UwsgiEngine:
     cpdef long long pending(self, long long stream) except -1
     cpdef respond(self, long long stream, int status, headers, double now, reason=*)
     cpdef inform(self, long long stream, int status, headers, double now)
+    cpdef answer(self, long long stream, int status, headers, body, double now, reason=*)
     cpdef send(self, long long stream, data, double now)
     cpdef send_file(self, long long stream, int fd, long long offset, long long count, double now)
     cpdef end(self, long long stream, double now, trailers=*)
@@ -37,7 +38,7 @@ cdef class UwsgiEngine:
     cpdef deadline(self)
     cpdef handle_timer(self, double now)
     cdef double _input_timeout(self) except -1.0
-    @cython.locals(end=Py_ssize_t)
+    @cython.locals(held=bytes, octets="const char *", end=Py_ssize_t)
     cdef bytes _take_packet(self, bytes data, double now, list events)
     @cython.locals(request=Request, length="long long")
     cdef _begin(self, dict variables, double now, list events)

@@ -268,8 +268,9 @@ class UwsgiEngine:
         if len(held) < end:
             return b""
         self._held = b""
-        self._begin(parse_variables(held[_HEADER_OCTETS:end], self._limits.uwsgi_vars), now, events)
-        return held[end:]
+        octets = held  # of which slices are made without a detour when compiled
+        self._begin(parse_variables(octets[_HEADER_OCTETS:end], self._limits.uwsgi_vars), now, events)
+        return octets[end : len(held)]
 
     def _begin(self, variables: Variables, now: float, events: List[Event]) -> None:
         request = build_request(variables, self._info)

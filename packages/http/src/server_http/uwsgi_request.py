@@ -173,10 +173,12 @@ def _field(name: bytes) -> bytes:
 
 
 def _scheme(variables: Variables, info: ConnectionInfo) -> str:
-    if variables.get(b"HTTPS", b"").lower() in (b"on", b"1"):
+    secure = variables.get(b"HTTPS")
+    if secure and secure.lower() in (b"on", b"1"):
         return "https"
     for name in _SCHEMES:
-        if variables.get(name, b"").lower() == b"https":
+        said = variables.get(name)
+        if said and said.lower() == b"https":
             return "https"
     return info.scheme
 

@@ -1,7 +1,7 @@
 import cython
 from server_http.events cimport Request
 
-cdef dict _environ_keys, _header_names, _statuses
+cdef dict _environ_keys, _header_names, _servers, _statuses
 cdef int _PERCENT
 
 @cython.locals(environ=dict, target=bytes, query=bytes)
@@ -9,6 +9,7 @@ cpdef dict request_environ(dict connection, Request request, client, bint last=*
 @cython.locals(environ=dict)
 cpdef dict connection_environ(dict listener, client, scheme, socket, variables=*)
 cdef _set_client(dict environ, client)
+@cython.locals(server=tuple)
 cdef _set_server_from_host(dict environ, Request request)
 @cython.locals(text=str, path=bytes)
 cdef _set_path(dict environ, Request request)

@@ -24,6 +24,8 @@ WriteCallable = Callable[[bytes], None]
 NAME_CACHE_SIZE = 1024
 #: The longest status that is kept, in characters.
 STATUS_CHARACTERS_MAX = 64
+#: The longest authority that is kept, in octets.
+AUTHORITY_OCTETS_MAX = 255
 #: Octets per read of a file that ``wsgi.file_wrapper`` iterates.
 FILE_BLOCK_SIZE = 65536
 #: Octets that ``wsgi.input`` asks of a streamed body at a time.
@@ -36,6 +38,7 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _environ_keys: Dict[bytes, str] = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 _header_names: Dict[str, bytes] = {}
 _statuses: Dict[str, Tuple[int, bytes]] = {}
+_servers: Dict[bytes, Tuple[str, str]] = {}
 
 #: What connections and requests set. A listener's environ has the keys already: a copy of it is made in the size that a
 #: request needs, and what is usual is there.
@@ -234,11 +237,23 @@ def _set_client(environ: Environ, client: Optional[Tuple[str, int]]) -> None:
 
 def _set_server_from_host(environ: Environ, request: Request) -> None:
     """A unix listener has no name of its own: take what the client asked for (RFC 9110 section 7.2)."""
-    host, colon, port = request.authority.decode("latin-1").rpartition(":")
+    authority = request.authority
+    server = _servers.get(authority)
+    if server is None:
+        server = _split_server(authority)
+    environ["SERVER_NAME"] = server[0]
+    environ["SERVER_PORT"] = server[1] or _DEFAULT_PORTS[request.scheme]
+
+
+def _split_server(authority: bytes) -> Tuple[str, str]:
+    """Return name and port of an authority; the port is ``""`` where it says none."""
+    host, colon, port = authority.decode("latin-1").rpartition(":")
     if not colon or port.endswith("]"):
         host, port = host + colon + port, ""
-    environ["SERVER_NAME"] = host or "localhost"
-    environ["SERVER_PORT"] = port or _DEFAULT_PORTS[request.scheme]
+    server = host or "localhost", port
+    if len(_servers) < NAME_CACHE_SIZE and len(authority) <= AUTHORITY_OCTETS_MAX:
+        _servers[authority] = server
+    return server
 
 
 def _set_h2(environ: Environ, request: Request) -> None:

@@ -1,4 +1,6 @@
 import cython
+from server_core.drive.accept cimport Acceptor
+from server_core.drive.connection cimport Opener
 from server_core.drive.duties cimport Duties
 from server_core.drive.session cimport Session
 from server_core.drive.channel cimport Channel
@@ -25,7 +27,7 @@ cdef class Reactor(Duties):
     @cython.locals(until=cython.double)
     cdef double _timeout(self, double now) except? -1
     cpdef rouse(self)
-    @cython.locals(own="long long", fewest="long long", busy=cython.bint)
+    @cython.locals(own="long long", fewest="long long", busy=cython.bint, acceptor=Acceptor, opener=Opener)
     cdef _accept(self, list acceptors, double now)
     @cython.locals(session=Session)
     cdef double _open(self, sock, connection, double now) except? -1

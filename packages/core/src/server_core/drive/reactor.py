@@ -168,8 +168,9 @@ class Reactor(Duties):
             own = len(self.sessions)
             fewest = board.fewest_connections() if self.shared else own
             busy = self.is_busy()
+            opener = self._openers[acceptor.fd]
             for sock, info in acceptor.accept(now, self.worker_connections - own, busy, own, fewest):
-                now = self._open(sock, self._openers[acceptor.fd].open(info, now), now)
+                now = self._open(sock, opener.open(info, now), now)
 
     def _open(self, sock: Any, connection: Any, now: float) -> float:
         """Begin with a connection; returns the time, which may have passed by its first request."""
