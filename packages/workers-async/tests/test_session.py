@@ -490,7 +490,7 @@ def test_hooks_are_called_around_a_request(run):
 def test_max_requests_asks_for_a_successor_and_serves_on(run):
     async def test(serve):
         served = serve(hello)
-        served.worker.max_requests = 2
+        served.service.max_requests = 2
         client = await served.connect()
         for _ in range(3):
             await client.say(GET)

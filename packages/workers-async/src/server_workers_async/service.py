@@ -61,6 +61,8 @@ class Service:
         self.app = app
         self.loop = loop
         self.log = worker.log
+        self.served = 0
+        self.max_requests: int = worker.max_requests
         self.state: Optional[Dict[str, Any]] = None
         self.root_path: str = cfg.root_path
         self.grace_period: float = cfg.asgi_disconnect_grace_period
@@ -119,10 +121,9 @@ class Service:
     def count(self, channel: Any) -> None:
         """A request arrived."""
         request = channel.request
-        worker = self.worker
-        worker.nr = served = worker.nr + 1
-        if served >= worker.max_requests:
-            worker.retire_for_requests()
+        self.worker.nr = self.served = self.served + 1
+        if self.served >= self.max_requests:
+            self.worker.retire_for_requests()
         waited = channel.waited
         if request.queued_since:
             waited = channel.waited = max(waited, told_wait(request.queued_since))
