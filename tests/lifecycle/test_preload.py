@@ -17,7 +17,7 @@ from support import KeepAliveLoad, ServerProcess, until
 NO_SUBREAPER = """
 import server_core.process as process
 process.become_subreaper = lambda: False
-from server_cli.__main__ import main
+from server_cli.main import main
 main()
 """
 

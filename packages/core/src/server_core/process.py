@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from functools import lru_cache
 from typing import List, Optional, Set, Union
 
 _LINUX = sys.platform.startswith("linux")
@@ -27,7 +28,13 @@ STACK_SIGNAL: int = signal.SIGRTMIN + 6 if hasattr(signal, "SIGRTMIN") else sign
 def _prctl(option: int, value: int) -> bool:
     if not _LINUX:
         return False
-    return int(ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)) == 0
+    return int(_libc().prctl(option, value, 0, 0, 0)) == 0
+
+
+@lru_cache(maxsize=1)
+def _libc() -> ctypes.CDLL:
+    """The C library, opened once: workers use what the arbiter opened."""
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def become_subreaper() -> bool:

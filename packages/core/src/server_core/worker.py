@@ -188,7 +188,6 @@ class Worker:
         random.seed()
         self._init_wakeup()
         self.init_signals()
-        self.log.close_on_exec()
         self.notify()
         self.load_wsgi()
         self._start_reloader()

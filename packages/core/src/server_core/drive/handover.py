@@ -88,14 +88,14 @@ class Helper:
     def __init__(self, reactor: Any, exchange: Exchange, seconds: float) -> None:
         self.running_since = 0.0
         self.helping = False
-        self.parked = False
+        self.parked = True
         self._reactor = reactor
         self._exchange = exchange
         self._seconds = seconds
         self._guard = threading.Lock()
         self._signal = threading.Lock()
         self._signal.acquire()
-        threading.Thread(target=self._run, name="handover", daemon=True).start()
+        self._started = False  # a worker that nobody asked anything needs no thread
 
     # Called by the loop's thread -----------------------------------------------------------------------------------
 
@@ -104,7 +104,7 @@ class Helper:
         self.running_since = now
         if self.parked:
             self.parked = False
-            self._signal.release()
+            self._wake()
 
     def end(self) -> None:
         """The thread is the loop's again."""
@@ -112,6 +112,13 @@ class Helper:
         if self.helping:
             with self._guard:
                 return
+
+    def _wake(self) -> None:
+        if self._started:
+            self._signal.release()
+            return
+        self._started = True
+        threading.Thread(target=self._run, name="handover", daemon=True).start()
 
     # The helper ------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,6 @@ from typing import Any, Dict, List, Optional
 from server_core.errors import ConfigError
 from server_core.log.access import AccessLog, Line, quiet
 from server_core.log.atoms import MISSING, LineFormat, SafeAtoms, basic_user, format_time
-from server_core.log.jsonlines import JsonAccess, JsonFormatter
 from server_core.log.sink import FileSink, LineStream, Sink, standard_sink
 from server_core.log.wsgierrors import WsgiErrors
 
@@ -112,9 +111,9 @@ class Logger:
         self.access_log.setLevel(logging.INFO)
         if cfg.capture_output and cfg.errorlog != "-":
             self._capture_output(cfg.errorlog)
-        error_formatter = JsonFormatter() if cfg.log_format == "json" else logging.Formatter(ERROR_FORMAT, DATE_FORMAT)
+        error_formatter = _formatter(cfg, ERROR_FORMAT, DATE_FORMAT)
         self._add_output(self.error_log, self.error_handlers, cfg.errorlog, 2, "errorlog", error_formatter)
-        self._access_formatter = JsonFormatter() if cfg.log_format == "json" else logging.Formatter(ACCESS_FORMAT)
+        self._access_formatter = _formatter(cfg, ACCESS_FORMAT)
         sink = None
         if cfg.accesslog:
             sink = self._add_output(
@@ -170,7 +169,7 @@ class Logger:
             from server_core.log import syslogging
 
             handler = syslogging.handler(cfg, name)
-            handler.setFormatter(JsonFormatter() if cfg.log_format == "json" else logging.Formatter(SYSLOG_FORMAT))
+            handler.setFormatter(_formatter(cfg, SYSLOG_FORMAT))
             logger.addHandler(handler)
             handlers.append(handler)
 
@@ -247,6 +246,8 @@ class Logger:
     def _access_line(self) -> Line:
         cfg = self.cfg
         if cfg.log_format == "json":
+            from server_core.log.jsonlines import JsonAccess
+
             return JsonAccess(cfg.request_id_header.lower().encode() if cfg.request_id != "off" else None)
         try:
             line = LineFormat(cfg.access_log_format)
@@ -412,6 +413,15 @@ def _read_json(path: str) -> Dict[str, Any]:
     if not isinstance(loaded, dict):
         raise ConfigError(f"logconfig_json: expected a JSON object in {path!r}, got {type(loaded).__name__}")
     return loaded
+
+
+def _formatter(cfg: Any, text: str, date: Optional[str] = None) -> logging.Formatter:
+    """Return what makes lines in the format of the settings, ``text`` unless that is JSON."""
+    if cfg.log_format == "json":
+        from server_core.log.jsonlines import JsonFormatter
+
+        return JsonFormatter()
+    return logging.Formatter(text, date)
 
 
 def _file_handlers() -> List[logging.FileHandler]:

@@ -90,13 +90,14 @@ STATUS_CODES: Tuple[int, ...] = (
 )  # fmt: skip
 
 
-def _cell_of(status: int) -> int:
-    if status in STATUS_CODES:
-        return CODES + STATUS_CODES.index(status)
-    return STATUS + (status // 100 if status < 100 * STATUS_CLASSES else 0)
+def _cells_of_statuses() -> bytes:
+    cells = bytearray(STATUS + (status // 100 if status < 100 * STATUS_CLASSES else 0) for status in range(1000))
+    for number, status in enumerate(STATUS_CODES):
+        cells[status] = CODES + number
+    return bytes(cells)
 
 
-STATUS_CELL: bytes = bytes(_cell_of(status) for status in range(1000))  # the cell that counts a status
+STATUS_CELL: bytes = _cells_of_statuses()  # the cell that counts a status
 
 # Upper bounds of the latency histogram, seconds
 LATENCY_BOUNDS: Tuple[float, ...] = (

@@ -183,6 +183,7 @@ class Arbiter:
         if not self.app.at_terminal:
             self.log.info("Starting %s %s", PRODUCT, __version__)
         self._log_warnings()
+        self.log.close_on_exec()
         process.set_title(f"master [{self.cfg.proc_name}]")
         self._open_inputs()
         self.presence.claim(self.cfg, second=bool(self.master_pid))
@@ -523,6 +524,7 @@ class Arbiter:
         self._set_environment(cfg)
         self.log.setup(cfg)
         self.log.reopen_files()
+        self.log.close_on_exec()
         process.set_title(f"master [{cfg.proc_name}]")
 
     def _log_warnings(self) -> None:

@@ -153,6 +153,8 @@ class Processes:
         self._board.set_pid(child.index, pid)
         if child.worker is not None:
             child.worker.pid = pid
+            # Said here, because a worker's first line would make it copy the pages of all that makes lines.
+            self._arbiter.log.info("Booting worker with pid: %s", pid)
             child.service.child_started(self._arbiter, child.worker)
         return ChildStarted(child.number, pid)
 

@@ -106,7 +106,6 @@ def run_worker(worker: Worker, arbiter: Any, board: Scoreboard, index: int, from
     try:
         Worker.init_signals(worker)  # a subclass may need a loop for its own
         process.release_signals()
-        worker.log.info("Booting worker with pid: %s", worker.pid)
         if hasattr(worker, "setup") and not from_template:
             worker.setup()
         if worker.cfg.application_metrics:
