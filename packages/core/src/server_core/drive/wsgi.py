@@ -14,7 +14,6 @@ import io
 import os
 import stat
 import threading
-from contextlib import nullcontext
 from contextvars import copy_context
 from io import BytesIO
 from time import monotonic
@@ -71,8 +70,7 @@ class Gateway:
         self.gate = make_gate(worker)
         self.served = 0
         self.max_requests: int = worker.max_requests
-        # The writer is made for one thread.
-        self._log_lock = threading.Lock() if multithread else nullcontext()
+        self._log_lock = threading.Lock()  # the writer is made for one thread
         self._listeners: Dict[Any, Dict[str, Any]] = {}
 
     # A request -------------------------------------------------------------------------------------------------
@@ -127,11 +125,12 @@ class Gateway:
 
     def _serve(self, channel: Channel, record: Any) -> None:
         start = StartResponse(channel)
+        environ: Any = None
         result: Any = None
         try:
             environ = self._environ(channel, start)
             if self.pre_request is not None or self.debug:
-                self._before(channel)
+                self._before(channel, environ)
             answering = self.ids is not None and self.ids.answers
             result = self.app(environ, self._identified(channel, start) if answering else start)
             self._send(channel, start, result)
@@ -146,7 +145,7 @@ class Gateway:
             if result is not None:
                 self._close(channel, result)
             if self.post_request is not None:
-                self._after(channel)
+                self._after(channel, environ)
 
     def _send(self, channel: Channel, start: StartResponse, result: Any) -> None:
         """Pass the application's iterable on; ``start`` sees to the order of things."""
@@ -263,7 +262,7 @@ class Gateway:
         environ["wsgi.early_hints"] = start.early_hints
         if request.version == "2":
             environ["server.send_trailers"] = environ["gunicorn.http2.send_trailers"] = start.send_trailers
-        if self.logs_access or self.post_request is not None or self.pre_request is not None:
+        if self.logs_access:
             channel.environ = environ
         return environ
 
@@ -290,16 +289,16 @@ class Gateway:
 
     # Hooks and logs --------------------------------------------------------------------------------------------
 
-    def _before(self, channel: Channel) -> None:
+    def _before(self, channel: Channel, environ: Dict[str, Any]) -> None:
         if self.pre_request is not None:
-            self.pre_request(self.worker, GunicornRequest(channel.request, channel.environ))
+            self.pre_request(self.worker, GunicornRequest(channel.request, environ))
         else:
             self.log.debug("%s %s", channel.request.method, channel.request.path.decode("latin-1"))
 
-    def _after(self, channel: Channel) -> None:
+    def _after(self, channel: Channel, environ: Optional[Dict[str, Any]]) -> None:
         try:
-            request = GunicornRequest(channel.request, channel.environ)
-            self.post_request(self.worker, request, channel.environ, GunicornResponse(channel))
+            request = GunicornRequest(channel.request, environ)
+            self.post_request(self.worker, request, environ, GunicornResponse(channel))
         except Exception:
             self.log.exception("Exception in post_request hook")
 
@@ -309,6 +308,7 @@ class Gateway:
             channel.sent = sent
             with self._log_lock:
                 self.access_log.write(channel.request, channel, channel.environ, now - channel.began)
+            channel.environ = None  # what is in it holds the channel, which would be left to the garbage collector
 
     def log_deadline(self) -> Optional[float]:
         """When ``flush_log`` is due, in monotonic seconds; None when nothing waits."""
