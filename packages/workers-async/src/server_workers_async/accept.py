@@ -83,7 +83,6 @@ class Entrance:
 
     def _open(self, sock: Any, info: Any, now: float) -> None:
         service = self._service
-        sock.setblocking(False)  # ``sendfile`` knows no flag for it
         session = Session(service, sock, self._opener.open(info, now), self._limits)
         service.opened(session)
         if service.draining:
