@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import numpy
 import pytest
 
-from server_dirty import calls, paths
+from server_dirty import calls, frames, paths, running
 from server_dirty.app import Declaration, DirtyApp, batch
 from server_dirty.client import DirtyClient
-from server_dirty.context import current_call
+from server_dirty.context import CallContext, current_call
 from server_dirty.errors import (
     DirtyAppError,
     DirtyAppNotFoundError,
@@ -25,8 +25,9 @@ from server_dirty.errors import (
     DirtyTimeoutError,
     DirtyWorkerError,
 )
-from server_dirty.health import HealthBoard
+from server_dirty.health import ANSWERED, HealthBoard
 from server_dirty.host import Seat
+from server_dirty.wire import Wire
 from server_dirty.worker import AppListener, DirtyWorker
 from support import until
 
@@ -292,6 +293,19 @@ def test_a_call_that_does_not_come_back_is_reported_with_its_stack(pool):
         time.sleep(0.02)
     assert "in wait" in pool.errors[0]
     assert pool.worker.retiring
+
+
+def test_a_call_whose_caller_hangs_up_on_the_answer_counts_as_answered():
+    class Answering:
+        def answers(self, arrival, context):
+            yield frames.pack(frames.RESULT, 1)
+            context.cancel()  # as the worker's watch does when it sees the end of the connection
+
+    near, far = socket.socketpair()
+    with near, far:
+        context = CallContext(PATH, "value", None)
+        call = SimpleNamespace(host=Answering(), arrival=None, context=context, wire=Wire(near), given_up=False)
+        assert running._relay(call) == (ANSWERED, "")
 
 
 def test_hanging_up_cancels(pool):

@@ -1,7 +1,7 @@
-"""One call on its way: what the caller does and what the worker does, as steps without waiting.
+"""One call on its way: what its frames mean, to the caller and to the worker.
 
-Owns: the order of frames of a call, on both sides; the meaning of their values.
-Must not know: threads, event loops, how anybody waits; ``wire`` has the two ways.
+Owns: the head and the arguments of a call, what an answer may be, the errors that stand for what came instead.
+Must not know: threads, event loops, how anybody waits, in which order frames are sent; ``exchange`` and ``running`` do.
 """
 
 from __future__ import annotations

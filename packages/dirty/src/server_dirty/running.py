@@ -138,20 +138,22 @@ class CallRunner:
 
 def _relay(running: RunningCall) -> tuple[int, str]:
     """Send what the host answers; return how the call ended, and the error's text."""
-    outcome, error = ANSWERED, ""
+    outcome, error, cancelled = ANSWERED, "", False
     answers = running.host.answers(running.arrival, running.context)
     try:
         for outgoing in answers:
             if outgoing.kind == frames.ERROR:
                 outcome, error = FAILED, _describe(outgoing)
+            cancelled = running.context.cancelled  # asked before the answer goes, for then its caller hangs up
             run_blocking(running.wire.send(outgoing), running.wire.socket)
     except OSError:  # the caller has gone
         running.context.cancel()
+        cancelled = True
     finally:
         answers.close()
     if running.given_up:
         return TIMED_OUT, error
-    return (CANCELLED, "") if running.context.cancelled else (outcome, error)
+    return (CANCELLED, "") if cancelled else (outcome, error)
 
 
 def _describe(outgoing: frames.Outgoing) -> str:
