@@ -100,6 +100,11 @@ class Engine(Protocol):
     def want_read(self) -> bool:
         """Whether the driver may read from the peer now."""
 
+    @property
+    def queue(self) -> Optional[List[Segment]]:
+        """The list that ``segments`` returns, where it is the same for the engine's whole life: a driver sees without
+        a call whether something waits. None where output is made when it is asked for."""
+
     def segments(self) -> List[Segment]:
         """The output that waits, in order; the same until ``sent`` says otherwise."""
 

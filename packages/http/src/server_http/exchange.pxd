@@ -22,6 +22,7 @@ cdef class Exchange:
     cpdef abandon(self)
     cpdef take_warning(self)
     cpdef bytes connection(self)
+    @cython.locals(following="const unsigned char *", state=int)
     cdef int _advance(self, int command) except -1
     cdef bint _opens_tunnel(self, int status) except -1
     @cython.locals(kind=int, fields=list)

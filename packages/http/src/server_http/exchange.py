@@ -257,7 +257,7 @@ class Exchange:
         self.length = -1
         self.own_date = self.own_server = False
         fields = self._admit(status, headers, tunnel)
-        self.state = _NEXT[AWAITING * _COMMANDS + (SWITCH if tunnel else RESPOND)]
+        self._advance(SWITCH if tunnel else RESPOND)
         self.status = status
         self._frame(status, tunnel)
         if self.expects_continue:
@@ -334,7 +334,8 @@ class Exchange:
     # -- rules -----------------------------------------------------------------------------------------------------
 
     def _advance(self, command: int) -> None:
-        state = _NEXT[self.state * _COMMANDS + command]
+        following = _NEXT
+        state = following[self.state * _COMMANDS + command]
         if state == _REFUSED:
             raise StateError(f"response: expected no {COMMANDS[command]!r} in state {STATES[self.state]!r}")
         self.state = state

@@ -124,6 +124,10 @@ class _Listening:
         """See ``Engine.want_read``."""
         return not self._ended and self._first.want_read()
 
+    @property
+    def queue(self) -> None:
+        """See ``Engine.queue``."""
+
     def segments(self) -> List[Segment]:
         """See ``Engine.segments``."""
         return self._out.segments()

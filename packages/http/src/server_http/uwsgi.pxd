@@ -17,6 +17,7 @@ cdef class UwsgiEngine:
     cdef Exchange _exchange
     cdef Output _out
     cdef list _facts
+    cdef readonly list queue
     cdef double _since, _out_since
 
     cpdef receive_data(self, data, double now)
@@ -30,6 +31,7 @@ cdef class UwsgiEngine:
     cpdef inform(self, long long stream, int status, headers, double now)
     cpdef answer(self, long long stream, int status, headers, body, double now, reason=*)
     cpdef send(self, long long stream, data, double now)
+    cpdef answer(self, long long stream, int status, headers, body, double now, reason=*)
     cpdef send_file(self, long long stream, int fd, long long offset, long long count, double now)
     cpdef end(self, long long stream, double now, trailers=*)
     cpdef reset(self, long long stream, code, double now)

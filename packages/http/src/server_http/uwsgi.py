@@ -66,7 +66,7 @@ class UwsgiEngine:
 
     __slots__ = (
         "_allowed", "_blocked", "_config", "_exchange", "_facts", "_held", "_info", "_limits", "_out", "_out_since",
-        "_progress", "_remaining", "_since", "_state", "_trusted", "_unread",
+        "_progress", "_remaining", "_since", "_state", "_trusted", "_unread", "queue",
     )  # fmt: skip
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float) -> None:
@@ -81,6 +81,7 @@ class UwsgiEngine:
         self._unread = 0  # octets of the body that were given out and not consumed
         self._exchange: Optional[Exchange] = None
         self._out = Output()
+        self.queue = self._out.segments()
         self._facts: List[Event] = []
         self._since = now
         self._out_since = now

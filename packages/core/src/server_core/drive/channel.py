@@ -279,6 +279,8 @@ class Channel:
             return self._send_spooled(data, now)
         engine.send(self.stream, data, now)
         session.flush(now)
+        if session.queue is not None and not session.queue:
+            return False
         return bool(engine.pending(self.stream) > session.high_water)
 
     def _send_spooled(self, data: bytes, now: float) -> bool:

@@ -13,6 +13,7 @@ cdef class Session:
     cdef public object sock, connection, layer, engine, turn, client
     cdef public dict environ
     cdef public dict channels
+    cdef public list queue
     cdef public int fd, phase, missed, lingered
     cdef public long long armed, served, high_water, low_water
     cdef public bint readable, writable, gone, queued, linger, use_sendfile, timed
@@ -28,7 +29,7 @@ cdef class Session:
     cpdef feed(self, data, double now)
     @cython.locals(waited=cython.double)
     cpdef note_arrival(self, double now)
-    @cython.locals(count=cython.longlong, wrote=cython.bint)
+    @cython.locals(count=cython.longlong, wrote=cython.bint, segments=list)
     cpdef flush(self, double now, bint facts=*)
     cpdef dispatch(self, events, double now)
     cpdef settle(self)

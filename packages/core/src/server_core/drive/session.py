@@ -52,6 +52,7 @@ class Session:
     Attributes:
         layer: what octets go through: the connection, or its engine itself when nothing is between.
         engine: what commands go to; None until the protocol is known.
+        queue: what waits to be written, where the layer keeps one list of it (``Engine.queue``), else None.
         channels: the live streams.
         arrived: when the octets that were read last had arrived, monotonic seconds.
         environ, client: of the connection, for its requests; made at the first.
@@ -63,7 +64,7 @@ class Session:
     __slots__ = (
         "armed", "arrivals", "arrived", "channels", "client", "connection", "delayed", "driver", "due", "engine",
         "environ", "fd", "gone", "high_water", "layer", "linger", "linger_until", "lingered", "low_water", "missed",
-        "phase", "queued", "readable", "served", "sock", "timed", "turn", "use_sendfile", "writable",
+        "phase", "queue", "queued", "readable", "served", "sock", "timed", "turn", "use_sendfile", "writable",
     )  # fmt: skip
 
     def __init__(self, driver: Any, sock: Any, connection: Any, turn: Any) -> None:
@@ -73,6 +74,7 @@ class Session:
         self.connection = connection
         self.layer: Any = connection
         self.engine: Any = None
+        self.queue: Any = None
         self.turn = turn
         self.channels: Dict[int, Channel] = {}
         self.environ: Any = None
@@ -237,7 +239,9 @@ class Session:
         layer = self.layer
         wrote = facts
         while self.writable:
-            segments = layer.segments()
+            segments = self.queue
+            if segments is None:
+                segments = layer.segments()
             if not segments:
                 break
             try:
@@ -297,6 +301,7 @@ class Session:
     def _choose_layer(self) -> None:
         self.engine = self.connection.engine
         self.layer = self.engine if self.connection.plain and self.engine is not None else self.connection
+        self.queue = getattr(self.layer, "queue", None)
 
     def _request(self, event: RequestReceived, now: float) -> None:
         stream = event.stream

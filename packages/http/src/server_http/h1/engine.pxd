@@ -23,6 +23,7 @@ cdef class Http1Engine:
     cdef ChunkedBody _body
     cdef Output _out
     cdef list _facts
+    cdef readonly list queue
     cdef double _since, _out_since
 
     cpdef receive_data(self, data, double now)
@@ -36,7 +37,7 @@ cdef class Http1Engine:
     cpdef respond(self, long long stream, int status, headers, double now, reason=*)
     cdef list _respond(self, Exchange exchange, int status, headers, reason)
     cdef _write_head(self, Exchange exchange, list fields, reason, double now)
-    @cython.locals(content=bytes)
+    @cython.locals(size="long long")
     cpdef answer(self, long long stream, int status, headers, body, double now, reason=*)
     cpdef inform(self, long long stream, int status, headers, double now)
     cpdef send(self, long long stream, data, double now)

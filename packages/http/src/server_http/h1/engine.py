@@ -94,7 +94,7 @@ class Http1Engine:
     __slots__ = (
         "_always", "_blocked", "_body", "_client", "_defaults", "_draining", "_eof", "_exchange", "_facts", "_held",
         "_last", "_limits", "_out", "_out_since", "_policy", "_progress", "_remaining", "_rules", "_scheme",
-        "_since", "_state", "_stream", "_trusted", "_unread", "_upgrade", "_watched",
+        "_since", "_state", "_stream", "_trusted", "_unread", "_upgrade", "_watched", "queue",
     )  # fmt: skip
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float, upgrade: Optional[Upgrade] = None) -> None:
@@ -116,6 +116,7 @@ class Http1Engine:
         self._unread = 0  # octets of a body: given out and not consumed, or discarded once the stream is over
         self._held: Any = _NO_OCTETS  # a PartialHead in HEAD, octets of later requests in WAITING
         self._out = Output()
+        self.queue = self._out.segments()
         self._facts: Optional[List[Event]] = None  # what commands caused and nobody was told yet
         self._since = now  # when the input last made the progress its deadline is about
         self._out_since = now  # when the output did
@@ -235,8 +236,9 @@ class Http1Engine:
             if body:
                 self.send(stream, body, now)
         else:
-            if body:
-                body = body[: exchange.send(len(body))]
+            size = exchange.send(len(body)) if body else 0
+            if size < len(body):
+                body = body[:size]
             self._write(response_head(exchange, fields, self._defaults, reason, body), now)
         self.end(stream, now)
 

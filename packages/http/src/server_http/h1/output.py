@@ -60,7 +60,7 @@ class Output:
         self.written = 0
 
     def segments(self) -> List[Segment]:
-        """Return what waits, in order. The list is the queue itself, not to be changed."""
+        """Return what waits, in order. The list is the queue itself, always the same, and not to be changed."""
         return self._segments
 
     def add(self, data: bytes) -> None:

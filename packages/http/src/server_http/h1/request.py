@@ -7,7 +7,7 @@ Must not know: how octets arrive, bodies, responses, whom to trust.
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 from server_http.errors import BadRequest, ExpectationFailed, NotImplementedByServer, UriTooLong, VersionNotSupported
 from server_http.events import Headers, Request
@@ -36,6 +36,8 @@ _METHODS = {
         "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH", "PURGE",
     )
 }  # fmt: skip
+
+_LATEST: List[Any] = [b"GET", "GET"]  # what was met last; comparing costs less than hashing
 
 _SLASH = 0x2F
 _QUESTION_MARK = 0x3F
@@ -88,9 +90,14 @@ def read_request_line(stream: int, line: bytes, rules: RequestRules) -> Request:
     """
     name, target, digits = split_request_line(line)
     version = "1.1" if digits == b"HTTP/1.1" else _version(digits, rules.grammar)
-    method = _METHODS.get(name)
-    if method is None:
-        method = _method(name, rules.grammar)
+    if name == _LATEST[0]:
+        method = _LATEST[1]
+    else:
+        method = _METHODS.get(name)
+        if method is None:
+            method = _method(name, rules.grammar)
+        else:
+            _LATEST[:] = name, method
     if not is_target(target):
         raise BadRequest(f"request target: expected visible ASCII octets without '#', got {target[:64]!r}")
     request = Request(stream, method, target, version)

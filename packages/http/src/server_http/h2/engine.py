@@ -144,6 +144,10 @@ class Http2Engine:
         """See ``Engine.want_read``."""
         return not self._ended and self._output.waiting < self._limits.send_high_water * BACKLOG_FACTOR
 
+    @property
+    def queue(self) -> None:
+        """See ``Engine.queue``: frames are made when they are asked for."""
+
     def segments(self) -> List[Segment]:
         """See ``Engine.segments``."""
         octets = self._session.take()
