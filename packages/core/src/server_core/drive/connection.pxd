@@ -20,7 +20,6 @@ cdef class Connection:
     cdef _handed_over(self, events)
 
 @cython.final
-@cython.freelist(32)
 cdef class _Output:
     cdef object octets
     cdef long long carried
