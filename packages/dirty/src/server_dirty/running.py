@@ -54,7 +54,7 @@ class RunningCall:
         with contextlib.suppress(OSError):  # the caller has gone too
             if not self.arrival.stream:
                 late = DirtyTimeoutError(
-                    f"{self.arrival.app_path}.{self.arrival.action}: ran longer than {self.limit} s",
+                    f"{self.arrival.app_path}.{self.arrival.action}: ran longer than {self.limit:.3g} s",
                     {"timeout": self.limit},
                 )
                 self.wire.socket.send(frames.pack(frames.ERROR, late.to_dict()).data)
