@@ -199,3 +199,31 @@ def test_concurrent_clients_get_their_own_answers(server: ServerProcess) -> None
     for thread in threads:
         thread.join()
     assert not failures
+
+
+COLLECTING = """
+import gc
+
+gc.disable()
+
+
+def app(environ, start_response):
+    text = b"%d" % gc.collect() if environ["PATH_INFO"] == "/collect" else b"hello"
+    start_response("200 OK", [("Content-Length", str(len(text)))])
+    return [text]
+"""
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+def test_a_connection_that_is_over_leaves_nothing_to_the_garbage_collector(requests: int) -> None:
+    connections = 20
+    with ServerProcess(["-k", "sync", "app:app"], app=COLLECTING) as server:
+        server.get("/collect")
+        server.get("/collect")
+        for _ in range(connections):
+            with server.client() as client:
+                for _ in range(requests - 1):
+                    assert client.request("GET", "/").body == b"hello"
+                client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                assert client.read_answer().body == b"hello"
+        assert int(server.get("/collect").body) < connections

@@ -246,9 +246,10 @@ class Gateway:
         if connection is None:
             connection = self._connection_environ(session)
             session.client = session.connection.info.client
-            if request.keep_alive:
-                session.environ = connection
-        environ = request_environ(connection, request, session.client, not request.keep_alive)
+        last = not request.keep_alive
+        # The last request gets it: kept here as well, it would lead back to itself by what the application is given.
+        session.environ = None if last else connection
+        environ = request_environ(connection, request, session.client, last)
         body = channel.body
         if body is None:
             environ["wsgi.input"] = BytesIO()
