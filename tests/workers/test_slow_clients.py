@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import statistics
@@ -22,6 +23,7 @@ MOST_SLOWDOWN = {"sync": 1.5, "gthread": 3.0}
 ROUNDS = 7
 
 SLOW_APP = """
+import contextlib
 import os
 import tempfile
 
@@ -218,3 +220,23 @@ def test_a_response_beyond_its_spool_waits_for_the_reader_and_arrives_whole() ->
             other.send(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
             assert len(reader.read_answer().body) == 200 * 65536
             assert other.read_answer().body == b"hello"
+
+
+@pytest.mark.parametrize("path", ["/stream", "/sleep"])
+def test_connections_accepted_together_with_a_slow_one_are_all_served(path: str) -> None:
+    # While a request runs, connections queue up in the kernel; then the worker takes several at a time.
+    app = "import time\n" + SLOW_APP.replace(
+        '    if path == "/stream"', '    if path == "/sleep":\n        time.sleep(1)\n    if path == "/stream"'
+    )
+    with ServerProcess(["app:app", "-k", "sync"], app=app) as server, contextlib.ExitStack() as stack:
+        busy = stack.enter_context(server.client())
+        busy.send(b"GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n")
+        reader = stack.enter_context(server.client())
+        reader.send(b"GET %b?%d HTTP/1.1\r\nHost: a\r\n\r\n" % (path.encode(), RESPONSE_OCTETS))
+        others = [stack.enter_context(server.client()) for _ in range(6)]
+        for other in others:
+            other.send(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+        for other in others:
+            assert other.read_answer().body == b"hello"
+            assert other.request("GET", "/hello").body == b"hello"
+        assert reader.read_answer().status == 200

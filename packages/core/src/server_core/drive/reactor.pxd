@@ -14,25 +14,27 @@ cdef class Reactor(Duties):
     cdef dict _openers, _listening
     cdef object _board
     cdef object _posted
-    cdef Session _newcomer
     cdef bint _asleep, _declines
     cdef double _looked, _since
-    cdef list _alarms
+    cdef list _alarms, _knocking
     cdef object _exchange
     cdef int _exchange_fd
 
-    @cython.locals(session=Session, now=cython.double, called=cython.double, mask=cython.int)
+    @cython.locals(session=Session, now=cython.double, called=cython.double)
     cpdef turn(self)
+    @cython.locals(session=Session, mask=cython.int)
+    cdef double _look_at_unseen(self, double now) except? -1
     cpdef lag(self, double now)
     @cython.locals(until=cython.double)
     cdef double _timeout(self, double now) except? -1
     cpdef rouse(self)
-    @cython.locals(own="long long", fewest="long long", busy=cython.bint, acceptor=Acceptor, opener=Opener)
-    cdef _accept(self, list acceptors, double now)
     @cython.locals(session=Session)
-    cdef double _open(self, sock, connection, double now) except? -1
+    cdef _look_at_posted(self, double now)
+    @cython.locals(own="long long", fewest="long long", acceptor=Acceptor, opener=Opener)
+    cdef _accept(self, double now)
     @cython.locals(session=Session)
-    cpdef watch_newcomer(self)
+    cdef _open(self, sock, connection)
+    cdef _watch(self, Session session)
     cpdef forget(self, Session session)
     cpdef bint has_ready(self) except -1
     cpdef double run_at_once(self, double now) except? -1

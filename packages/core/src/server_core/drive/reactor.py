@@ -10,7 +10,7 @@ import os
 from collections import deque
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Deque, Dict, List, Optional, Tuple
+from typing import Any, Deque, Dict, List, Tuple
 
 from server_core.drive.accept import Acceptor
 from server_core.drive.channel import Channel
@@ -46,7 +46,7 @@ class Reactor(Duties):
         #: in the kernel, and the connection can be passed on.
         self.unseen: Deque[Tuple[int, int]] = deque()
         self._posted: Deque[Session] = deque()
-        self._newcomer: Optional[Session] = None  # a session that the poller has not heard of
+        self._knocking: List[Acceptor] = []  # of listeners at which a connection waits
         self._looked = self._since = monotonic()  # the last look at the poller, and the one before
         self._asleep = False
         self._exchange: Any = worker.exchange
@@ -82,23 +82,8 @@ class Reactor(Duties):
         self._looked = now
         if self._logs_access or now >= self.next_tick:
             self.tick(now)
-        sessions = self.sessions
-        knocked: Optional[List[Acceptor]] = None
-        unseen = self.unseen
-        unseen.extend(happened)
-        while unseen:
-            fd, mask = unseen.popleft()
-            session = sessions.get(fd)
-            if session is not None:
-                session.on_ready(mask, now)
-                now = self.run_at_once(now)
-            elif fd in self._listening:
-                knocked = knocked or []
-                knocked.append(self._listening[fd])
-            elif fd in self._alarms:
-                self._alarm(fd)
-            elif fd == self._exchange_fd:
-                self._take_passed(now)
+        self.unseen.extend(happened)
+        now = self._look_at_unseen(now)
         if self._posted:
             self._look_at_posted(now)
         # After the reads: a deadline that passed while the loop was busy is not the fault of who sent in time.
@@ -106,8 +91,29 @@ class Reactor(Duties):
             session.on_timer(now)
         for acceptor in self.acceptors:
             acceptor.unmute(now)
-        if knocked is not None:
-            self._accept(knocked, now)
+        if self._knocking:
+            self._accept(now)
+            self._look_at_unseen(now)
+
+    def _look_at_unseen(self, now: float) -> float:
+        """Act on what the poller reported, and on connections that were opened; returns the time."""
+        sessions = self.sessions
+        unseen = self.unseen
+        while unseen:
+            fd, mask = unseen.popleft()
+            session = sessions.get(fd)
+            if session is not None:
+                session.on_ready(mask, now)
+                now = self.run_at_once(now)
+                if not session.watched:
+                    self._watch(session)
+            elif fd in self._listening:
+                self._knocking.append(self._listening[fd])
+            elif fd in self._alarms:
+                self._alarm(fd)
+            elif fd == self._exchange_fd:
+                self._take_passed(now)
+        return now
 
     def lag(self, now: float) -> float:
         """Where the kernel does not tell: the time since the poller reported it, and half of that before."""
@@ -157,38 +163,34 @@ class Reactor(Duties):
             session = self._posted.popleft()
             session.queued = False
             session.on_ready(0, now)
+            if not session.watched:
+                self._watch(session)
 
     # Accepting -----------------------------------------------------------------------------------------------------
 
-    def _accept(self, acceptors: List[Acceptor], now: float) -> None:
+    def _accept(self, now: float) -> None:
+        knocking, self._knocking = self._knocking, []
         board = self._board
-        for acceptor in acceptors:
+        for acceptor in knocking:
             if acceptor.muted_until:
                 continue
             own = len(self.sessions)
             fewest = board.fewest_connections() if self.shared else own
-            busy = self.is_busy()
             opener = self._openers[acceptor.fd]
-            for sock, info in acceptor.accept(now, self.worker_connections - own, busy, own, fewest):
-                now = self._open(sock, opener.open(info, now), now)
+            for sock, info in acceptor.accept(now, self.worker_connections - own, self.is_busy(), own, fewest):
+                self._open(sock, opener.open(info, now))
 
-    def _open(self, sock: Any, connection: Any, now: float) -> float:
-        """Begin with a connection; returns the time, which may have passed by its first request."""
+    def _open(self, sock: Any, connection: Any) -> None:
+        """Begin with a connection; its request is often there already, so it counts as reported."""
         session = Session(self, sock, connection, self.make_turn())
         self.sessions[session.fd] = session
         self._board.connections(len(self.sessions))
-        self._newcomer = session
-        # The request is often there already; a connection that is served and closed at once is never registered.
-        session.on_ready(READ, now)
-        now = self.run_at_once(now)
-        self.watch_newcomer()
-        return now
+        self.unseen.append((session.fd, READ))
 
-    def watch_newcomer(self) -> None:
-        """Have the poller report the connection that was opened last, unless it does already or that is closed."""
-        session = self._newcomer
-        self._newcomer = None
-        if session is not None and session.phase != CLOSED:
+    def _watch(self, session: Session) -> None:
+        """Have the poller report a connection from now on; one that was served and closed at once it never hears of."""
+        if session.phase != CLOSED:
+            session.watched = True
             self.poller.add_stream(session.fd)
 
     def _take_passed(self, now: float) -> None:
@@ -201,7 +203,7 @@ class Reactor(Duties):
         if passed is not None:
             sock, number, client = passed
             acceptor = self.acceptors[number]
-            self._open(sock, self._openers[acceptor.fd].open(acceptor.admit(sock, client), now), now)
+            self._open(sock, self._openers[acceptor.fd].open(acceptor.admit(sock, client), now))
 
     def listener_of(self, session: Session) -> int:
         """Return the number of the listener that ``session`` was accepted from."""
@@ -229,11 +231,12 @@ class Reactor(Duties):
         until = now + self.worker.cfg.graceful_timeout
         for acceptor in self.acceptors:
             for sock, info in acceptor.take(max(0, self.worker_connections - len(self.sessions)), now):
-                now = self._open(sock, self._openers[acceptor.fd].open(info, now), now)
+                self._open(sock, self._openers[acceptor.fd].open(info, now))
             if not acceptor.muted_until:
                 self.poller.remove(acceptor.fd)
             del self._listening[acceptor.fd]
         self.acceptors = []
+        now = self._look_at_unseen(now)
         for session in list(self.sessions.values()):
             session.drain(now)
         while (self.sessions or self.has_ready()) and monotonic() < until:
@@ -345,7 +348,8 @@ class InlineReactor(Reactor):
 
     def wait_writable(self, channel: Channel, spools: bool) -> bool:
         """Move octets of all connections until this one has room, or another request wants the thread."""
-        self.watch_newcomer()
+        if not channel.session.watched:
+            self._watch(channel.session)
         while channel.full():
             if spools and self._ready:
                 return False

@@ -16,7 +16,7 @@ cdef class Session:
     cdef public list queue
     cdef public int fd, phase, missed, lingered
     cdef public long long armed, served, high_water, low_water
-    cdef public bint readable, writable, gone, queued, linger, use_sendfile, timed
+    cdef public bint readable, writable, gone, queued, watched, linger, use_sendfile, timed
     cdef public double linger_until, arrived, delayed, due
     cdef public Arrivals arrivals
 

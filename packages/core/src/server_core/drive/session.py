@@ -59,12 +59,14 @@ class Session:
         armed: the tick of the timer wheel, 0 = not armed.
         due: when the wheel calls, or earlier; monotonic seconds, 0.0 = not at all.
         missed: what a loop saw while another thread held the turn.
+        watched: the loop's poller reports it.
     """
 
     __slots__ = (
         "armed", "arrivals", "arrived", "channels", "client", "connection", "delayed", "driver", "due", "engine",
         "environ", "fd", "gone", "high_water", "layer", "linger", "linger_until", "lingered", "low_water", "missed",
-        "phase", "queue", "queued", "readable", "served", "sock", "timed", "turn", "use_sendfile", "writable",
+        "phase", "queue", "queued", "readable", "served", "sock", "timed", "turn", "use_sendfile", "watched",
+        "writable",
     )  # fmt: skip
 
     def __init__(self, driver: Any, sock: Any, connection: Any, turn: Any) -> None:
@@ -86,6 +88,7 @@ class Session:
         self.writable = True
         self.gone = False
         self.queued = False
+        self.watched = False
         self.phase = OPEN
         self.linger = False
         self.lingered = 0
@@ -526,7 +529,8 @@ class Session:
         """Another process has the socket: forget it here."""
         self.phase = CLOSED
         self.driver.wheel.disarm(self)
-        self.driver.poller.remove(self.fd)  # closing our descriptor does not end its registration
+        if self.watched:
+            self.driver.poller.remove(self.fd)  # closing our descriptor does not end its registration
         self.driver.forget(self)
         self.sock.close()
 
