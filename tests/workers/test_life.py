@@ -218,3 +218,16 @@ def test_a_connection_passed_while_nobody_is_idle_is_served_by_whoever_is_first(
         finally:
             for client in clients:
                 client.close()
+
+
+def test_requests_behind_other_requests_do_not_make_a_worker_silent() -> None:
+    with ServerProcess(arguments("sync", "--timeout", "2"), app=APPS) as server:
+        clients = [server.client() for _ in range(8)]
+        try:
+            for client in clients:
+                client.send(b"GET /slow?0.5 HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert [client.read_answer().body for client in clients] == [b"slow"] * 8
+            assert "TIMEOUT" not in server.log
+        finally:
+            for client in clients:
+                client.close()

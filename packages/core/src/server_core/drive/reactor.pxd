@@ -34,6 +34,8 @@ cdef class Reactor(Duties):
     cdef _accept(self, double now)
     @cython.locals(session=Session)
     cdef _open(self, sock, connection)
+    @cython.locals(others=cython.bint)
+    cdef _meet(self, Session session, double now)
     cdef _watch(self, Session session)
     cpdef forget(self, Session session)
     cpdef bint has_ready(self) except -1

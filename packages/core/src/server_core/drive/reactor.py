@@ -103,7 +103,10 @@ class Reactor(Duties):
             fd, mask = unseen.popleft()
             session = sessions.get(fd)
             if session is not None:
-                session.on_ready(mask, now)
+                if not session.watched:
+                    self._meet(session, now)
+                else:
+                    session.on_ready(mask, now)
                 now = self.run_at_once(now)
                 if not session.watched:
                     self._watch(session)
@@ -186,6 +189,13 @@ class Reactor(Duties):
         self.sessions[session.fd] = session
         self._board.connections(len(self.sessions))
         self.unseen.append((session.fd, READ))
+
+    def _meet(self, session: Session, now: float) -> None:
+        """Look at a new connection; what is not its own request to be run at once must not keep the poller from it."""
+        others = self.has_ready()
+        session.on_ready(READ, now)
+        if others or not self.has_ready():
+            self._watch(session)
 
     def _watch(self, session: Session) -> None:
         """Have the poller report a connection from now on; one that was served and closed at once it never hears of."""
@@ -342,6 +352,8 @@ class InlineReactor(Reactor):
             finally:
                 if helper is not None:
                     helper.end()
+            if now >= self.next_tick:
+                self.tick(now)  # however many requests wait, the worker is alive while each of them ends
             until = until or channel.began + self.ROUND_SECONDS
             if now > until:
                 return
