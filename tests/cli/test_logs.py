@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support import ServerProcess, request, until
+from support import COLLECTING_WSGI, ServerProcess, request, until
 
 HELLO = """
 import sys
@@ -49,19 +49,9 @@ def test_a_line_for_every_request_within_moments(kind):
         assert [COMMON_LOG.fullmatch(line).group(1) for line in lines_of(path)] == ["/0", "/1", "/2"]
 
 
-COLLECTING = """
-import gc
-gc.disable()
-def app(environ, start_response):
-    body = b"%d" % gc.collect() if environ["PATH_INFO"] == "/collect" else b"hello"
-    start_response("200 OK", [("Content-Length", str(len(body)))])
-    return [body]
-"""
-
-
 @pytest.mark.parametrize("kind", ["sync", "gthread"])
 def test_a_request_with_its_line_leaves_nothing_to_the_garbage_collector(kind):
-    with ServerProcess(["app:app", "-k", kind, "--access-logfile", "access.log"], app=COLLECTING) as server:
+    with ServerProcess(["app:app", "-k", kind, "--access-logfile", "access.log"], app=COLLECTING_WSGI) as server:
         server.get("/collect")
         for _ in range(20):
             server.get()

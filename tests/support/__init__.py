@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from support.client import Answer, RawClient, request
 from support.load import KeepAliveLoad, LoadResult
-from support.measuring import best_of
+from support.measuring import COLLECTING_WSGI, best_of
 from support.net import free_port, until
 from support.process import CURRENT_PYTHON, ServerProcess, processes_marked
 from support.soak import SOAK_SECONDS, soak_seconds
 
 __all__ = [
+    "COLLECTING_WSGI",
     "CURRENT_PYTHON",
     "SOAK_SECONDS",
     "Answer",

@@ -1,6 +1,7 @@
 """Measurements on a machine that others use too.
 
-Owns: how often one is repeated. Must not know: what is measured.
+Owns: how often one is repeated, and the application that counts what was left to the garbage collector.
+Must not know: what is measured.
 """
 
 from __future__ import annotations
@@ -10,6 +11,19 @@ from typing import Callable, List, TypeVar
 T = TypeVar("T")
 
 ATTEMPTS = 3
+
+#: ``/collect`` is answered with the number of objects that only the collector could free since it was last asked.
+COLLECTING_WSGI = """
+import gc
+
+gc.disable()
+
+
+def app(environ, start_response):
+    body = b"%d" % gc.collect() if environ["PATH_INFO"] == "/collect" else b"hello"
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
 
 
 def best_of(measure: Callable[[], T], good: Callable[[T], bool], attempts: int = ATTEMPTS) -> T:

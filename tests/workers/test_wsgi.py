@@ -8,7 +8,7 @@ from typing import Iterator
 
 import pytest
 
-from support import RawClient, ServerProcess, until
+from support import COLLECTING_WSGI, RawClient, ServerProcess, until
 from support.client import BadAnswerError
 from workers.wsgi_apps import APPS
 
@@ -201,23 +201,10 @@ def test_concurrent_clients_get_their_own_answers(server: ServerProcess) -> None
     assert not failures
 
 
-COLLECTING = """
-import gc
-
-gc.disable()
-
-
-def app(environ, start_response):
-    text = b"%d" % gc.collect() if environ["PATH_INFO"] == "/collect" else b"hello"
-    start_response("200 OK", [("Content-Length", str(len(text)))])
-    return [text]
-"""
-
-
 @pytest.mark.parametrize("requests", [1, 3])
 def test_a_connection_that_is_over_leaves_nothing_to_the_garbage_collector(requests: int) -> None:
     connections = 20
-    with ServerProcess(["-k", "sync", "app:app"], app=COLLECTING) as server:
+    with ServerProcess(["-k", "sync", "app:app"], app=COLLECTING_WSGI) as server:
         server.get("/collect")
         server.get("/collect")
         for _ in range(connections):
