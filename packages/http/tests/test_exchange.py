@@ -8,7 +8,8 @@ from typing import Any, List, Tuple
 import pytest
 
 from server_http.errors import ApplicationFault, StateError
-from server_http.exchange import (
+from server_http.exchange import REASONS, Exchange, ResponseDefaults, error_page, http_date, reason
+from server_http.states import (
     AWAITING,
     BODY,
     CHUNKED,
@@ -19,16 +20,10 @@ from server_http.exchange import (
     LENGTH,
     NO_BODY,
     RAW,
-    REASONS,
     STATES,
     TRANSITIONS,
     TUNNEL,
     UNTIL_CLOSE,
-    Exchange,
-    ResponseDefaults,
-    error_page,
-    http_date,
-    reason,
 )
 
 Fields = List[Tuple[bytes, bytes]]

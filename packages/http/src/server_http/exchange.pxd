@@ -1,16 +1,21 @@
 cimport cython
-from server_http.fields cimport decimal, is_value
+from server_http.fields cimport decimal, is_method, is_value
 
+cdef int AWAITING, BODY, CUT
+cdef int ABANDON, END, FALL_SHORT, INFORM, RESPOND, SEND, SWITCH
+cdef int CHUNKED, LENGTH, NO_BODY, RAW, UNTIL_CLOSE
 cdef int _PLAIN, _LENGTH_FIELD, _CONNECTION, _UPGRADE, _DATE, _SERVER, _DROPPED, _COMMANDS, _REFUSED
 cdef bytes _NEXT
 cdef dict _SPELLINGS
+cdef list _NONE
 
 cdef class ResponseDefaults:
     cdef public bytes server, date, server_line, date_line, lines
     cdef long long _second
 
 cdef class Exchange:
-    cdef public object method, version, upgrade, warning
+    cdef public str method, version, warning
+    cdef public bytes upgrade
     cdef public int state, status, framing
     cdef public long long length, sent
     cdef public bint keep_alive, expects_continue, own_date, own_server, warned

@@ -13,75 +13,38 @@ from typing import Dict, List, Optional, Tuple
 
 from server_http.errors import ApplicationFault, StateError
 from server_http.events import Headers
-from server_http.fields import FORBIDDEN_TRAILERS, decimal, is_token, is_value
+from server_http.fields import FORBIDDEN_TRAILERS, decimal, is_method, is_token, is_value
+from server_http.states import (
+    ABANDON,
+    AWAITING,
+    BODY,
+    CHUNKED,
+    COMMANDS,
+    CUT,
+    END,
+    FALL_SHORT,
+    INFORM,
+    LENGTH,
+    NO_BODY,
+    RAW,
+    RESPOND,
+    SEND,
+    STATES,
+    SWITCH,
+    TRANSITIONS,
+    UNKNOWN_LENGTH,
+    UNTIL_CLOSE,
+)
 
 try:
     import cython
 except ImportError:  # Cython is a build requirement only
     from server_http import _cython as cython  # type: ignore[no-redef]  # noqa: F401
 
-# -- states and commands of one exchange ---------------------------------------------------------------------------
-
-AWAITING = 0  # no final response head yet
-BODY = 1  # the final head is out, its body follows
-TUNNEL = 2  # 101, or 2xx to CONNECT: raw octets both ways
-ENDED = 3  # complete
-CUT = 4  # ended too early: whatever frames the message must show that it is incomplete
-
-INFORM = 0
-RESPOND = 1
-SWITCH = 2  # respond with a head that opens a tunnel
-SEND = 3
-END = 4
-FALL_SHORT = 5  # end before the declared length was reached
-ABANDON = 6  # the stream broke
-
 _REFUSED = 255
-
-STATES = {AWAITING: "awaiting", BODY: "body", TUNNEL: "tunnel", ENDED: "ended", CUT: "cut"}
-COMMANDS = {
-    INFORM: "inform", RESPOND: "respond", SWITCH: "switch", SEND: "send", END: "end", FALL_SHORT: "fall short",
-    ABANDON: "abandon",
-}  # fmt: skip
-
-#: (state, command) -> state. What is not here is out of order.
-TRANSITIONS = {
-    (AWAITING, INFORM): AWAITING,
-    (AWAITING, RESPOND): BODY,
-    (AWAITING, SWITCH): TUNNEL,
-    (AWAITING, ABANDON): CUT,
-    (BODY, INFORM): BODY,  # too late to be of use: nothing is sent
-    (BODY, SEND): BODY,
-    (BODY, END): ENDED,
-    (BODY, FALL_SHORT): CUT,
-    (BODY, ABANDON): CUT,
-    (TUNNEL, INFORM): TUNNEL,
-    (TUNNEL, SEND): TUNNEL,
-    (TUNNEL, END): ENDED,
-    (TUNNEL, ABANDON): CUT,
-    (ENDED, INFORM): ENDED,
-    (ENDED, ABANDON): ENDED,
-    (CUT, INFORM): CUT,
-    (CUT, SEND): CUT,  # the application is still on its way to say something
-    (CUT, END): CUT,
-    (CUT, FALL_SHORT): CUT,
-    (CUT, ABANDON): CUT,
-}
 
 _NEXT = bytes(TRANSITIONS.get((state, command), _REFUSED) for state in STATES for command in COMMANDS)
 _COMMANDS = len(COMMANDS)
-
-# -- framing, as data -----------------------------------------------------------------------------------------------
-
-NO_BODY = 0  # HEAD, 1xx, 204, 304: the head is everything
-LENGTH = 1  # Content-Length octets
-CHUNKED = 2  # chunked transfer coding (RFC 9112 section 7.1)
-UNTIL_CLOSE = 3  # the end of the connection is the end of the body
-DELIMITED = 4  # the protocol marks the end itself (HTTP/2 END_STREAM)
-RAW = 5  # a tunnel
-
-#: How a body of unknown length is framed for a peer of that version.
-UNKNOWN_LENGTH = {"1.0": UNTIL_CLOSE, "1.1": CHUNKED, "2": DELIMITED}
 
 # -- response fields that are not simply passed on -------------------------------------------------------------------
 
@@ -109,6 +72,8 @@ _KINDS = {
 _SPELLINGS: Dict[bytes, int] = {}
 _SPELLINGS_MAX = 1024
 _SPELLING_OCTETS_MAX = 64
+
+_NONE: Headers = []  # never changed
 
 
 class ResponseDefaults:
@@ -303,8 +268,8 @@ class Exchange:
             )
             self.keep_alive = False
             self._advance(FALL_SHORT)
-            return []
-        fields = self._trailing(trailers) if trailers else []
+            return _NONE
+        fields = self._trailing(trailers) if trailers else _NONE
         self._advance(END)
         return fields
 
@@ -329,7 +294,7 @@ class Exchange:
             return b"Upgrade" if self.status == 101 else b""
         if not self.keep_alive:
             return b"close"
-        return b"keep-alive" if self.version == "1.0" else b""
+        return b"" if self.version == "1.1" else b"keep-alive"
 
     # -- rules -----------------------------------------------------------------------------------------------------
 
@@ -343,7 +308,7 @@ class Exchange:
     def _opens_tunnel(self, status: int) -> bool:
         """Whether the head opens a tunnel; raises for a status that cannot be a final one."""
         if 200 <= status <= 999:
-            return self.method == "CONNECT" and status <= 299
+            return is_method(self.method, "CONNECT") and status <= 299
         if status == 101 and self.upgrade and self.version == "1.1":
             return True
         raise ApplicationFault(f"status: expected 200 to 999 (101 only to an upgrade that was offered), got {status!r}")
@@ -404,7 +369,7 @@ class Exchange:
         if tunnel:
             self.framing = RAW
             self.keep_alive = False
-        elif status in (204, 304) or self.method == "HEAD":  # RFC 9110 sections 15.3.5, 15.4.5 and 9.3.2
+        elif status in (204, 304) or is_method(self.method, "HEAD"):  # RFC 9110 sections 15.3.5, 15.4.5 and 9.3.2
             self.framing = NO_BODY
         elif self.length >= 0:
             self.framing = LENGTH

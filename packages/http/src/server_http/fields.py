@@ -1,3 +1,5 @@
+# ruff: noqa: F821 - the names of the C library come from the .pxd
+# mypy: disable-error-code="name-defined, attr-defined"
 """The grammar of HTTP fields, once for every protocol (RFC 9110 section 5, RFC 3986 section 3.2).
 
 Owns: what a token, a field value, a Content-Length, a list and an authority look like.
@@ -41,6 +43,12 @@ FORBIDDEN_TRAILERS = frozenset((
 _IS_VALUE = bytes(octet in VALUE for octet in range(256))
 _IS_TARGET = bytes(octet in TARGET for octet in range(256))
 
+# For octets eight at a time: a number with bit 7 of each octet that is less than another is found by subtraction.
+_ONES = 0x0101010101010101
+_SPACES = 0x2020202020202020
+_DELETES = 0x7F7F7F7F7F7F7F7F
+_HIGHEST = 0x8080808080808080
+
 #: 2**63 - 1 has 19 digits; what is longer is refused before it is converted.
 _LENGTH_DIGITS = 19
 _LENGTH_MAX = 2**63 - 1
@@ -65,11 +73,32 @@ def is_token(value: bytes) -> bool:
     return bool(value) and not value.translate(None, TOKEN)
 
 
+def is_method(method: str, name: str) -> bool:
+    """Whether ``method`` is ``name``; case counts (RFC 9110 section 9.1)."""
+    return len(method) == len(name) and method == name  # what differs in size is not compared
+
+
 def is_value(value: bytes) -> bool:
     """Whether ``value`` has only octets of a field value: no CR, LF, NUL or other control but HTAB."""
-    if cython.compiled and isinstance(value, bytes):
-        return _only(_IS_VALUE, value, len(value))
+    if cython.compiled and type(value) is bytes:
+        return value_end(value, 0, len(value)) == len(value)
     return not value.translate(None, VALUE)
+
+
+def value_end(octets: bytes, start: int, end: int) -> int:
+    """Return the offset of the first of ``octets[start:end]`` that no field value has, or ``end``."""
+    is_value_octet = _IS_VALUE
+    at = start
+    if cython.compiled:
+        while end - at >= 8:
+            memcpy(cython.address(eight), PyBytes_AS_STRING(octets) + at, 8)
+            deleted = eight ^ _DELETES  # what was DEL is 0 now
+            if (((eight - _SPACES) & ~eight) | ((deleted - _ONES) & ~deleted)) & _HIGHEST:
+                break  # a control character: HTAB, or the end
+            at += 8
+    while at < end and is_value_octet[octets[at]]:
+        at += 1
+    return at
 
 
 def is_target(value: bytes) -> bool:

@@ -1,4 +1,8 @@
 import cython
 
-@cython.locals(item=tuple)
-cpdef bint has_one_of(list headers, frozenset names) except -1
+cdef class Watched:
+    cdef frozenset _names
+    cdef bytes _initials
+
+    @cython.locals(name=bytes, found=list, octets="const unsigned char *", initials="const unsigned char *")
+    cpdef list among(self, list headers)

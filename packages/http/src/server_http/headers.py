@@ -26,6 +26,11 @@ from server_http.forwarded import (
 )
 from server_http.record import Record, derived
 
+try:
+    import cython
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]
+
 DEFAULT_SCHEME_HEADERS: Mapping[str, str] = {
     "X-FORWARDED-PROTOCOL": "ssl",
     "X-FORWARDED-PROTO": "https",
@@ -133,7 +138,7 @@ class HeaderPolicy(Record):
         values.update(
             trusted_peers=AddressSet(self.forwarded_allow_ips, "forwarded_allow_ips"),
             schemes=schemes,
-            watched=frozenset(watched),
+            watched=Watched(watched),
             forwarders=forwarders,
             mount=mount,
             withheld=frozenset(name.lower().encode("latin-1") for name in self.trusted_only),
@@ -143,7 +148,7 @@ class HeaderPolicy(Record):
     # derived once from the fields above
     trusted_peers: AddressSet = derived(init=False)
     schemes: Mapping[bytes, bytes] = derived(init=False)
-    watched: FrozenSet[bytes] = derived(init=False)
+    watched: Watched = derived(init=False)
     forwarders: FrozenSet[bytes] = derived(init=False)
     mount: str = derived(init=False)
     withheld: FrozenSet[bytes] = derived(init=False)
@@ -158,7 +163,7 @@ class HeaderPolicy(Record):
         """Apply the policy to a request that is otherwise complete.
 
         Without effect, so that an engine may skip it, unless ``underscored``, ``self.always``, or ``trusted`` and
-        ``has_one_of(request.headers, self.watched)``.
+        ``self.watched`` has one among the headers.
 
         Args:
             request: its scheme and client are those of the connection; it may get others, a server and a
@@ -174,8 +179,7 @@ class HeaderPolicy(Record):
             request.headers = self._screened(request.headers, trusted)
         script = self.mount
         if trusted:
-            watched = self.watched
-            found = [item for item in request.headers if item[0] in watched]
+            found = self.watched.among(request.headers)
             if found:
                 script = _apply_fields(self, request, found) or script
         elif self.withheld:
@@ -281,12 +285,32 @@ def _mount(request: Request, script: str) -> None:
     request.script_name = script
 
 
-def has_one_of(headers: Headers, names: FrozenSet[bytes]) -> bool:
-    """Whether a field has one of ``names``."""
-    for item in headers:  # noqa: SIM110 - a plain loop is what becomes C
-        if item[0] in names:
-            return True
-    return False
+class Watched:
+    """Names of fields that are looked for in every request.
+
+    Args:
+        names: in lower case.
+    """
+
+    __slots__ = ("_initials", "_names")
+
+    def __init__(self, names: Iterable[bytes]) -> None:
+        self._names = frozenset(names)
+        initials = {name[0] for name in self._names}
+        self._initials = bytes(octet in initials for octet in range(256))  # hashing is for names that may be meant
+
+    def among(self, headers: Headers) -> Headers:
+        """Return the fields that have one of the names, in order."""
+        if not cython.compiled:
+            return [item for item in headers if item[0] in self._names]
+        found = []
+        initials = self._initials
+        for item in headers:
+            name = item[0]
+            octets = name
+            if initials[octets[0]] and name in self._names:
+                found.append(item)
+        return found
 
 
 def set_authority(request: Request, authority: bytes) -> None:

@@ -29,8 +29,9 @@ from server_http.events import (
     Warned,
     Writable,
 )
-from server_http.exchange import AWAITING, ENDED, Exchange, error_page
+from server_http.exchange import Exchange, error_page
 from server_http.h1.output import Output, response_head
+from server_http.states import AWAITING, ENDED
 from server_http.uwsgi_request import STREAM, Variables, build_request, parse_variables
 
 try:

@@ -6,14 +6,15 @@ from server_http.h1.output cimport Output, response_head
 from server_http.h1.request cimport read_head
 from server_http.h1.rules cimport RequestRules
 from server_http.h1.scan cimport end_of_head
-from server_http.headers cimport has_one_of
+from server_http.headers cimport Watched
 
+cdef bytes _NO_OCTETS
 cdef int AWAITING, CHUNKED, DONE, ENDED, JOINED, RAW
 cdef int IDLE, HEAD, LENGTH, CHUNKS, WAITING, TUNNEL, CLOSED
 
 cdef class Http1Engine:
     cdef object _client, _scheme, _policy, _limits, _upgrade, _held
-    cdef frozenset _watched
+    cdef Watched _watched
     cdef RequestRules _rules
     cdef ResponseDefaults _defaults
     cdef bint _trusted, _always, _progress, _blocked, _eof, _draining, _last

@@ -33,14 +33,14 @@ from server_http.events import (
     Warned,
     Writable,
 )  # fmt: skip
-from server_http.exchange import AWAITING, CHUNKED, ENDED, RAW, Exchange, error_page
+from server_http.exchange import Exchange, error_page
 from server_http.h1.body import DONE, ChunkedBody
 from server_http.h1.output import JOINED, Output, informational_head, response_head, trailer_section
 from server_http.h1.partial import PartialHead, examine
 from server_http.h1.request import read_head
 from server_http.h1.rules import RequestRules
 from server_http.h1.scan import end_of_head
-from server_http.headers import has_one_of
+from server_http.states import AWAITING, CHUNKED, ENDED, RAW
 
 try:
     import cython
@@ -442,7 +442,7 @@ class Http1Engine:
         request.scheme = self._scheme
         length = request.content_length
         try:
-            if underscored or self._always or (self._trusted and has_one_of(request.headers, self._watched)):
+            if underscored or self._always or (self._trusted and self._watched.among(request.headers)):
                 self._policy.apply(request, self._trusted, underscored)
             if length and 0 < rules.body < length:
                 raise ContentTooLarge(f"body: expected at most {rules.body} octets, got {length}")

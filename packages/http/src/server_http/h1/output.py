@@ -13,7 +13,8 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from server_http.engine import FileRegion, Segment
 from server_http.events import Headers
-from server_http.exchange import CHUNKED, REASONS, Exchange, ResponseDefaults, reason
+from server_http.exchange import REASONS, Exchange, ResponseDefaults, reason
+from server_http.states import CHUNKED
 
 try:
     import cython

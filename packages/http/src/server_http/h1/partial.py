@@ -96,7 +96,8 @@ class PartialHead:
 
     def _complete_line(self, end: int) -> None:
         if self._fields < 0:
-            read_request_line(0, bytes(self.octets[self._line : end]), self._rules)
+            line = bytes(self.octets[self._line : end])
+            read_request_line(0, line, 0, len(line), self._rules)
         self._fields += 1
         if self._fields > self._rules.header_count:
             raise HeaderFieldsTooLarge(f"header fields: expected at most {self._rules.header_count}, got more")

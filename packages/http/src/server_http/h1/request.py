@@ -11,13 +11,14 @@ from typing import Any, List, Optional, Tuple
 
 from server_http.errors import BadRequest, ExpectationFailed, NotImplementedByServer, UriTooLong, VersionNotSupported
 from server_http.events import Headers, Request
-from server_http.fields import check_authority, content_length, is_target, is_token, members, split_authority
+from server_http.fields import check_authority, content_length, is_method, is_target, is_token, members, split_authority
 from server_http.h1.rules import Grammar, RequestRules
 from server_http.h1.scan import (
     CONNECTION,
     CONTENT_LENGTH,
     EXPECT,
     HOST,
+    LATEST_VERSION,
     SINGLE_KINDS,
     TRANSFER_ENCODING,
     UNDERSCORED,
@@ -69,8 +70,7 @@ def read_head(stream: int, head: bytes, start: int, end: int, rules: RequestRule
     line_end = end_of_line(head, start)
     if rules.request_line and line_end - start > rules.request_line:
         raise UriTooLong(f"request line: expected at most {rules.request_line} octets, got {line_end - start}")
-    octets = head
-    request = read_request_line(stream, octets[start:line_end], rules)
+    request = read_request_line(stream, head, start, line_end, rules)
     special: List[Tuple[int, bytes]] = []
     first = line_end + 2
     if rules.relaxed and first < end:
@@ -81,15 +81,15 @@ def read_head(stream: int, head: bytes, start: int, end: int, rules: RequestRule
     return request, _interpret(request, special)
 
 
-def read_request_line(stream: int, line: bytes, rules: RequestRules) -> Request:
+def read_request_line(stream: int, head: bytes, start: int, end: int, rules: RequestRules) -> Request:
     """Read ``method SP target SP version`` (RFC 9112 section 3): exactly one space twice.
 
     Raises:
         BadRequest: another form.
         VersionNotSupported: a version other than 1.x.
     """
-    name, target, digits = split_request_line(line)
-    version = "1.1" if digits == b"HTTP/1.1" else _version(digits, rules.grammar)
+    name, target, digits = split_request_line(head, start, end, _LATEST[0])
+    version = "1.1" if digits == LATEST_VERSION else _version(digits, rules.grammar)
     if name == _LATEST[0]:
         method = _LATEST[1]
     else:
@@ -101,7 +101,7 @@ def read_request_line(stream: int, line: bytes, rules: RequestRules) -> Request:
     if not is_target(target):
         raise BadRequest(f"request target: expected visible ASCII octets without '#', got {target[:64]!r}")
     request = Request(stream, method, target, version)
-    if target[0] == _SLASH and method != "CONNECT":  # origin-form
+    if target[0] == _SLASH and not is_method(method, "CONNECT"):  # origin-form
         if _QUESTION_MARK in target:
             request.path, _, request.query = target.partition(b"?")
     else:
@@ -191,7 +191,7 @@ def _interpret(request: Request, special: List[Tuple[int, bytes]]) -> bool:  # n
         request.expects_continue = False
     if seen & CONNECTION:
         _connection(request, connection, upgrade)
-    elif request.version == "1.0":
+    elif request.version != "1.1":
         request.keep_alive = False
     return seen & UNDERSCORED != 0
 

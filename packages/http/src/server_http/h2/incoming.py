@@ -13,7 +13,6 @@ from h2 import events as h2_events
 from server_http.config import HttpConfig
 from server_http.errors import ContentTooLarge, ProtocolError
 from server_http.events import BodyEnded, BodyReceived, Warned
-from server_http.exchange import RAW
 from server_http.h2 import frames
 from server_http.h2.guard import FloodGuard
 from server_http.h2.priority import MAX_FIELD, parse_priority
@@ -21,6 +20,7 @@ from server_http.h2.request import Malformed, build_request, check_trailers
 from server_http.h2.session import Session, error_name
 from server_http.h2.stream import Stream
 from server_http.h2.streams import Streams
+from server_http.states import RAW
 
 REFUSED_STREAM = 0x7
 DRAIN_PING = b"draining"

@@ -21,12 +21,13 @@ from server_http.events import (
     Warned,
     Writable,
 )
-from server_http.exchange import AWAITING, CUT, LENGTH, NO_BODY, Exchange, error_page
+from server_http.exchange import Exchange, error_page
 from server_http.h2.output import Mark, Output
 from server_http.h2.request import Malformed
 from server_http.h2.sender import Sender
 from server_http.h2.session import Session
 from server_http.h2.stream import Stream
+from server_http.states import AWAITING, CUT, LENGTH, NO_BODY
 
 NO_ERROR = 0x0
 INTERNAL_ERROR = 0x2
