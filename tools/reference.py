@@ -30,7 +30,8 @@ from server_core.settings.declare import Computed, Group, Setting
 from server_core.settings.values import Boolean, Hook
 from server_core.supervise import children, services
 from server_core.worker import Worker
-from server_http import engine, states
+from server_http import engine
+from server_http import states as response_states
 from server_http.h1 import engine as h1
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -322,14 +323,14 @@ def drawings() -> Dict[str, str]:
     states = children.ChildState
     lives = [(a.value, b.value, happening.value) for (a, happening), b in children.TRANSITIONS.items()]
     responses = [
-        (states.STATES[a], states.STATES[b], states.COMMANDS[command])
-        for (a, command), b in states.TRANSITIONS.items()
+        (response_states.STATES[a], response_states.STATES[b], response_states.COMMANDS[command])
+        for (a, command), b in response_states.TRANSITIONS.items()
         if a != b
     ]
     inputs = [(h1.INPUT[a], h1.INPUT[b], "") for a, following in h1.TRANSITIONS.items() for b in following]
     return {
         "figures/child.svg": figures.draw("Life of a supervised process", [state.value for state in states], lives),
-        "figures/response.svg": figures.draw("States of a response", list(states.STATES.values()), responses),
+        "figures/response.svg": figures.draw("States of a response", list(response_states.STATES.values()), responses),
         "figures/http1.svg": figures.draw("What the next octet of HTTP/1 belongs to", list(h1.INPUT.values()), inputs),
     }
 
