@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import os
 import socket
+import threading
+import time
 import weakref
-from typing import Any, Iterator, Tuple
+from typing import Any, Iterator, List, Tuple
 
 import pytest
 
 from server_core.drive.accept import UNEVENNESS, Acceptor
 from server_core.drive.body import JOIN_MAX, NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, Spool, SpoolBudget, StreamedBody
 from server_core.drive.clientsocket import ClientSocket, accept
+from server_core.drive.clock import monotonic
 from server_core.drive.poller import GONE, READ, WRITE, PollPoller, make_poller
 from server_core.drive.timers import GRANULARITY, TimerWheel
+from server_core.drive.turn import make_turn
 from server_core.drive.wsgi import file_region
 
 
@@ -157,6 +161,38 @@ def test_octets_that_come_one_by_one_do_not_wait_one_by_one() -> None:
     body.write(b"y", 1)
     assert body.take(2 * JOIN_MAX) == (b"x" * (JOIN_MAX - 1), JOIN_MAX)
     assert body.take(1) == (b"y", 1)
+
+
+# The clock and the turn
+
+
+def test_the_clock_is_that_of_the_rest_of_python() -> None:
+    before = time.monotonic()
+    now = monotonic()
+    assert before <= now <= time.monotonic()
+
+
+def test_a_turn_is_one_threads_as_often_as_it_likes() -> None:
+    turn = make_turn()
+    took: List[bool] = []
+    other = threading.Thread(target=lambda: took.append(turn.acquire()))
+    assert turn.acquire()
+    assert turn.acquire(False)
+    turn.release()
+    assert not in_another_thread(turn.acquire, False)
+    other.start()  # waits
+    turn.release()
+    other.join(10)
+    assert took == [True]
+    assert not turn.acquire(False)
+
+
+def in_another_thread(function: Any, *args: Any) -> Any:
+    found: List[Any] = []
+    thread = threading.Thread(target=lambda: found.append(function(*args)))
+    thread.start()
+    thread.join()
+    return found[0]
 
 
 # Pollers

@@ -1,3 +1,6 @@
+cdef object _last_data
+cdef int _TCP_INFO, _INFO_OCTETS
+
 cdef class Arrivals:
     cdef public double due
 

@@ -42,10 +42,11 @@ class BlockingSession(Session):
     Requests of a connection with one stream at a time (HTTP/1) are run by its own greenlet, between two reads.
     """
 
-    __slots__ = ("_blocked_since", "_todo", "_wanted")
+    __slots__ = ("_blocked_since", "_lock", "_todo", "_wanted")
 
     def __init__(self, driver: Any, sock: Any, connection: Any) -> None:
-        super().__init__(driver, sock, connection, threading.RLock())
+        super().__init__(driver, sock, connection, None)
+        self._lock = threading.RLock()  # the turn: a greenlet's, where the library has patched it
         self._blocked_since = 0.0  # when whoever holds the turn began to write, and nothing has gone out
         self._todo: Deque[Channel] = deque()
         self._wanted = threading.Event()  # set when reading may go on
@@ -109,6 +110,14 @@ class BlockingSession(Session):
 
     # What a Session does otherwise ---------------------------------------------------------------------------------
 
+    def enter(self) -> None:
+        """Take the turn, waiting for it."""
+        self._lock.acquire()
+
+    def try_enter(self) -> bool:
+        """Take the turn unless a greenlet has it; returns whether it was taken."""
+        return self._lock.acquire(False)
+
     def leave(self) -> None:
         """Give the turn back; deadlines and the end are for others to see."""
         if self.phase == OPEN:
@@ -117,13 +126,13 @@ class BlockingSession(Session):
                 self.driver.wheel.arm(self, deadline)
         elif self.phase < CLOSED:
             self._stop_reading()
-        self.turn.release()
+        self._lock.release()
 
     def flush(self, now: float, facts: bool = False) -> None:
         """Write what waits, all of it."""
         wrote = facts
         while self.phase < BROKEN:
-            segments = self.layer.segments()
+            segments = self.queue if self.queue is not None else self.layer.segments()
             if not segments:
                 break
             if not self._blocked_since:
@@ -162,7 +171,7 @@ class BlockingSession(Session):
             return
         if deadline > now:
             self.driver.wheel.arm(self, deadline)
-        elif self.turn.acquire(False):
+        elif self.try_enter():
             self.layer_expired(now)
         else:
             self._check_reader(now)
@@ -356,7 +365,7 @@ class BlockingServer(Duties):
             session = channel.session
             if channel.lost:
                 continue
-            if session.turn.acquire(False):
+            if session.try_enter():
                 try:
                     if not channel.finished:
                         self.overdue(channel, now)

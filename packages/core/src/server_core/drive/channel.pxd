@@ -1,4 +1,9 @@
+import cython
+from server_core.drive.clock cimport monotonic
 from server_core.drive.session cimport Session
+
+cdef Py_ssize_t SEND_OCTETS
+cdef object StreamedBody
 
 cdef class Channel:
     cdef public Session session
@@ -12,6 +17,7 @@ cdef class Channel:
     cdef long long _spooled
 
     cpdef respond(self, int status, headers, reason=*)
+    @cython.locals(session=Session, full=cython.bint, start=Py_ssize_t)
     cpdef send(self, data)
     cpdef end(self, trailers=*)
     cpdef answer(self, int status, headers, reason, parts)

@@ -8,10 +8,10 @@ Must not know: WSGI, and how its driver waits (the driver's ``wait_*`` methods).
 from __future__ import annotations
 
 import os
-from time import monotonic
 from typing import Any, List, Optional
 
 from server_core.drive.body import Spool, StreamedBody
+from server_core.drive.clock import monotonic
 from server_http.events import Headers, Request
 from server_http.exchange import error_page
 

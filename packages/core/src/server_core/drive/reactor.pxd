@@ -1,16 +1,19 @@
 import cython
 from server_core.drive.accept cimport Acceptor
+from server_core.drive.clock cimport monotonic
 from server_core.drive.connection cimport Opener
 from server_core.drive.duties cimport Duties
 from server_core.drive.session cimport Session
 from server_core.drive.channel cimport Channel
 from server_core.drive.wsgi cimport Gateway
 
+cdef double ROUND_SECONDS, SLEPT_SECONDS
+
 cdef class Reactor(Duties):
     cdef public object poller
     cdef public dict sessions
     cdef public list acceptors
-    cdef public object unseen
+    cdef public list unseen
     cdef dict _openers, _listening
     cdef object _board
     cdef object _posted
@@ -20,9 +23,9 @@ cdef class Reactor(Duties):
     cdef object _exchange
     cdef int _exchange_fd
 
-    @cython.locals(session=Session, now=cython.double, called=cython.double)
+    @cython.locals(session=Session, acceptor=Acceptor, now=cython.double, called=cython.double, happened=list)
     cpdef turn(self)
-    @cython.locals(session=Session, mask=cython.int)
+    @cython.locals(session=Session, mask=cython.int, unseen=list)
     cdef double _look_at_unseen(self, double now) except? -1
     cpdef lag(self, double now)
     @cython.locals(until=cython.double)
@@ -42,8 +45,12 @@ cdef class Reactor(Duties):
     cpdef double run_at_once(self, double now) except? -1
 
 cdef class InlineReactor(Reactor):
-    cdef object _ready, _helper
+    cdef list _ready
+    cdef object _helper
     cdef bint _nested
 
-    @cython.locals(channel=Channel, gateway=Gateway, until=cython.double, now=cython.double)
+    @cython.locals(channel=Channel, gateway=Gateway, until=cython.double, now=cython.double, ready=list)
     cpdef run_ready(self)
+    cpdef submit(self, Channel channel)
+    cpdef bint has_ready(self) except -1
+    cpdef double run_at_once(self, double now) except? -1

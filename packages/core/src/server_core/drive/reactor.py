@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections import deque
 from contextlib import suppress
-from time import monotonic
 from typing import Any, Deque, Dict, List, Tuple
 
 from server_core.drive.accept import Acceptor
 from server_core.drive.channel import Channel
+from server_core.drive.clock import monotonic
 from server_core.drive.duties import Duties
 from server_core.drive.handover import Helper
 from server_core.drive.phases import CLOSED
@@ -22,6 +22,8 @@ from server_core.drive.session import Session
 
 #: A poll that took longer had nothing to report when it was made.
 SLEPT_SECONDS = 0.0005
+#: How long requests run in the thread of the loop before it looks at its connections again.
+ROUND_SECONDS = 0.005
 
 
 class Reactor(Duties):
@@ -44,7 +46,7 @@ class Reactor(Duties):
         self._listening = {acceptor.fd: acceptor for acceptor in self.acceptors}
         #: What the poller reported and nobody has looked at yet. While a request runs in between, its octets are still
         #: in the kernel, and the connection can be passed on.
-        self.unseen: Deque[Tuple[int, int]] = deque()
+        self.unseen: List[Tuple[int, int]] = []
         self._posted: Deque[Session] = deque()
         self._knocking: List[Acceptor] = []  # of listeners at which a connection waits
         self._looked = self._since = monotonic()  # the last look at the poller, and the one before
@@ -100,7 +102,7 @@ class Reactor(Duties):
         sessions = self.sessions
         unseen = self.unseen
         while unseen:
-            fd, mask = unseen.popleft()
+            fd, mask = unseen.pop(0)  # at most what a poll brings, so moving the rest is nothing
             session = sessions.get(fd)
             if session is not None:
                 if not session.watched:
@@ -304,12 +306,9 @@ class Reactor(Duties):
 class InlineReactor(Reactor):
     """Requests run in the thread of the loop, one after another (``sync``)."""
 
-    #: How long requests run before the loop looks at its connections again.
-    ROUND_SECONDS = 0.005
-
     def __init__(self, worker: Any, gateway: Any, openers: List[Any]) -> None:
         super().__init__(worker, gateway, openers)
-        self._ready: Deque[Channel] = deque()
+        self._ready: List[Channel] = []
         self._nested = False
         self._helper: Any = None
         worker.board.capacity(1)
@@ -341,7 +340,7 @@ class InlineReactor(Reactor):
         helper = self._helper
         until = 0.0
         while ready:
-            channel = ready.popleft()
+            channel = ready.pop(0)
             if channel.lost:
                 channel.done()
                 continue
@@ -354,7 +353,7 @@ class InlineReactor(Reactor):
                     helper.end()
             if now >= self.next_tick:
                 self.tick(now)  # however many requests wait, the worker is alive while each of them ends
-            until = until or channel.began + self.ROUND_SECONDS
+            until = until or channel.began + ROUND_SECONDS
             if now > until:
                 return
 
@@ -377,7 +376,7 @@ class InlineReactor(Reactor):
 
     def turn_without_requests(self) -> None:
         """A turn in the middle of a request: the requests that become ready wait."""
-        ready, self._ready = self._ready, deque()
+        ready, self._ready = self._ready, []
         self._nested = True
         if self._helper is not None:
             self._helper.end()

@@ -1,16 +1,21 @@
 import cython
+from server_core.drive.clock cimport monotonic
 from server_core.drive.arrival cimport Arrivals
 from server_core.drive.channel cimport Channel
 from server_core.drive.duties cimport Duties
 from server_core.drive.sockio cimport receive, transmit
+from server_core.drive.turn cimport Turn
 
 cdef int READ, WRITE, GONE, LOOK, OPEN, CLOSING, LINGERING, BROKEN, CLOSED
 cdef int READS_PER_TURN, RECEIVE_OCTETS, WOULD_BLOCK
 cdef dict _HANDLERS
+# Imported classes and functions, as C variables: a look-up in the module's dictionary would cost more than the comparison.
+cdef object BodyReceived, RequestReceived, StreamClosed
 
 cdef class Session:
     cdef public Duties driver
-    cdef public object sock, connection, layer, engine, turn, client
+    cdef public object sock, connection, layer, engine, client
+    cdef public Turn turn
     cdef public dict environ
     cdef public dict channels
     cdef public list queue

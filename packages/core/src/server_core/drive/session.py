@@ -12,12 +12,12 @@ posts the session back to the loop. With one thread there is no lock and ``turn`
 from __future__ import annotations
 
 import socket
-from time import monotonic
 from typing import Any, Dict, Optional, Sequence
 
 from server_core.drive.arrival import is_timed
 from server_core.drive.body import NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, StreamedBody
 from server_core.drive.channel import Channel
+from server_core.drive.clock import monotonic
 from server_core.drive.phases import BROKEN, CLOSED, CLOSING, LINGER_OCTETS, LINGER_SECONDS, LINGERING, OPEN
 from server_core.drive.poller import GONE, READ, WRITE
 from server_core.drive.sockio import RECEIVE_OCTETS, WOULD_BLOCK, abort_at_close, receive, transmit
@@ -399,6 +399,7 @@ class Session:
 
     def _complete(self, channel: Channel) -> None:
         channel.collecting = False
+        channel.began = 0.0  # it was the time since when there was no room
         channel.arrived = self.arrived
         self.driver.submit(channel)
 

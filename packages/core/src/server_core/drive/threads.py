@@ -14,11 +14,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import suppress
-from time import monotonic
 from typing import Any, Deque, Dict, List, Optional
 
 from server_core.drive.channel import Channel
+from server_core.drive.clock import monotonic
 from server_core.drive.reactor import Reactor
+from server_core.drive.turn import make_turn
 
 #: How long a thread sleeps at most before it looks at its stream again, in seconds.
 WAIT_SECONDS = 1.0
@@ -31,14 +32,12 @@ class PoolThread:
 
     Attributes:
         signal: a lock that is held while there is nothing to tell; its release wakes the thread.
-        busy_since: when its request began, monotonic seconds; 0 while it has none.
         channel: its request, or None.
     """
 
     def __init__(self, pool: Pool, index: int, record: Any) -> None:
         self.signal = threading.Lock()
         self.signal.acquire()
-        self.busy_since = 0.0
         self.channel: Optional[Channel] = None
         self.record = record
         self.pool = pool
@@ -52,12 +51,10 @@ class PoolThread:
             channel = pool.next(self)
             if channel is None:
                 return
-            self.busy_since = monotonic()
             self.channel = channel
             try:
                 pool.serve(channel, self.record)
             finally:
-                self.busy_since = 0.0
                 self.channel = None
 
     def wake(self) -> None:
@@ -93,6 +90,8 @@ class Pool:
 
     def __init__(self, gateway: Any, board: Any, threads: int, log: Any) -> None:
         self.jobs: Deque[Channel] = deque()
+        self._put = self.jobs.append
+        self._take = self.jobs.popleft
         self._gateway = gateway
         self._log = log
         self._idle: List[PoolThread] = []
@@ -121,16 +120,21 @@ class Pool:
 
     def submit(self, channel: Channel) -> None:
         """Queue a request; a thread takes it as soon as one is free."""
-        self.jobs.append(channel)
+        self._put(channel)
         self.wake_one()
 
     def wake_one(self) -> None:
         """Wake an idle thread; without one, have a thread that waits for its reader go on into a spool."""
-        try:
-            self._idle.pop().wake()
-        except IndexError:
-            if self._spooling:
-                self._rouse_spooling()
+        idle = self._idle
+        while idle:
+            try:
+                thread = idle.pop()
+            except IndexError:  # another was faster
+                break
+            thread.wake()
+            return
+        if self._spooling:
+            self._rouse_spooling()
 
     def _rouse_spooling(self) -> None:
         try:
@@ -141,14 +145,13 @@ class Pool:
 
     def next(self, thread: PoolThread) -> Any:
         """Return the next request for ``thread``, waiting for it; None at the end."""
-        jobs = self.jobs
         while not self._stopping:
             try:
-                channel = jobs.popleft()
+                channel = self._take()
             except IndexError:
                 self._sleep(thread)
                 continue
-            if jobs and self._idle:
+            if self._idle and self.jobs:
                 self.wake_one()
             return channel
         return None
@@ -204,16 +207,17 @@ class Pool:
         """Whether no thread is free and one has been at its request for longer than ``seconds``."""
         if not seconds or self._idle:
             return False
-        return any(thread.busy_since and now - thread.busy_since > seconds for thread in self.threads)
+        channels = [thread.channel for thread in self.threads]
+        return any(channel is not None and 0.0 < channel.began < now - seconds for channel in channels)
 
     def overdue(self, now: float, seconds: float) -> List[Channel]:
         """Return the unanswered requests that have run for longer than ``seconds``."""
         found = []
         for thread in self.threads:
-            channel = thread.channel  # read before its time, which the thread sets first: they belong together
+            channel = thread.channel
             if channel is None or channel.finished or channel.lost:
                 continue
-            if 0.0 < thread.busy_since < now - seconds:
+            if 0.0 < channel.began < now - seconds:
                 found.append(channel)
         return found
 
@@ -234,7 +238,7 @@ class PooledReactor(Reactor):
 
     def make_turn(self) -> Any:
         """Return a lock: threads and loop take turns at a connection. It is entered again by whoever holds it."""
-        return threading.RLock()
+        return make_turn()
 
     def submit(self, channel: Channel) -> None:
         """Hand the request to the pool."""
@@ -254,7 +258,7 @@ class PooledReactor(Reactor):
         """The stream of ``channel`` is over."""
         if self._streaming:
             self._streaming.pop(channel, None)
-        super().closed(channel, event, now)
+        Reactor.closed(self, channel, event, now)  # named, which compiled is a call in C
 
     def has_ready(self) -> bool:
         """Nothing runs in the thread of the loop, which therefore never hurries."""

@@ -1,8 +1,12 @@
 import cython
 from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Enter, PyContext_Exit
+from server_core.drive.clock cimport monotonic
 from server_core.drive.channel cimport Channel
 from server_core.drive.session cimport Session
 from server_core.scoreboard.record cimport ThreadRecord
+
+# Imported names as C variables; see ``session.pxd``.
+cdef object BytesIO, FileWrapper, StartResponse, StreamedBody, request_environ
 
 cdef class Gateway:
     cdef public object app, worker, log, pre_request, post_request, access_log, errors, software, ids, gate

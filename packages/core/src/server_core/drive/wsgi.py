@@ -16,13 +16,13 @@ import stat
 import threading
 from contextvars import copy_context
 from io import BytesIO
-from time import monotonic
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from server_core.compat.objects import GunicornRequest, GunicornResponse
 from server_core.drive.arrival import told_wait
 from server_core.drive.body import StreamedBody
 from server_core.drive.channel import Channel, ClientGoneError
+from server_core.drive.clock import monotonic
 from server_core.drive.gate import make_gate
 from server_core.request_id import RequestIds
 from server_core.scoreboard.layout import ERRORS
