@@ -34,7 +34,7 @@ _UPGRADE_MODES = ("upgrade", "both")
 
 def open_http(info: ConnectionInfo, config: HttpConfig, now: float) -> Engine:
     """Open the engine of a connection whose PROXY prefix and TLS handshake are behind it."""
-    if info.alpn == "h2" or ("h2" in config.protocols and info.proxy is not None and info.proxy.alpn == b"h2"):
+    if info.alpn == "h2" or (info.proxy is not None and "h2" in config.protocols and info.proxy.alpn == b"h2"):
         return _http2()(info, config, now)
     if info.tls is not None:
         first = Http1Engine(info, config, now)

@@ -1,17 +1,20 @@
 cimport cython
 from server_http.events cimport BodyEnded, BodyReceived, ConnectionEnded, Request, RequestReceived, StreamClosed
+from server_http.engine cimport ConnectionInfo
 from server_http.exchange cimport Exchange
 from server_http.h1.output cimport Output, response_head
+from server_http.h1.rules cimport RequestRules
+from server_http.headers cimport AddressSet, Watched
 from server_http.uwsgi_request cimport build_request, parse_variables
 
-cdef int AWAITING, ENDED, STREAM
+cdef int AWAITING, ENDED, STREAM, JOINED, PACKET, BODY, ANSWER, CLOSED
 cdef Py_ssize_t _HEADER_OCTETS
-cdef str PACKET, BODY, ANSWER, CLOSED
 
 cdef class UwsgiEngine:
-    cdef object _info, _config, _limits
+    cdef ConnectionInfo _info
+    cdef RequestRules _rules
     cdef bint _allowed, _trusted, _progress, _blocked
-    cdef str _state
+    cdef int _state
     cdef bytes _held
     cdef long long _remaining, _unread
     cdef Exchange _exchange
@@ -29,14 +32,17 @@ cdef class UwsgiEngine:
     cpdef long long pending(self, long long stream) except -1
     cpdef respond(self, long long stream, int status, headers, double now, reason=*)
     cpdef inform(self, long long stream, int status, headers, double now)
+    cdef _write_head(self, Exchange exchange, list fields, reason, bytes body, double now)
+    @cython.locals(joined=bytes, size="long long")
     cpdef answer(self, long long stream, int status, headers, body, double now, reason=*)
+    @cython.locals(size="long long")
     cpdef send(self, long long stream, data, double now)
-    cpdef answer(self, long long stream, int status, headers, body, double now, reason=*)
     cpdef send_file(self, long long stream, int fd, long long offset, long long count, double now)
     cpdef end(self, long long stream, double now, trailers=*)
     cpdef reset(self, long long stream, code, double now)
     cpdef consumed(self, long long stream, long long n)
     cpdef drain(self, double now)
+    @cython.locals(timeout=double, written_by=double)
     cpdef deadline(self)
     cpdef handle_timer(self, double now)
     cdef double _input_timeout(self) except -1.0

@@ -30,7 +30,7 @@ from server_http.events import (
     Writable,
 )
 from server_http.exchange import Exchange, error_page
-from server_http.h1.output import Output, response_head
+from server_http.h1.output import JOINED, Output, response_head
 from server_http.states import AWAITING, ENDED
 from server_http.uwsgi_request import STREAM, Variables, build_request, parse_variables
 
@@ -43,10 +43,12 @@ _HEADER_OCTETS = 4
 
 # -- the input, as data ------------------------------------------------------------------------------------------------
 
-PACKET = "packet"  # the variables are on their way
-BODY = "body"  # CONTENT_LENGTH octets are
-ANSWER = "answer"  # nothing more is expected of the peer
-CLOSED = "closed"
+PACKET = 0  # the variables are on their way
+BODY = 1  # CONTENT_LENGTH octets are
+ANSWER = 2  # nothing more is expected of the peer
+CLOSED = 3
+
+INPUT = {PACKET: "packet", BODY: "body", ANSWER: "answer", CLOSED: "closed"}
 
 TRANSITIONS = {PACKET: (BODY, ANSWER, CLOSED), BODY: (ANSWER, CLOSED), ANSWER: (CLOSED,), CLOSED: ()}
 
@@ -66,16 +68,15 @@ class UwsgiEngine:
     """
 
     __slots__ = (
-        "_allowed", "_blocked", "_config", "_exchange", "_facts", "_held", "_info", "_limits", "_out", "_out_since",
-        "_progress", "_remaining", "_since", "_state", "_trusted", "_unread", "queue",
+        "_allowed", "_blocked", "_exchange", "_facts", "_held", "_info", "_out", "_out_since", "_progress",
+        "_remaining", "_rules", "_since", "_state", "_trusted", "_unread", "queue",
     )  # fmt: skip
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float) -> None:
         self._info = info
-        self._config = config
-        self._limits = config.limits
-        self._allowed = config.uwsgi_allow_ips.has(info.peer)
-        self._trusted = config.policy.trusts(info)
+        self._rules = config.rules
+        self._allowed = config.uwsgi_allow_ips.has(self._info.peer)
+        self._trusted = self._rules.trusted_peers.has(self._info.peer)
         self._state = PACKET
         self._held = b""
         self._remaining = 0  # octets of the body that have not come
@@ -83,7 +84,7 @@ class UwsgiEngine:
         self._exchange: Optional[Exchange] = None
         self._out = Output()
         self.queue = self._out.segments()
-        self._facts: List[Event] = []
+        self._facts: Optional[List[Event]] = None  # what commands caused and nobody was told yet
         self._since = now
         self._out_since = now
         self._progress = False
@@ -94,11 +95,13 @@ class UwsgiEngine:
     def receive_data(self, data: bytes, now: float) -> Sequence[Event]:
         """Take octets from the peer. See ``Engine.receive_data``."""
         events = self._told()
+        if type(data) is not bytes:
+            data = bytes(data)
         try:
             if self._state == PACKET:
-                data = self._take_packet(bytes(data), now, events)
+                data = self._take_packet(data, now, events)
             if self._state == BODY and data:
-                self._take_body(bytes(data), now, events)
+                self._take_body(data, now, events)
         except ProtocolError as error:
             self._fail(error, events)
         self._settle(events)
@@ -127,7 +130,7 @@ class UwsgiEngine:
 
     def want_read(self) -> bool:
         """Whether the driver may read. See ``Engine.want_read``."""
-        return self._state != CLOSED and self._unread < self._limits.receive_high_water
+        return self._state != CLOSED and self._unread < self._rules.receive_high_water
 
     # -- output ----------------------------------------------------------------------------------------------------
 
@@ -150,9 +153,11 @@ class UwsgiEngine:
         """Send the final response head. See ``Engine.respond``."""
         exchange = self._live(stream)
         if exchange is not None:
-            passed = exchange.respond(status, headers, reason)
-            self._touch(now)
-            self._out.add(response_head(exchange, passed, self._config.defaults, reason))
+            self._write_head(exchange, exchange.respond(status, headers, reason), reason, b"", now)
+
+    def _write_head(self, exchange: Exchange, fields: Headers, reason: bytes, body: bytes, now: float) -> None:
+        self._touch(now)
+        self._out.add(response_head(exchange, fields, self._rules.defaults, reason, body))
 
     def inform(self, stream: int, status: int, headers: Headers, now: float) -> None:
         """Check a 1xx response; uwsgi has no place for one. See ``Engine.inform``."""
@@ -168,13 +173,21 @@ class UwsgiEngine:
         size = exchange.send(len(data))
         if size:
             self._touch(now)
-            self._out.add(bytes(data) if size == len(data) else bytes(data[:size]))
-            self._blocked = self._blocked or self._out.pending > self._limits.send_high_water
+            if size < len(data):
+                data = data[:size]
+            self._out.add(data if type(data) is bytes else bytes(data))
+            self._blocked = self._blocked or self._out.pending > self._rules.send_high_water
 
     def answer(self, stream: int, status: int, headers: Headers, body: bytes, now: float, reason: bytes = b"") -> None:
-        """Send a whole response. See ``Engine.answer``."""
-        self.respond(stream, status, headers, now, reason)
-        if body:
+        """Send a whole response, in one piece while it is short. See ``Engine.answer``."""
+        exchange = self._live(stream)
+        if exchange is None:
+            return
+        fields = exchange.respond(status, headers, reason)
+        joined = body if len(body) <= JOINED and type(body) is bytes else b""
+        size = exchange.send(len(joined)) if joined else 0
+        self._write_head(exchange, fields, reason, joined if size == len(joined) else joined[:size], now)
+        if len(joined) < len(body):
             self.send(stream, body, now)
         self.end(stream, now)
 
@@ -187,7 +200,7 @@ class UwsgiEngine:
         if size:
             self._touch(now)
             self._out.add_file(fd, offset, size)
-            self._blocked = self._blocked or self._out.pending > self._limits.send_high_water
+            self._blocked = self._blocked or self._out.pending > self._rules.send_high_water
 
     def end(self, stream: int, now: float, trailers: Headers = ()) -> None:  # type: ignore[assignment]
         """The response is complete; trailers have no place here. See ``Engine.end``."""
@@ -206,31 +219,32 @@ class UwsgiEngine:
     def consumed(self, stream: int, n: int) -> None:
         """The body's owner took ``n`` octets. See ``Engine.consumed``."""
         if stream == STREAM:
-            if self._unread >= self._limits.receive_high_water:
+            if self._unread >= self._rules.receive_high_water:
                 self._progress = True  # the peer was held up: its deadline begins anew
             self._unread = max(0, self._unread - n)
 
     def drain(self, now: float) -> None:
         """Take no further request; each connection has one anyway. See ``Engine.drain``."""
         if self._state == PACKET and not self._held:
-            self._close(self._facts, None, False)
+            facts: List[Event] = []
+            self._close(facts, None, False)
+            self._facts = facts if self._facts is None else self._facts + facts
 
     # -- deadlines -------------------------------------------------------------------------------------------------
 
     def deadline(self) -> Optional[float]:
         """When ``handle_timer`` wants to be called. See ``Engine.deadline``."""
         timeout = self._input_timeout()
-        at = self._since + timeout if timeout else None
-        if self._out.pending and self._limits.send_timeout:
-            written_by = self._out_since + self._limits.send_timeout
-            if at is None or written_by < at:
+        if self._out.pending and self._rules.send_timeout:
+            written_by = self._out_since + self._rules.send_timeout
+            if not timeout or written_by < self._since + timeout:
                 return written_by
-        return at
+        return self._since + timeout if timeout else None
 
     def handle_timer(self, now: float) -> Sequence[Event]:
         """Act on deadlines that have passed. See ``Engine.handle_timer``."""
         events = list(self.advance(now))
-        timeout = self._limits.send_timeout
+        timeout = self._rules.send_timeout
         if self._out.pending and timeout and now >= self._out_since + timeout:
             self._break(RequestTimeout(f"output: expected the peer to read within {timeout} s"), events)
             return events
@@ -239,17 +253,17 @@ class UwsgiEngine:
             if self._state == PACKET and not self._held:
                 self._close(events, None, False)
             else:
-                self._fail(RequestTimeout(f"uwsgi {self._state}: expected more within {timeout} s"), events)
+                self._fail(RequestTimeout(f"uwsgi {INPUT[self._state]}: expected more within {timeout} s"), events)
         self._settle(events)
         return events
 
     def _input_timeout(self) -> float:
         """The time the peer has for what it is to send now, in seconds; 0 when nothing is expected of it."""
-        limits = self._limits
+        rules = self._rules
         if self._state == PACKET:
-            return limits.head_timeout if self._held else limits.first_request
+            return rules.head_timeout if self._held else rules.first_request
         if self._state == BODY and self.want_read() and self._live(STREAM) is not None:
-            return limits.body_timeout
+            return rules.body_timeout
         return 0.0
 
     # -- the request -----------------------------------------------------------------------------------------------
@@ -271,23 +285,24 @@ class UwsgiEngine:
             return b""
         self._held = b""
         octets = held  # of which slices are made without a detour when compiled
-        self._begin(parse_variables(octets[_HEADER_OCTETS:end], self._limits.uwsgi_vars), now, events)
+        self._begin(parse_variables(octets[_HEADER_OCTETS:end], self._rules.limits.uwsgi_vars), now, events)
         return octets[end : len(held)]
 
     def _begin(self, variables: Variables, now: float, events: List[Event]) -> None:
         request = build_request(variables, self._info)
-        policy = self._config.policy
-        if self._trusted or policy.always:
-            policy.apply(request, self._trusted, underscored=False)  # a name lost its '_' when it became a variable
+        rules = self._rules
+        if rules.always or (self._trusted and rules.watched.among(request.headers)):
+            # No name has a '_': it lost that when it became a variable
+            rules.policy.apply(request, self._trusted, underscored=False)
         length = request.content_length or 0
-        if 0 < self._limits.body < length:
-            raise ContentTooLarge(f"body: expected at most {self._limits.body} octets, got {length}")
+        if 0 < rules.body < length:
+            raise ContentTooLarge(f"body: expected at most {rules.body} octets, got {length}")
         # To the proxy every answer is one of HTTP/1.0: by length or until the end of the connection
         self._exchange = Exchange(request.method, "1.0", False)
         self._remaining = length
         self._since = now
         self._state = BODY if length else ANSWER
-        events.append(RequestReceived(STREAM, request, complete=length == 0))
+        events.append(RequestReceived(STREAM, request, length == 0))
 
     def _take_body(self, data: bytes, now: float, events: List[Event]) -> None:
         """Take octets of the body; what follows it belongs to nothing."""
@@ -315,7 +330,9 @@ class UwsgiEngine:
     def _told(self) -> List[Event]:
         """Return the facts that wait to be told."""
         facts = self._facts
-        self._facts = []
+        if facts is None:
+            return []
+        self._facts = None
         return facts
 
     def _touch(self, now: float) -> None:
@@ -330,7 +347,7 @@ class UwsgiEngine:
             return
         if exchange.warning:
             events.append(Warned(exchange.take_warning()))
-        if self._blocked and self._out.pending <= self._limits.send_low_water:
+        if self._blocked and self._out.pending <= self._rules.send_low_water:
             self._blocked = False
             if exchange.state < ENDED:
                 events.append(Writable(STREAM))
@@ -349,7 +366,7 @@ class UwsgiEngine:
             size = answer.send(len(page))
             answer.end()
             self._touch(self._since)
-            self._out.add(response_head(answer, passed, self._config.defaults) + page[:size])
+            self._out.add(response_head(answer, passed, self._rules.defaults) + page[:size])
         else:
             answer.abandon()
         self._forget(error, events)

@@ -6,18 +6,18 @@ Must not know: how a packet arrived, or whom to believe: who may speak uwsgi may
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple, Union
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from server_http.engine import ConnectionInfo
 from server_http.errors import BadRequest
 from server_http.events import Headers, Request
-from server_http.fields import check_authority, content_length, is_token, is_value
+from server_http.fields import check_authority, content_length, decimal, is_token, is_value
 
 try:
     import cython
 except ImportError:  # Cython is a build requirement only
-    from server_http import _cython as cython  # type: ignore[no-redef]  # noqa: F401
+    from server_http import _cython as cython  # type: ignore[no-redef]
 
 Variables = Dict[bytes, bytes]
 
@@ -39,13 +39,23 @@ _VERSIONS = {b"HTTP/1.0": "1.0", b"HTTP/2": "2", b"HTTP/2.0": "2"}
 _PATH_SAFE = "/:@!$&'()*+,;=~"
 _PATH_OCTETS = _PATH_SAFE.encode("ascii") + b"-._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _FRAMING = (b"content-length", b"content-type", b"transfer-encoding")  # CONTENT_LENGTH alone frames the body
-_DOT = 0x2E
+_IS_PATH = bytes(octet in _PATH_OCTETS for octet in range(256))
+_PORT_DIGITS = 5
+_METHODS = {
+    b"GET": "GET", b"HEAD": "HEAD", b"POST": "POST", b"PUT": "PUT", b"PATCH": "PATCH", b"DELETE": "DELETE",
+    b"OPTIONS": "OPTIONS",
+}  # fmt: skip
 
-# What is known of variables that are fields: the field's name, b"" for those of _FRAMING. Names are few, but nothing
-# here grows without bound.
-_FIELDS: Dict[bytes, bytes] = {}
-_FIELDS_MAX = 1024
-_FIELD_OCTETS_MAX = 64
+# What is known of variables, by name: see ``_learn``. Names are few, but nothing here grows without bound.
+_MEANINGS: Dict[bytes, Union[bytes, str]] = {}
+_MEANINGS_MAX = 1024
+_NAME_OCTETS_MAX = 64
+
+# A proxy sends its variables in the same order each time: the name that was met last at each place. The names that are
+# looked for are these very objects, and whoever finds the same object need not compare octets.
+_SLOTS = 64
+_RECENT: List[bytes] = [b""] * _SLOTS
+_SOUGHT: Dict[bytes, bytes] = {name: name for name in (*_CONSUMED, b"HTTP_HOST")}
 
 
 def parse_variables(block: bytes, limit: int) -> Variables:
@@ -67,10 +77,22 @@ def parse_variables(block: bytes, limit: int) -> Variables:
         count += 1
         if count > limit:
             raise BadRequest(f"uwsgi variables: expected at most {limit}, got more")
-        name = octets[position + _SIZE_OCTETS : middle]
+        name = _recall(block, position + _SIZE_OCTETS, middle, count % _SLOTS)
         variables[name] = octets[middle + _SIZE_OCTETS : end]
         position = end
     return variables
+
+
+def _recall(block: bytes, start: int, end: int, slot: int) -> bytes:
+    """Return the name ``block[start:end]``: the object that was met last at its place, if it is the same."""
+    name = _RECENT[slot]
+    if len(name) != end - start or not block.startswith(name, start, end):
+        octets = block
+        name = octets[start:end]
+        name = _SOUGHT.get(name, name)
+        if len(name) <= _NAME_OCTETS_MAX:
+            _RECENT[slot] = name
+    return name
 
 
 def _end_of_string(block: bytes, position: int) -> int:
@@ -90,24 +112,33 @@ def build_request(variables: Variables, info: ConnectionInfo) -> Request:
     Raises:
         BadRequest: a variable that is missing or malformed.
     """
-    method = variables.get(b"REQUEST_METHOD", b"")
-    if not is_token(method):
-        raise BadRequest(f"REQUEST_METHOD: expected a token, got {method.decode('latin-1')!r}")
     path = _path(variables)
     query = variables.get(b"QUERY_STRING", b"")
     uri = variables.get(b"REQUEST_URI") or (path + b"?" + query if query else path)
     version = _VERSIONS.get(variables.get(b"SERVER_PROTOCOL", b""), "1.1")
-    request = Request(STREAM, method.decode("ascii"), uri, version)
+    request = Request(STREAM, _method(variables), uri, version)
     request.path = path
     request.query = query
-    request.content_length = content_length(variables.get(b"CONTENT_LENGTH") or b"0")
+    length = variables.get(b"CONTENT_LENGTH")
+    request.content_length = content_length(length) if length else 0
     request.keep_alive = False
-    request.script_name = variables.get(b"SCRIPT_NAME", b"").decode("latin-1").rstrip("/") or None
+    mount = variables.get(b"SCRIPT_NAME")
+    request.script_name = mount.decode("latin-1").rstrip("/") or None if mount else None
     request.scheme = _scheme(variables, info)
     request.client = _client(variables, info)
     request.authority, request.server = _authority(variables)
     request.headers, request.variables = _fields_and_others(variables)
     return request
+
+
+def _method(variables: Variables) -> str:
+    method = variables.get(b"REQUEST_METHOD", b"")
+    usual = _METHODS.get(method)
+    if usual is not None:
+        return usual
+    if not is_token(method):
+        raise BadRequest(f"REQUEST_METHOD: expected a token, got {method.decode('latin-1')!r}")
+    return method.decode("ascii")
 
 
 def _path(variables: Variables) -> bytes:
@@ -117,7 +148,9 @@ def _path(variables: Variables) -> bytes:
     also where it sets SCRIPT_NAME, CGI what follows SCRIPT_NAME: REQUEST_URI tells which.
     """
     decoded = variables.get(b"PATH_INFO") or _requested_path(variables)
-    mount = variables.get(b"SCRIPT_NAME", b"").rstrip(b"/")
+    mount = variables.get(b"SCRIPT_NAME")
+    if mount:
+        mount = mount.rstrip(b"/")
     if mount:
         below = decoded == mount or decoded.startswith(mount + b"/")
         if not below or _requested_path(variables).startswith(mount + mount):
@@ -126,9 +159,21 @@ def _path(variables: Variables) -> bytes:
         if decoded == b"*":
             return decoded
         raise BadRequest(f"PATH_INFO: expected a path that begins with '/', got {decoded[:64]!r}")
-    if not decoded.translate(None, _PATH_OCTETS):
-        return decoded  # nothing to be encoded
+    if _is_plain(decoded):
+        return decoded
     return quote_from_bytes(decoded, _PATH_SAFE).encode("ascii")
+
+
+def _is_plain(path: bytes) -> bool:
+    """Whether nothing of a path is to be encoded."""
+    if not cython.compiled:
+        return not path.translate(None, _PATH_OCTETS)
+    octets = path
+    table = _IS_PATH
+    for i in range(len(path)):  # noqa: SIM110 - a plain loop is what becomes C
+        if not table[octets[i]]:
+            return False
+    return True
 
 
 def _requested_path(variables: Variables) -> bytes:
@@ -141,23 +186,39 @@ def _fields_and_others(variables: Variables) -> Tuple[Headers, Dict[str, str]]:
     headers = []
     others: Dict[str, str] = {}
     for name, value in variables.items():
-        if name.startswith(b"HTTP_"):
-            known = _FIELDS.get(name)
-            field = _field(name) if known is None else known
-            if field:
-                headers.append((field, value))
-        elif name not in _CONSUMED and _DOT not in name:
-            others[name.decode("latin-1")] = value.decode("latin-1")
+        known = _MEANINGS.get(name)
+        meaning = _learn(name) if known is None else known
+        if not meaning:
+            continue
+        if isinstance(meaning, bytes):
+            headers.append((meaning, value))
+        else:
+            others[meaning] = value.decode("latin-1")
     content_type = variables.get(b"CONTENT_TYPE")
     if content_type:
         headers.append((b"content-type", content_type))
     length = variables.get(b"CONTENT_LENGTH")
     if length:
         headers.append((b"content-length", length))
-    for field, octets in headers:
-        if not is_value(octets):
-            raise BadRequest(f"field {field!r}: expected a value without control characters, got {octets!r}")
+    for field, value in headers:
+        if not is_value(value):
+            raise BadRequest(f"field {field!r}: expected a value without control characters, got {value!r}")
     return headers, others
+
+
+def _learn(name: bytes) -> Union[bytes, str]:
+    """Return what a variable is: a field, by its name in octets; one that is offered as it is, by its name in text; or
+    nothing of its own (``b""``, ``""``), because it is read where the request is built."""
+    meaning: Union[bytes, str]
+    if name.startswith(b"HTTP_"):
+        meaning = _field(name)
+    elif name in _CONSUMED or b"." in name:
+        meaning = ""
+    else:
+        meaning = name.decode("latin-1")
+    if len(_MEANINGS) < _MEANINGS_MAX and len(name) <= _NAME_OCTETS_MAX:
+        _MEANINGS[name] = meaning
+    return meaning
 
 
 def _field(name: bytes) -> bytes:
@@ -165,11 +226,7 @@ def _field(name: bytes) -> bytes:
     field = name[5:].lower().replace(b"_", b"-")
     if not is_token(field):
         raise BadRequest(f"variable {name!r}: expected the name of a field behind HTTP_")
-    if field in _FRAMING:
-        field = b""
-    if len(_FIELDS) < _FIELDS_MAX and len(name) <= _FIELD_OCTETS_MAX:
-        _FIELDS[name] = field
-    return field
+    return b"" if field in _FRAMING else field
 
 
 def _scheme(variables: Variables, info: ConnectionInfo) -> str:
@@ -178,7 +235,7 @@ def _scheme(variables: Variables, info: ConnectionInfo) -> str:
         return "https"
     for name in _SCHEMES:
         said = variables.get(name)
-        if said and said.lower() == b"https":
+        if said and said != b"http" and said.lower() == b"https":
             return "https"
     return info.scheme
 
@@ -191,18 +248,25 @@ def _client(variables: Variables, info: ConnectionInfo) -> Optional[Tuple[str, i
     if host.startswith(b"unix:"):
         return None
     port = variables.get(b"REMOTE_PORT") or b"0"
-    if not port.isdigit() or len(port) > 5:
+    number = _port(port)
+    if number < 0:
         raise BadRequest(f"REMOTE_PORT: expected a port, got {port!r}")
-    return host.decode("latin-1"), int(port)
+    return host.decode("latin-1"), number
 
 
 def _authority(variables: Variables) -> Tuple[bytes, Optional[Tuple[str, int]]]:
     """Return the authority that was asked for, and where the proxy says that it serves it."""
     name, port = variables.get(b"SERVER_NAME", b""), variables.get(b"SERVER_PORT", b"")
-    server = (name.decode("latin-1"), int(port)) if name and port.isdigit() and len(port) <= 5 else None
+    number = _port(port) if name else -1
+    server = (name.decode("latin-1"), number) if number >= 0 else None
     host = variables.get(b"HTTP_HOST", b"")
     if host:
         check_authority(host)
     elif server is not None:
         host = name + b":" + port
     return host, server
+
+
+def _port(value: bytes) -> int:
+    """Return the number that up to five digits spell, -1 for anything else."""
+    return decimal(value) if len(value) <= _PORT_DIGITS else -1

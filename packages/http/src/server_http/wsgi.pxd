@@ -4,7 +4,7 @@ from server_http.events cimport Request
 cdef dict _environ_keys, _header_names, _servers, _statuses
 cdef int _PERCENT
 
-@cython.locals(environ=dict, target=bytes, query=bytes)
+@cython.locals(environ=dict, target=bytes, query=bytes, variables=dict)
 cpdef dict request_environ(dict connection, Request request, client, bint last=*)
 @cython.locals(environ=dict)
 cpdef dict connection_environ(dict listener, client, scheme, socket, variables=*)

@@ -180,8 +180,9 @@ def request_environ(
         environ["SERVER_PORT"] = str(request.server[1])
     elif "SERVER_NAME" not in environ:
         _set_server_from_host(environ, request)
-    if request.variables:
-        for name, value in request.variables.items():
+    variables = request.variables
+    if variables:
+        for name, value in variables.items():
             environ.setdefault(name, value)
     if request.version == "2":
         _set_h2(environ, request)

@@ -1,6 +1,6 @@
 """Accepting a connection, and the socket object that is made only when somebody asks for it.
 
-Owns: ``accept`` and ``ClientSocket``.
+Owns: ``ClientSocket``, how it is accepted, asked and closed.
 Must not know: when connections are accepted (``drive.accept``), what is spoken on them.
 
 Python's socket costs a call of the system and an initialiser when it is made of a descriptor, and another method when
@@ -134,6 +134,23 @@ def _accept(fd: int, family: int) -> Optional[Accepted]:
     if errno in (EAGAIN, ECONNABORTED):
         return None
     raise OSError(errno, os.strerror(errno))
+
+
+def descriptor(sock: Any) -> int:
+    """Return ``sock.fileno()`` of a socket of either kind; compiled, a ``ClientSocket`` is asked without a look-up."""
+    if type(sock) is ClientSocket:
+        client = sock
+        return client.fileno()
+    return int(sock.fileno())
+
+
+def close(sock: Any) -> None:
+    """``sock.close()`` of a socket of either kind, as ``descriptor``."""
+    if type(sock) is ClientSocket:
+        client = sock
+        client.close()
+    else:
+        sock.close()
 
 
 def _close(fd: int) -> None:

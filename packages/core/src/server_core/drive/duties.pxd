@@ -18,5 +18,6 @@ cdef class Duties:
     cpdef tick(self, double now)
     cpdef submit(self, Channel channel)
     cpdef post(self, Session session)
+    cpdef forget(self, Session session)
     cpdef closed(self, Channel channel, event, double now)
     cpdef lag(self, double now)

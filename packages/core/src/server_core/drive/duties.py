@@ -96,6 +96,10 @@ class Duties:
         """Have the loop look at ``session``. Called by any thread."""
         raise NotImplementedError
 
+    def forget(self, session: Any) -> None:
+        """``session`` is about to close its socket."""
+        raise NotImplementedError
+
     # What sessions report ------------------------------------------------------------------------------------------
 
     def closed(self, channel: Channel, event: StreamClosed, now: float) -> None:

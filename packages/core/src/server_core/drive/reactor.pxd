@@ -16,6 +16,7 @@ cdef class Reactor(Duties):
     cdef public list unseen
     cdef dict _openers, _listening
     cdef object _board
+    cdef unsigned long long[::1] _open_connections
     cdef object _posted
     cdef bint _asleep, _declines
     cdef double _looked, _since
@@ -40,6 +41,7 @@ cdef class Reactor(Duties):
     @cython.locals(others=cython.bint)
     cdef _meet(self, Session session, double now)
     cdef _watch(self, Session session)
+    cpdef make_turn(self)
     cpdef forget(self, Session session)
     cpdef bint has_ready(self) except -1
     cpdef double run_at_once(self, double now) except? -1

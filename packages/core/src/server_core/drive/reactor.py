@@ -41,6 +41,7 @@ class Reactor(Duties):
         self.rearms = self.poller.rearms
         self.sessions: Dict[int, Session] = {}
         self._board = worker.board
+        self._open_connections = worker.board.open_connections()
         self.acceptors = [Acceptor(listener, self.poller, self.shared, self.log) for listener in worker.sockets]
         self._openers = dict(zip((acceptor.fd for acceptor in self.acceptors), openers))
         self._listening = {acceptor.fd: acceptor for acceptor in self.acceptors}
@@ -189,7 +190,7 @@ class Reactor(Duties):
         """Begin with a connection; its request is often there already, so it counts as reported."""
         session = Session(self, sock, connection, self.make_turn())
         self.sessions[session.fd] = session
-        self._board.connections(len(self.sessions))
+        self._open_connections[0] = len(self.sessions)
         self.unseen.append((session.fd, READ))
 
     def _meet(self, session: Session, now: float) -> None:
@@ -224,9 +225,10 @@ class Reactor(Duties):
 
     def forget(self, session: Session) -> None:
         """``session`` is about to close its socket."""
-        self.poller.closing(session.fd)
+        if session.watched:
+            self.poller.closing(session.fd)
         del self.sessions[session.fd]
-        self._board.connections(len(self.sessions))
+        self._open_connections[0] = len(self.sessions)
         if self._declines and self._exchange is not None:
             self._declines = False
             self.poller.mute(self._exchange_fd, False)

@@ -1,7 +1,9 @@
 import cython
+from server_core.drive.arrival cimport Arrivals, is_timed
 from server_core.drive.clock cimport monotonic
-from server_core.drive.arrival cimport Arrivals
 from server_core.drive.channel cimport Channel
+from server_core.drive.clientsocket cimport close, descriptor
+from server_core.drive.connection cimport Connection
 from server_core.drive.duties cimport Duties
 from server_core.drive.sockio cimport receive, transmit
 from server_core.drive.turn cimport Turn
@@ -14,7 +16,8 @@ cdef object BodyReceived, RequestReceived, StreamClosed
 
 cdef class Session:
     cdef public Duties driver
-    cdef public object sock, connection, layer, engine, client
+    cdef public Connection connection
+    cdef public object sock, layer, engine, client
     cdef public Turn turn
     cdef public dict environ
     cdef public dict channels
@@ -41,6 +44,9 @@ cdef class Session:
     cpdef bint needs_loop(self) except -1
     cpdef close(self)
     cdef _close_when_sent(self)
+    cdef _choose_layer(self)
+    cdef _ended(self, event, double now)
+    cdef bint _is_sent(self) except -1
     cdef _act(self, int mask, double now)
     cdef _rearm(self, int mask)
     cdef _arm(self, double deadline)

@@ -17,6 +17,7 @@ from typing import Any, Dict, Optional, Sequence
 from server_core.drive.arrival import is_timed
 from server_core.drive.body import NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, StreamedBody
 from server_core.drive.channel import Channel
+from server_core.drive.clientsocket import close, descriptor
 from server_core.drive.clock import monotonic
 from server_core.drive.phases import BROKEN, CLOSED, CLOSING, LINGER_OCTETS, LINGER_SECONDS, LINGERING, OPEN
 from server_core.drive.poller import GONE, READ, WRITE
@@ -72,7 +73,7 @@ class Session:
     def __init__(self, driver: Any, sock: Any, connection: Any, turn: Any) -> None:
         self.driver = driver
         self.sock = sock
-        self.fd = sock.fileno()
+        self.fd = descriptor(sock)
         self.connection = connection
         self.layer: Any = connection
         self.engine: Any = None
@@ -94,10 +95,10 @@ class Session:
         self.lingered = 0
         self.linger_until = 0.0
         self.served = 0
-        self.high_water = driver.high_water
-        self.low_water = driver.low_water
-        self.use_sendfile = driver.use_sendfile
-        self.arrivals = driver.arrivals
+        self.high_water = self.driver.high_water
+        self.low_water = self.driver.low_water
+        self.use_sendfile = self.driver.use_sendfile
+        self.arrivals = self.driver.arrivals
         self.timed = is_timed(connection.info)
         self.arrived = monotonic()
         self.delayed = 0.0  # what the octets before the first request (a TLS handshake) waited for us
@@ -278,6 +279,8 @@ class Session:
                 self._closed(event, now)
             elif kind is BodyReceived:
                 self._body(event, now)
+            elif kind is ConnectionEnded:
+                self._ended(event, now)
             else:
                 _HANDLERS[kind](self, event, now)
 
@@ -466,7 +469,7 @@ class Session:
         return deadline is not None and (self.due == 0.0 or deadline < self.due)
 
     def _close_when_sent(self) -> None:
-        if self.layer.segments():
+        if not self._is_sent():
             return
         if not self.linger or self.gone:
             self.close()
@@ -481,6 +484,10 @@ class Session:
         self._arm(self.linger_until)
         self.readable = True
         self.discard()
+
+    def _is_sent(self) -> bool:
+        """Whether nothing waits to be written."""
+        return not (self.layer.segments() if self.queue is None else self.queue)
 
     def discard(self) -> None:
         """Discard input during a lingering close."""
@@ -544,9 +551,10 @@ class Session:
             now = monotonic()
             for channel in list(self.channels.values()):
                 self._closed(StreamClosed(channel.stream, channel.status, channel.sent), now)
-        self.driver.wheel.disarm(self)
+        if self.armed:
+            self.driver.wheel.disarm(self)
         self.driver.forget(self)
-        self.sock.close()
+        close(self.sock)
 
 
 #: What becomes of the rarer events.
@@ -557,5 +565,4 @@ _HANDLERS: Dict[type, Any] = {
     InputEnded: Session._input_ended,
     Warned: Session._warned,
     Handover: Session._handed_over,
-    ConnectionEnded: Session._ended,
 }

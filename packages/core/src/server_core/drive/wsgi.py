@@ -279,9 +279,9 @@ class Gateway:
                 multiprocess=self.multiprocess,
                 draining=self.draining,
             )
-        variables: Dict[str, str] = info.proxy.variables() if info.proxy is not None else {}
+        variables: Optional[Dict[str, str]] = None if info.proxy is None else info.proxy.variables()
         if info.tls is not None:
-            variables = {**variables, **info.tls.variables()}
+            variables = {**(variables or {}), **info.tls.variables()}
         return connection_environ(listener, info.client, info.scheme, session.sock, variables)
 
     def draining(self) -> bool:

@@ -201,6 +201,10 @@ class SlotWriter:
         """The child has ``n`` open client connections."""
         self._header[CONNECTIONS] = n
 
+    def open_connections(self) -> memoryview:
+        """Return the one cell that ``connections`` writes, for a loop that counts them often."""
+        return self._header[CONNECTIONS : CONNECTIONS + 1]
+
     def memory(self, octets: int) -> None:
         """The child's resident memory, in octets."""
         self._header[MEMORY] = octets

@@ -1,23 +1,23 @@
 cimport cython
 from server_http.events cimport BodyEnded, BodyReceived, ConnectionEnded, Request, RequestReceived, StreamClosed
-from server_http.exchange cimport Exchange, ResponseDefaults
+from server_http.engine cimport ConnectionInfo
+from server_http.exchange cimport Exchange
 from server_http.h1.body cimport ChunkedBody
 from server_http.h1.output cimport Output, response_head
 from server_http.h1.request cimport read_head
 from server_http.h1.rules cimport RequestRules
 from server_http.h1.scan cimport end_of_head
-from server_http.headers cimport Watched
+from server_http.headers cimport AddressSet, Watched
 
 cdef bytes _NO_OCTETS
 cdef int AWAITING, CHUNKED, DONE, ENDED, JOINED, RAW
 cdef int IDLE, HEAD, LENGTH, CHUNKS, WAITING, TUNNEL, CLOSED
 
 cdef class Http1Engine:
-    cdef object _client, _scheme, _policy, _limits, _upgrade, _held
-    cdef Watched _watched
+    cdef ConnectionInfo _info
+    cdef object _scheme, _upgrade, _held
     cdef RequestRules _rules
-    cdef ResponseDefaults _defaults
-    cdef bint _trusted, _always, _progress, _blocked, _eof, _draining, _last
+    cdef bint _trusted, _progress, _blocked, _eof, _draining, _last
     cdef int _state
     cdef long long _stream, _remaining, _unread
     cdef Exchange _exchange

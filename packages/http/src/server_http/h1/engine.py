@@ -92,22 +92,17 @@ class Http1Engine:
     """
 
     __slots__ = (
-        "_always", "_blocked", "_body", "_client", "_defaults", "_draining", "_eof", "_exchange", "_facts", "_held",
-        "_last", "_limits", "_out", "_out_since", "_policy", "_progress", "_remaining", "_rules", "_scheme",
-        "_since", "_state", "_stream", "_trusted", "_unread", "_upgrade", "_watched", "queue",
+        "_blocked", "_body", "_draining", "_eof", "_exchange", "_facts", "_held", "_info", "_last", "_out",
+        "_out_since", "_progress", "_remaining", "_rules", "_scheme", "_since", "_state", "_stream", "_trusted",
+        "_unread", "_upgrade", "queue",
     )  # fmt: skip
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float, upgrade: Optional[Upgrade] = None) -> None:
-        self._client = info.client
+        self._info = info
         self._scheme = info.scheme
-        self._policy = config.policy
-        self._defaults = config.defaults
-        self._limits = config.limits
         self._rules = config.rules
         self._upgrade = upgrade
-        self._trusted = config.policy.trusts(info)
-        self._always = config.policy.always
-        self._watched = config.policy.watched
+        self._trusted = self._rules.trusted_peers.has(self._info.peer)
         self._state = IDLE
         self._stream = 0  # number of the last request
         self._exchange: Optional[Exchange] = None  # of the live stream
@@ -123,7 +118,7 @@ class Http1Engine:
         self._progress = False  # there was progress of which the time is not known
         self._blocked = False  # the application waits for Writable
         self._eof = False
-        self._draining = info.draining
+        self._draining = self._info.draining
         self._last = False  # the peer said that no further request comes
 
     # -- input -----------------------------------------------------------------------------------------------------
@@ -219,7 +214,7 @@ class Http1Engine:
         return exchange.respond(status, headers, reason)
 
     def _write_head(self, exchange: Exchange, fields: Headers, reason: bytes, now: float) -> None:
-        self._write(response_head(exchange, fields, self._defaults, reason), now)
+        self._write(response_head(exchange, fields, self._rules.defaults, reason), now)
         if exchange.framing == RAW:
             self._open_tunnel()
 
@@ -239,7 +234,7 @@ class Http1Engine:
             size = exchange.send(len(body)) if body else 0
             if size < len(body):
                 body = body[:size]
-            self._write(response_head(exchange, fields, self._defaults, reason, body), now)
+            self._write(response_head(exchange, fields, self._rules.defaults, reason, body), now)
         self.end(stream, now)
 
     def inform(self, stream: int, status: int, headers: Headers, now: float) -> None:
@@ -438,12 +433,12 @@ class Http1Engine:
     ) -> None:
         """Begin the exchange of a request whose head passed the grammar."""
         rules = self._rules
-        request.client = self._client
+        request.client = self._info.client
         request.scheme = self._scheme
         length = request.content_length
         try:
-            if underscored or self._always or (self._trusted and self._watched.among(request.headers)):
-                self._policy.apply(request, self._trusted, underscored)
+            if underscored or rules.always or (self._trusted and rules.watched.among(request.headers)):
+                rules.policy.apply(request, self._trusted, underscored)
             if length and 0 < rules.body < length:
                 raise ContentTooLarge(f"body: expected at most {rules.body} octets, got {length}")
         except ProtocolError as error:
@@ -473,7 +468,7 @@ class Http1Engine:
             return
         if length is None:
             self._state = CHUNKS
-            self._body = ChunkedBody(self._limits)
+            self._body = ChunkedBody(rules.limits)
         else:
             self._state = LENGTH
             self._remaining = length
@@ -665,7 +660,7 @@ class Http1Engine:
         fields = exchange.respond(status, headers)
         size = exchange.send(len(page))
         exchange.end()
-        self._write(response_head(exchange, fields, self._defaults), now)
+        self._write(response_head(exchange, fields, self._rules.defaults), now)
         self._write(page[:size], now)
 
     def _break(self, error: ProtocolError, events: List[Event]) -> None:

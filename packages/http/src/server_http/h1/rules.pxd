@@ -1,4 +1,12 @@
+from server_http.exchange cimport ResponseDefaults
+from server_http.headers cimport AddressSet, Watched
+
 cdef class RequestRules:
+    cdef readonly object limits, policy
+    cdef readonly ResponseDefaults defaults
+    cdef readonly AddressSet trusted_peers
+    cdef readonly bint always
+    cdef readonly Watched watched
     cdef readonly long long request_line, header_field, header_count, leading_empty_lines, head, body
     cdef readonly long long receive_high_water, send_high_water, send_low_water, unread_body_drain
     cdef readonly double head_timeout, body_timeout, send_timeout, keepalive, first_request

@@ -1,11 +1,13 @@
-"""The rules of a request by the settings of one listener: relaxations of the grammar, and limits, side by side.
+"""The rules of a request by the settings of one listener: relaxations of the grammar, limits, trust, side by side.
 
-Owns: ``Grammar``, and ``RequestRules``, in which a scanner finds each number without a look-up.
+Owns: ``Grammar``, and ``RequestRules``, in which an engine finds each of them without a look-up.
 Must not know: how a rule is applied.
 """
 
 from __future__ import annotations
 
+from server_http.exchange import ResponseDefaults
+from server_http.headers import HeaderPolicy
 from server_http.limits import Limits
 from server_http.record import Record
 
@@ -21,9 +23,11 @@ class Grammar(Record):
 
 
 class RequestRules:
-    """What ``Limits`` and ``Grammar`` say of requests; made once for a listener, and never changed.
+    """What the settings of a listener say of requests; made once for it, and never changed.
 
     Attributes:
+        limits, policy, defaults: those of the listener.
+        trusted_peers, always, watched: as in ``HeaderPolicy``.
         request_line, header_field, header_count, leading_empty_lines, head, body: as in ``Limits``.
         receive_high_water, send_high_water, send_low_water, unread_body_drain: as in ``Limits``.
         head_timeout, body_timeout, send_timeout, keepalive, first_request: as in ``Limits``.
@@ -33,12 +37,19 @@ class RequestRules:
     """
 
     __slots__ = (
-        "body", "body_timeout", "first_request", "grammar", "head", "head_timeout", "header_count", "header_field",
-        "keepalive", "leading_empty_lines", "persistent", "receive_high_water", "relaxed", "request_line",
-        "send_high_water", "send_low_water", "send_timeout", "unread_body_drain",
+        "always", "body", "body_timeout", "defaults", "first_request", "grammar", "head", "head_timeout",
+        "header_count", "header_field", "keepalive", "leading_empty_lines", "limits", "persistent", "policy",
+        "receive_high_water", "relaxed", "request_line", "send_high_water", "send_low_water", "send_timeout",
+        "trusted_peers", "unread_body_drain", "watched",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits, grammar: Grammar) -> None:
+    def __init__(self, limits: Limits, grammar: Grammar, policy: HeaderPolicy, defaults: ResponseDefaults) -> None:
+        self.limits = limits
+        self.policy = policy
+        self.defaults = defaults
+        self.trusted_peers = policy.trusted_peers
+        self.always = policy.always
+        self.watched = policy.watched
         self.request_line = limits.request_line
         self.header_field = limits.header_field
         self.header_count = limits.header_count
