@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Any, List, Tuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server_http.errors import ApplicationFault, StateError
 from server_http.exchange import REASONS, Exchange, ResponseDefaults, error_page, http_date, reason
@@ -346,6 +350,12 @@ def test_the_date_is_made_once_a_second() -> None:
 )  # fmt: skip
 def test_http_date(second: int, text: bytes) -> None:
     assert http_date(second) == text
+
+
+@given(st.integers(0, 253402300799))
+def test_dates_are_those_of_the_calendar(second: int) -> None:
+    at = datetime.fromtimestamp(second, timezone.utc)
+    assert http_date(second) == format_datetime(at, usegmt=True).encode("ascii")
 
 
 def test_error_pages_are_constant_and_have_their_length() -> None:

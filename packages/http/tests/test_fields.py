@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Optional
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import given
@@ -88,3 +89,21 @@ def test_authorities_that_are_remembered_are_bounded() -> None:
 
 def test_members_of_a_list() -> None:
     assert fields.members(b" A ,b\t,,C") == [b"a", b"b", b"", b"c"]
+
+
+@pytest.mark.parametrize(
+    ("octets", "decoded"),
+    [
+        (b"", b""),
+        (b"/plain", b"/plain"),
+        (b"/a%20b%2fC%2F", b"/a b/C/"),
+        (b"%41%c3%A4", b"A\xc3\xa4"),
+        (b"%", b"%"),
+        (b"%4", b"%4"),
+        (b"%%41", b"%A"),
+        (b"%4g%+1% 1%0x%", b"%4g%+1% 1%0x%"),
+        (b"%2541", b"%41"),  # decoded once
+    ],
+)
+def test_percent_decoding_leaves_what_is_no_triple(octets: bytes, decoded: bytes) -> None:
+    assert fields.percent_decoded(octets) == decoded == unquote_to_bytes(octets)

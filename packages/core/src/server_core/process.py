@@ -6,18 +6,16 @@ Must not know: settings, workers, the arbiter.
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import os
 import pwd
 import signal
-import sys
 import threading
 import time
-from functools import lru_cache
 from typing import List, Optional, Set, Union
 
-_LINUX = sys.platform.startswith("linux")
+from server_core.prctl import prctl
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -25,21 +23,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 STACK_SIGNAL: int = signal.SIGRTMIN + 6 if hasattr(signal, "SIGRTMIN") else signal.SIGXFSZ
 
 
-def _prctl(option: int, value: int) -> bool:
-    if not _LINUX:
-        return False
-    return int(_libc().prctl(option, value, 0, 0, 0)) == 0
-
-
-@lru_cache(maxsize=1)
-def _libc() -> ctypes.CDLL:
-    """The C library, opened once: workers use what the arbiter opened."""
-    return ctypes.CDLL(None, use_errno=True)
-
-
 def become_subreaper() -> bool:
     """Let orphaned descendants become children of this process. Return whether the system can."""
-    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    return prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def end_with_parent(parent: int) -> None:
@@ -48,7 +34,7 @@ def end_with_parent(parent: int) -> None:
     To be called after reparenting and after privileges were dropped, since both would undo it.
     Exits when the parent is gone already.
     """
-    kills = _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    kills = prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
     if not kills:

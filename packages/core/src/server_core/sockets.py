@@ -6,7 +6,6 @@ Must not know: settings, processes, protocols.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import re
@@ -399,6 +398,8 @@ _DROP_SYN = struct.pack(
 
 
 def _drop_syns(sock: socket.socket) -> bool:
+    import ctypes
+
     program = ctypes.create_string_buffer(_DROP_SYN, len(_DROP_SYN))
     header = struct.pack("@HP", len(_DROP_SYN) // 8, ctypes.addressof(program))
     try:

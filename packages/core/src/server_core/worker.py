@@ -7,7 +7,6 @@ Must not know: connections and requests (drivers), how and why workers are start
 from __future__ import annotations
 
 import os
-import random
 import signal
 import sys
 import time
@@ -132,8 +131,7 @@ class Worker:
         self.reloader: Any = None
         self.wsgi: Any = None
         self.nr = 0
-        jitter = random.randint(0, cfg.max_requests_jitter)  # noqa: S311 - spreads restarts, no secret
-        self.max_requests = cfg.max_requests + jitter if cfg.max_requests > 0 else sys.maxsize
+        self.max_requests = cfg.max_requests + _jitter(cfg) if cfg.max_requests > 0 else sys.maxsize
         self.max_memory = cfg.max_memory
         self.tmp = Heartbeat(self)
         self.wakeup: Tuple[int, int] = (-1, -1)
@@ -185,7 +183,6 @@ class Worker:
         self.pid = os.getpid()
         self._init_environment()
         self._init_identity()
-        random.seed()
         self._init_wakeup()
         self.init_signals()
         self.notify()
@@ -368,3 +365,12 @@ class Worker:
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """An exception ended a request outside of the application."""
         self.log.error("Error handling request %s", getattr(req, "uri", ""), exc_info=exc)
+
+
+def _jitter(cfg: Any) -> int:
+    """By how many requests a worker lives longer than ``max_requests``, so that not all end at once."""
+    if not cfg.max_requests_jitter:
+        return 0
+    import random
+
+    return random.randint(0, cfg.max_requests_jitter)  # noqa: S311 - spreads restarts, no secret

@@ -8,11 +8,11 @@ Must not know: event loops, channels, engines. Nothing here does I/O or keeps a 
 from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, MutableMapping, Optional, Sequence, Tuple, Union
-from urllib.parse import unquote_to_bytes
 
 from server_http.engine import ConnectionInfo
 from server_http.errors import ApplicationFault
 from server_http.events import Headers, Request
+from server_http.fields import percent_decoded
 
 Scope = Dict[str, Any]
 Message = MutableMapping[str, Any]
@@ -139,7 +139,7 @@ class ScopeTemplate:
 def decoded_path(path: bytes) -> str:
     """Return ``path`` percent-decoded as UTF-8; what is no UTF-8 becomes U+FFFD (``raw_path`` keeps it)."""
     if _PERCENT in path:  # a number: Python tries bytes as one before it looks for them
-        path = unquote_to_bytes(path)
+        path = percent_decoded(path)
     return path.decode("utf-8", "replace")
 
 

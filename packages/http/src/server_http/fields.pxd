@@ -5,6 +5,7 @@ from libc.string cimport memcpy
 cdef bytes _IS_VALUE, _IS_TARGET
 cdef set _AUTHORITIES
 cdef list _LATEST
+cdef dict _ESCAPED
 cdef int _ZERO, _NINE, _LENGTH_DIGITS, _AUTHORITY_OCTETS_MAX
 cdef long long _LENGTH_MAX
 cdef unsigned long long _ONES, _SPACES, _DELETES, _HIGHEST
@@ -15,6 +16,7 @@ cpdef bint is_value(value) except -1
 @cython.locals(is_value_octet="const unsigned char *", at=Py_ssize_t, eight="unsigned long long", deleted="unsigned long long")
 cpdef Py_ssize_t value_end(bytes octets, Py_ssize_t start, Py_ssize_t end) except -1
 cpdef bint is_target(bytes value) except -1
+cpdef bytes percent_decoded(bytes octets)
 cpdef check_authority(bytes value)
 @cython.locals(size=Py_ssize_t)
 cpdef long long decimal(value) except -2

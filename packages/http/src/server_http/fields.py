@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import List, Optional, Set, Tuple
+from typing import Dict, List, Optional, Set, Tuple
 
 from server_http.errors import BadRequest
 
@@ -66,6 +66,9 @@ _AUTHORITIES: Set[bytes] = set()
 _AUTHORITIES_MAX = 256
 _AUTHORITY_OCTETS_MAX = 255
 _LATEST = [b""]  # the one that was met last; comparing costs less than hashing
+
+# Two hexadecimal digits to their octet; filled by the first who asks.
+_ESCAPED: Dict[bytes, bytes] = {}
 
 
 def is_token(value: bytes) -> bool:
@@ -148,6 +151,22 @@ def _decimal(octets: bytes, size: int) -> int:
             return -1
         total = total * 10 + (octets[i] - _ZERO)
     return total if total <= _LENGTH_MAX else -1
+
+
+def percent_decoded(octets: bytes) -> bytes:
+    """Return ``octets`` with an octet for each ``%`` and two hexadecimal digits (RFC 3986 section 2.1).
+
+    A ``%`` with something else behind it stays.
+    """
+    if not _ESCAPED:
+        digits = "0123456789ABCDEFabcdef"
+        _ESCAPED.update({f"{high}{low}".encode(): bytes.fromhex(high + low) for high in digits for low in digits})
+    first, *others = octets.split(b"%")
+    decoded = [first]
+    for part in others:
+        octet = _ESCAPED.get(part[:2])
+        decoded.append(b"%" + part if octet is None else octet + part[2:])
+    return b"".join(decoded)
 
 
 def members(value: bytes) -> List[bytes]:

@@ -7,12 +7,12 @@ Must not know: how a packet arrived, or whom to believe: who may speak uwsgi may
 from __future__ import annotations
 
 from typing import Dict, List, Optional, Tuple, Union
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from urllib.parse import quote_from_bytes
 
 from server_http.engine import ConnectionInfo
 from server_http.errors import BadRequest
 from server_http.events import Headers, Request
-from server_http.fields import check_authority, content_length, decimal, is_token, is_value
+from server_http.fields import check_authority, content_length, decimal, is_token, is_value, percent_decoded
 
 try:
     import cython
@@ -178,7 +178,7 @@ def _is_plain(path: bytes) -> bool:
 
 def _requested_path(variables: Variables) -> bytes:
     """Return the path of REQUEST_URI, decoded."""
-    return unquote_to_bytes(variables.get(b"REQUEST_URI", b"").partition(b"?")[0])
+    return percent_decoded(variables.get(b"REQUEST_URI", b"").partition(b"?")[0])
 
 
 def _fields_and_others(variables: Variables) -> Tuple[Headers, Dict[str, str]]:

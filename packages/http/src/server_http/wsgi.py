@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import io
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Tuple, Union
-from urllib.parse import unquote_to_bytes
 
 from server_http.errors import ApplicationFault
 from server_http.events import Header, Headers, Request
+from server_http.fields import percent_decoded
 
 Environ = Dict[str, Any]
 WriteCallable = Callable[[bytes], None]
@@ -197,7 +197,7 @@ def _set_path(environ: Environ, request: Request) -> None:
     """Set PATH_INFO and SCRIPT_NAME: latin-1 text of the percent-decoded octets (PEP 3333, "bytes as text")."""
     path = request.path
     if _PERCENT in path:  # a number: Python tries bytes as one before it looks for them
-        path = unquote_to_bytes(path)
+        path = percent_decoded(path)
     text = path.decode("latin-1")
     prefix = request.script_name
     if prefix:

@@ -7,7 +7,8 @@ Must not know: which logger or hook reads them.
 from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Tuple
-from urllib.parse import unquote_to_bytes
+
+from server_http.fields import percent_decoded
 
 
 class GunicornRequest:
@@ -141,7 +142,7 @@ def environ_of(request: Any) -> Dict[str, Any]:
     environ: Dict[str, Any] = {
         "REQUEST_METHOD": request.method,
         "RAW_URI": request.target.decode("latin-1"),
-        "PATH_INFO": unquote_to_bytes(request.path).decode("latin-1"),
+        "PATH_INFO": percent_decoded(request.path).decode("latin-1"),
         "QUERY_STRING": request.query.decode("latin-1"),
         "SERVER_PROTOCOL": f"HTTP/{request.version}",
         "wsgi.url_scheme": request.scheme,

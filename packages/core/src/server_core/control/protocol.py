@@ -10,7 +10,6 @@ A message is four octets (its length, big-endian) and that many octets of JSON. 
 
 from __future__ import annotations
 
-import json
 import struct
 from typing import Any, Dict, List, Optional
 
@@ -27,6 +26,8 @@ class ControlError(Exception):
 
 def pack(message: Dict[str, Any]) -> bytes:
     """Return a message as octets."""
+    import json  # with the first client
+
     body = json.dumps(message, separators=(",", ":"), default=str).encode()
     return _LENGTH.pack(len(body)) + body
 
@@ -75,6 +76,8 @@ class MessageReader:
 
 
 def _parse(body: bytes) -> Dict[str, Any]:
+    import json
+
     try:
         message = json.loads(body)
     except (ValueError, RecursionError) as error:

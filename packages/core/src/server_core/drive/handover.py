@@ -13,7 +13,6 @@ A socket in the queue belongs to nobody: whichever worker is idle first takes it
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
@@ -54,6 +53,8 @@ class Exchange:
             listener: the number of the listener it was accepted from.
             client: the address of its other end.
         """
+        import json  # few servers are ever so busy
+
         note = json.dumps([listener, client]).encode("utf-8")
         try:
             socket.send_fds(self._in, [note], [sock.fileno()])
@@ -69,6 +70,8 @@ class Exchange:
             return None
         if not fds:
             return None
+        import json
+
         listener, client = json.loads(note)
         return socket.socket(fileno=fds[0]), listener, None if client is None else (client[0], client[1])
 

@@ -7,12 +7,10 @@ is idle, and looks at ``deadline()`` so that no line waits longer than ``DELAY``
 
 from __future__ import annotations
 
-import datetime
 import logging
 import time
 from typing import Any, Callable, List, Mapping, Optional
 
-from server_core.compat.objects import GunicornRequest, GunicornResponse, environ_of
 from server_core.log.sink import Sink
 
 DELAY = 0.05  # seconds a line may wait for others
@@ -132,12 +130,18 @@ class AccessLog:
 
     def _shortened(self, request: Any, response: Any, environ: Optional[Mapping[str, Any]], seconds: float) -> bytes:
         """Return the line with long values cut, because the output keeps only so much whole."""
+        from server_core.compat.objects import GunicornRequest
+
         return self._line(GunicornRequest.shortened(request, SHORTENED), response, environ, seconds)
 
     def _through_logging(
         self, request: Any, response: Any, environ: Optional[Mapping[str, Any]], seconds: float
     ) -> None:
         """Hand the request to the logger, in the form that gunicorn's loggers know."""
+        import datetime
+
+        from server_core.compat.objects import GunicornRequest, GunicornResponse, environ_of
+
         known = GunicornRequest(request)
         self._logger.access(
             GunicornResponse(response),

@@ -7,8 +7,6 @@ Must not know: what is logged. Lines of requests are made in ``log.access``.
 
 from __future__ import annotations
 
-import copy
-import json
 import logging
 import os
 import sys
@@ -19,7 +17,6 @@ from typing import Any, Dict, List, Optional
 
 from server_core.errors import ConfigError
 from server_core.log.access import AccessLog, Line, quiet
-from server_core.log.atoms import MISSING, LineFormat, SafeAtoms, basic_user, format_time
 from server_core.log.sink import FileSink, LineStream, Sink, standard_sink
 from server_core.log.wsgierrors import WsgiErrors
 
@@ -245,10 +242,14 @@ class Logger:
 
     def _access_line(self) -> Line:
         cfg = self.cfg
+        if not self.access_log_enabled and not cfg.is_set("access_log_format"):
+            return _no_line  # nothing is to be said about a format that is neither used nor anybody's
         if cfg.log_format == "json":
             from server_core.log.jsonlines import JsonAccess
 
             return JsonAccess(cfg.request_id_header.lower().encode() if cfg.request_id != "off" else None)
+        from server_core.log.atoms import LineFormat
+
         try:
             line = LineFormat(cfg.access_log_format)
         except ValueError as error:
@@ -266,6 +267,8 @@ class Logger:
         """
         if not self.access_log_enabled:
             return
+        from server_core.log.atoms import SafeAtoms
+
         atoms = SafeAtoms(self.atoms(resp, req, environ, request_time))
         try:
             self.access_log.info(self.cfg.access_log_format, atoms)
@@ -274,6 +277,8 @@ class Logger:
 
     def atoms(self, resp: Any, req: Any, environ: Any, request_time: Any) -> Dict[str, Any]:
         """Return the atoms of a request by name (gunicorn's API; arguments as for ``access``)."""
+        from server_core.log.atoms import MISSING
+
         status = resp.status.split(None, 1)[0] if isinstance(resp.status, str) else str(resp.status)
         sent = getattr(resp, "sent", None)
         micro = int(request_time.total_seconds() * 1e6)
@@ -307,10 +312,14 @@ class Logger:
 
     def now(self) -> str:
         """Return the present time in the format of the Common Log Format."""
+        from server_core.log.atoms import format_time
+
         return format_time(int(time.time()))
 
     @staticmethod
     def _get_user(environ: Any) -> Optional[str]:
+        from server_core.log.atoms import basic_user
+
         header = environ.get("HTTP_AUTHORIZATION")
         return basic_user(header.encode("latin-1", "replace")) if header else None
 
@@ -395,6 +404,8 @@ def merged(config: Dict[str, Any]) -> Dict[str, Any]:
 
     Default handlers and formatters stay beside those of ``config``: the default root logger names them.
     """
+    import copy
+
     result = copy.deepcopy(CONFIG_DEFAULTS)
     result.update(config)
     for key in ("handlers", "formatters"):
@@ -403,6 +414,8 @@ def merged(config: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _read_json(path: str) -> Dict[str, Any]:
+    import json
+
     try:
         with open(path, encoding="utf-8") as file:
             loaded = json.load(file)

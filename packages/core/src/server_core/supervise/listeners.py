@@ -10,8 +10,6 @@ away from a slot that is about to go.
 
 from __future__ import annotations
 
-import ctypes
-import json
 import os
 import socket
 import struct
@@ -233,6 +231,8 @@ class ListenerBook:
 
     def hand_over(self, environ: MutableMapping[str, str]) -> List[int]:
         """Describe the listeners in ``environ`` and return the descriptors to be inherited."""
+        import json
+
         environ[HANDOVER_VARIABLE] = json.dumps(
             [
                 [listener.fileno(), key.slot, listener.unlinks, key.address.as_dict()]
@@ -243,7 +243,12 @@ class ListenerBook:
 
     def take_over(self, environ: MutableMapping[str, str]) -> int:
         """Adopt what another arbiter handed over. Return how many listeners that were."""
-        rows = json.loads(environ.pop(HANDOVER_VARIABLE, "[]"))
+        described = environ.pop(HANDOVER_VARIABLE, "")
+        if not described:
+            return 0
+        import json
+
+        rows = json.loads(described)
         for fd, slot, unlinks, fields in rows:
             address = Address(**fields)
             listener = adopt(fd, address, unlinks=unlinks)
@@ -293,6 +298,8 @@ def _steer(sock: socket.socket, sockets: int) -> None:
         0x94, 0, 0, max(1, sockets),  # mod #sockets
         0x16, 0, 0, 0,  # ret a
     )  # fmt: skip
+    import ctypes
+
     program = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("@HP", len(code) // 8, ctypes.addressof(program))
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, header)

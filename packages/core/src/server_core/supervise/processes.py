@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
 from server_core import process
 from server_core.scoreboard import Scoreboard
@@ -25,7 +25,9 @@ from server_core.supervise.events import (
     SpawnFailed,
 )
 from server_core.supervise.spawn import ReportFile, fork, run_worker
-from server_core.supervise.template import Template, TemplateLink, listeners_to_order
+
+if TYPE_CHECKING:
+    from server_core.supervise.template import TemplateLink  # imported by those who preload
 
 SHOWN_REQUESTS = 10  # running requests named in the report of a silent worker
 
@@ -110,6 +112,8 @@ class Processes:
         template = self.living.get(order.template)
         if template is None or template.link is None:
             return [SpawnFailed(child.number, "its template is gone")]
+        from server_core.supervise.template import listeners_to_order
+
         rows, fds = listeners_to_order(child.worker.sockets)
         message = {"child": child.number, "slot": child.slot, "index": child.index, "listeners": rows}
         problem = template.link.ask(message, [child.report.fd, *fds])
@@ -133,6 +137,8 @@ class Processes:
         return self._started(child, fork(main))
 
     def _spawn_template(self, child: Process) -> ChildStarted:
+        from server_core.supervise.template import Template, TemplateLink
+
         ours, its = socket.socketpair()
         child.link = TemplateLink(ours)
 
