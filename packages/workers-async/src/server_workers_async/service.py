@@ -21,6 +21,7 @@ from server_http.engine import ConnectionInfo
 from server_http.events import Headers, Request, StreamClosed
 from server_workers_async.lanes import Lanes
 from server_workers_async.notice import EXTENSION, ShutdownNotice
+from server_workers_async.outbox import Outbox
 
 
 class Refusal:
@@ -79,6 +80,7 @@ class Service:
         self.ending = False
         self.context: Context = copy_context()
         self.lanes = Lanes(app, loop)
+        self.outbox = Outbox(loop, self.context)
         self.record = worker.board.record(0)
         self.arrivals = Arrivals()
         self.gate: Any = make_gate(worker)

@@ -65,8 +65,9 @@ class Session:
 
     __slots__ = (
         "_acted", "_arrivals", "_arrived", "_delayed", "_due", "_eof", "_flushing", "_linger", "_linger_until",
-        "_lingered", "_reading", "_template", "_timed", "_told", "_turning", "_writing", "armed", "channels",
-        "connection", "engine", "fd", "high_water", "layer", "limits", "phase", "running", "service", "sock",
+        "_lingered", "_outbox", "_queue", "_reading", "_template", "_timed", "_told", "_turning", "_writing", "armed",
+        "channels", "connection", "engine", "fd", "high_water", "layer", "limits", "phase", "running", "service",
+        "sock",
     )  # fmt: skip
 
     def __init__(self, service: Any, sock: socket.socket, connection: Any, limits: Limits) -> None:
@@ -94,10 +95,12 @@ class Session:
         self._linger_until = 0.0
         self._lingered = 0
         self._arrivals = service.arrivals
+        self._outbox = service.outbox
         self._timed = is_timed(connection.info)
         self._arrived = 0.0  # when what was read last had arrived
         self._delayed = 0.0  # how long what came before the first request (a TLS handshake) waited in the kernel
         self._told: Any = None  # the error that the log knows already
+        self._queue: Any = None  # what the layer has to write, where it keeps one list for it
         self._choose_layer()
 
     # What the loop calls ---------------------------------------------------------------------------------------------
@@ -108,7 +111,7 @@ class Session:
             for _ in range(READS_PER_TURN):
                 # What is behind these octets may be a reset, and uvloop calls no second time for a socket with an
                 # error. To an application that is at work this is news.
-                if not (self._read() and self.channels and self._reading):
+                if not (self._read() and self.running and self.channels and self.layer.want_read()):
                     return
             self.service.loop.call_soon(self.on_readable, context=self.service.context)
         except Exception as error:
@@ -131,6 +134,9 @@ class Session:
         if data is None:
             self._settle(now)
             return False
+        self._outbox.begin_request(now)
+        if self.phase != OPEN:
+            return False
         if data:
             waited = self._delayed
             if self._timed and now >= self._arrivals.due:
@@ -145,7 +151,9 @@ class Session:
                 self.break_off(None)
                 return False
             events = self.layer.receive_eof(now)
-        self._turn(events, now)
+        if events:
+            self._dispatch(events, now)
+        self.flush_soon()
         return bool(data)
 
     def on_writable(self) -> None:
@@ -181,13 +189,13 @@ class Session:
         else:
             self._settle(now)
 
-    def on_scheduled(self) -> None:
-        """An application said something in this turn of the loop."""
+    def on_turn_end(self, now: float) -> None:
+        """Something arrived, or an application said something, in this turn of the loop."""
         self._flushing = False
         if self.phase == CLOSED:
             return
         try:
-            self._turn((), monotonic())
+            self._turn((), now)
         except Exception as error:
             self._defect(error)
 
@@ -205,7 +213,7 @@ class Session:
             self._acted = True
         elif not self._flushing and self.phase < LINGERING:
             self._flushing = True
-            self.service.loop.call_soon(self.on_scheduled, context=self.service.context)
+            self._outbox.add(self)
 
     def settle_soon(self) -> None:
         """Credit was given back: reading may go on at the end of this turn."""
@@ -262,9 +270,11 @@ class Session:
         if self._writing:
             return False
         layer = self.layer
-        segments = layer.segments()
         wrote = False
-        while segments:
+        while True:
+            segments = layer.segments() if self._queue is None else self._queue
+            if not segments:
+                break
             try:
                 count = transmit(self.sock, self.fd, segments, self.service.sendfile)
             except OSError as error:
@@ -276,7 +286,6 @@ class Session:
                 break
             wrote = True
             layer.sent(count)
-            segments = layer.segments()
         return wrote
 
     def _settle(self, now: float) -> None:
@@ -373,6 +382,7 @@ class Session:
     def _choose_layer(self) -> None:
         self.engine = self.connection.engine
         self.layer = self.engine if self.connection.plain and self.engine is not None else self.connection
+        self._queue = getattr(self.layer, "queue", None)
 
     def _request(self, event: RequestReceived, now: float) -> Any:
         """Take a request; return the channel whose application is to be started, when the body that came with the head

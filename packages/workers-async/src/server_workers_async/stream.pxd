@@ -1,8 +1,10 @@
 from server_workers_async.service cimport Service
+from server_workers_async.session cimport Session
 
 cdef class Stream:
     cdef public Service service
-    cdef public object session, engine, request, stream, task, entry, status, headers, sent, view, armed
+    cdef public Session session
+    cdef public object engine, request, stream, task, entry, status, headers, sent, view, armed
     cdef public dict scope
     cdef public double began, doomed_at, waited
     cdef public bint finished, lost, gone, open
@@ -15,5 +17,6 @@ cdef class Stream:
     cpdef gone_error(self)
     cpdef wake_readers(self)
     cpdef wake_writers(self)
+    cpdef on_closed(self)
 
 cdef _wake(list waiters)

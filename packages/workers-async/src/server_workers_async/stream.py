@@ -84,6 +84,10 @@ class Stream:
         """The usual reason phrase; ASGI knows no other."""
         return usual_reason(self.status)
 
+    def on_closed(self) -> None:
+        """The engine is through with the stream."""
+        raise NotImplementedError
+
     # A client that is gone -------------------------------------------------------------------------------------------
 
     def begin_grace(self, now: float) -> None:

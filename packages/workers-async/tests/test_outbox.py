@@ -1,0 +1,67 @@
+"""When the answers of one turn of the loop are written."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from server_workers_async import session as session_module
+
+GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+CLIENTS = 4
+SLOW = 0.002  # seconds, longer than an answer waits for others
+
+
+@pytest.fixture
+def order(monkeypatch):
+    """``app`` for every application that ran, ``write`` for every write to a socket."""
+    seen = []
+    transmit = session_module.transmit
+
+    def noting(*args):
+        seen.append("write")
+        return transmit(*args)
+
+    monkeypatch.setattr(session_module, "transmit", noting)
+    return seen
+
+
+async def ask_together(serve, order, seconds):
+    """Send one request on each of several connections, so that all are ready in one turn of the loop."""
+
+    async def app(scope, receive, send):
+        order.append("app")
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    served = serve(app)
+    clients = [await served.connect() for _ in range(CLIENTS)]
+    for client in clients:
+        await client.say(GET)
+        await client.response()
+    del order[:]
+    for client in clients:
+        client.sock.send(GET)
+    for client in clients:
+        assert (await client.response())[2] == b"ok"
+
+
+def test_the_answers_of_a_turn_are_written_together(run, order):
+    async def test(serve):
+        await ask_together(serve, order, 0.0)
+        assert order[:2] == ["app", "app"]  # of the other two, if the machine does not stop meanwhile
+        assert sorted(order) == ["app"] * CLIENTS + ["write"] * CLIENTS
+
+    run(test)
+
+
+def test_an_answer_waits_for_one_slow_application_at_most(run, order):
+    async def test(serve):
+        await ask_together(serve, order, SLOW)
+        assert order == ["app", "app", "write", "write"] * 2
+
+    run(test)
