@@ -1,10 +1,12 @@
 import cython
+from cpython.contextvars cimport PyContext_Enter, PyContext_Exit
 
 cdef int IDLE_MAX
 cdef bint _COUNTS_CANCELS
 
 cdef class Lanes:
     cdef public object app, loop, _starter
+    cdef object _task_factory
     cdef public list idle
     cdef public bint closed, _kept
     cdef long _count

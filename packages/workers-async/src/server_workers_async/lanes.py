@@ -14,6 +14,9 @@ A ``Lane`` is such a task with what it waits for between two requests: the part 
 step at once.
 """
 
+# ruff: noqa: F821 - the names of the C API come from the .pxd
+# mypy: disable-error-code="name-defined"
+
 from __future__ import annotations
 
 import asyncio
@@ -25,6 +28,11 @@ from weakref import getweakrefcount
 
 from server_workers_async.application import run_application
 from server_workers_async.tasks import TaskStarter
+
+try:
+    import cython
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]
 
 #: Tasks without a request that are kept.
 IDLE_MAX = 64
@@ -48,13 +56,14 @@ class Lanes:
         self._starter = TaskStarter(loop)
         self._kept = self._starter.separable and sys.version_info < (3, 12)
         self._count = 0
+        self._task_factory = loop.get_task_factory
 
     def start(self, channel: Any) -> Optional[asyncio.Task[None]]:
         """Call the application for ``channel``; return its task when it has not ended yet.
 
         Called from callbacks of the loop only, never from within a task.
         """
-        if not self._kept or self.loop.get_task_factory() is not None:
+        if not self._kept or self._task_factory() is not None:
             task = self._starter.start(run_application(self.app, channel, None))
             return None if task.done() else task
         self._count += 1
@@ -108,7 +117,14 @@ class Lane:
             self._step, _, self._context = step
             self._before = self._context.copy()
         self.task.set_name(name)
-        self._context.run(self._step)
+        if cython.compiled:
+            PyContext_Enter(self._context)
+            try:
+                self._step()
+            finally:
+                PyContext_Exit(self._context)
+        else:
+            self._context.run(self._step)
 
     def running(self) -> Optional[asyncio.Task[None]]:
         """Return the task when it has a request."""

@@ -160,10 +160,11 @@ class Service:
 
     def ended(self, channel: Any, event: StreamClosed, now: float) -> None:
         """The stream of ``channel`` is over: count it, log it."""
-        self.record.finish(channel.entry, event.status, event.sent, channel.began, now)
-        if event.status:
-            channel.status = event.status
-        channel.sent = event.sent
+        status, sent = event.status, event.sent
+        self.record.finish(channel.entry, status, sent, channel.began, now)
+        if status:
+            channel.status = status
+        channel.sent = sent
         if self.access is not None:
             self.access.write(channel.request, channel, None, now - channel.began)
         if self.post_request is not None and channel.view is not None:
