@@ -1,3 +1,6 @@
+cimport cython
+
+@cython.freelist(8)
 cdef class Request:
     cdef public object stream, method, target, path, query, version, scheme, authority, headers, content_length
     cdef public object upgrade, protocol, script_name, client, server, priority, variables
@@ -5,13 +8,16 @@ cdef class Request:
     cdef public double queued_since
     cpdef header(self, name)
 
+@cython.freelist(8)
 cdef class RequestReceived:
     cdef public object stream, request
     cdef public bint complete
 
+@cython.freelist(8)
 cdef class BodyReceived:
     cdef public object stream, data, credit
 
+@cython.freelist(8)
 cdef class BodyEnded:
     cdef public object stream, trailers
 
@@ -24,6 +30,7 @@ cdef class InputEnded:
 cdef class StreamReset:
     cdef public object stream, error
 
+@cython.freelist(8)
 cdef class StreamClosed:
     cdef public object stream, status, sent
 

@@ -8,11 +8,13 @@ cdef int _PLAIN, _LENGTH_FIELD, _CONNECTION, _UPGRADE, _DATE, _SERVER, _DROPPED,
 cdef bytes _NEXT
 cdef dict _SPELLINGS
 cdef list _NONE
+cdef str HTTP_1_0, HTTP_1_1, HTTP_2
 
 cdef class ResponseDefaults:
     cdef public bytes server, date, server_line, date_line, lines
     cdef long long _second
 
+@cython.freelist(8)
 cdef class Exchange:
     cdef public str method, version, warning
     cdef public bytes upgrade

@@ -22,6 +22,9 @@ from server_http.states import (
     CUT,
     END,
     FALL_SHORT,
+    HTTP_1_0,
+    HTTP_1_1,
+    HTTP_2,
     INFORM,
     LENGTH,
     NO_BODY,
@@ -205,7 +208,7 @@ class Exchange:
         if not 100 <= status <= 199 or status == 101:
             raise ApplicationFault(f"informational status: expected 100 or 102 to 199, got {status!r}")
         fields = self._informational(headers)
-        if self.state != AWAITING or self.version == "1.0":
+        if self.state != AWAITING or self.version == HTTP_1_0:
             return None
         if status == 100:
             if not self.expects_continue:
@@ -308,7 +311,7 @@ class Exchange:
             return b"Upgrade" if self.status == 101 else b""
         if not self.keep_alive:
             return b"close"
-        return b"" if self.version == "1.1" else b"keep-alive"
+        return b"" if self.version == HTTP_1_1 else b"keep-alive"
 
     # -- rules -----------------------------------------------------------------------------------------------------
 
@@ -323,7 +326,7 @@ class Exchange:
         """Whether the head opens a tunnel; raises for a status that cannot be a final one."""
         if 200 <= status <= 999:
             return is_method(self.method, "CONNECT") and status <= 299
-        if status == 101 and self.upgrade and self.version == "1.1":
+        if status == 101 and self.upgrade and self.version == HTTP_1_1:
             return True
         raise ApplicationFault(f"status: expected 200 to 999 (101 only to an upgrade that was offered), got {status!r}")
 
@@ -355,7 +358,7 @@ class Exchange:
             return False
         if kind == _UPGRADE:
             # 426 must say what to upgrade to (RFC 9110 section 15.5.22).
-            return (status == 101 or status == 426) and self.version == "1.1"
+            return (status == 101 or status == 426) and self.version == HTTP_1_1
         if kind == _DATE:
             keeps = not self.own_date
             self.own_date = True
@@ -409,7 +412,7 @@ class Exchange:
                 self._warn(f"trailer: expected none that frames, routes or authorises, got {item[0]!r}; it was dropped")
             else:
                 fields.append(item)
-        if self.framing == CHUNKED or (self.version == "2" and self.framing != RAW):
+        if self.framing == CHUNKED or (self.version == HTTP_2 and self.framing != RAW):
             return fields
         return []
 

@@ -12,6 +12,7 @@ cdef unsigned long long _ONES, _SPACES, _DELETES, _HIGHEST
 
 cpdef bint is_token(value) except -1
 cpdef bint is_method(str method, str name) except -1
+@cython.locals(octets=bytes)
 cpdef bint is_value(value) except -1
 @cython.locals(is_value_octet="const unsigned char *", at=Py_ssize_t, eight="unsigned long long", deleted="unsigned long long")
 cpdef Py_ssize_t value_end(bytes octets, Py_ssize_t start, Py_ssize_t end) except -1

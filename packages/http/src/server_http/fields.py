@@ -84,7 +84,8 @@ def is_method(method: str, name: str) -> bool:
 def is_value(value: bytes) -> bool:
     """Whether ``value`` has only octets of a field value: no CR, LF, NUL or other control but HTAB."""
     if cython.compiled and type(value) is bytes:
-        return value_end(value, 0, len(value)) == len(value)
+        octets = value
+        return value_end(octets, 0, len(octets)) == len(octets)
     return not value.translate(None, VALUE)
 
 

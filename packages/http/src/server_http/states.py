@@ -1,4 +1,4 @@
-"""The states of a response, the commands that move it, and the ways to frame its body: tables.
+"""The states of a response, the commands that move it, and the ways to frame its body: tables; the versions of HTTP.
 
 Owns: the numbers, and what they mean.
 Must not know: who acts on them. They are apart from ``exchange`` so that each compiled module has them as C numbers of
@@ -53,6 +53,13 @@ TRANSITIONS = {
     (CUT, ABANDON): CUT,
 }
 
+# -- versions -------------------------------------------------------------------------------------------------------
+
+#: What ``Request.version`` may be. Compared by these names, equal ones are the same object.
+HTTP_1_0 = "1.0"
+HTTP_1_1 = "1.1"
+HTTP_2 = "2"
+
 # -- framing, as data -----------------------------------------------------------------------------------------------
 
 NO_BODY = 0  # HEAD, 1xx, 204, 304: the head is everything
@@ -63,4 +70,4 @@ DELIMITED = 4  # the protocol marks the end itself (HTTP/2 END_STREAM)
 RAW = 5  # a tunnel
 
 #: How a body of unknown length is framed for a peer of that version.
-UNKNOWN_LENGTH = {"1.0": UNTIL_CLOSE, "1.1": CHUNKED, "2": DELIMITED}
+UNKNOWN_LENGTH = {HTTP_1_0: UNTIL_CLOSE, HTTP_1_1: CHUNKED, HTTP_2: DELIMITED}

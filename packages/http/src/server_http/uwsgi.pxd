@@ -8,6 +8,7 @@ from server_http.headers cimport AddressSet, Watched
 from server_http.uwsgi_request cimport build_request, parse_variables
 
 cdef int AWAITING, ENDED, STREAM, JOINED, PACKET, BODY, ANSWER, CLOSED
+cdef str HTTP_1_0
 cdef Py_ssize_t _HEADER_OCTETS
 
 cdef class UwsgiEngine:

@@ -31,7 +31,7 @@ from server_http.events import (
 )
 from server_http.exchange import Exchange, error_page
 from server_http.h1.output import JOINED, Output, response_head
-from server_http.states import AWAITING, ENDED
+from server_http.states import AWAITING, ENDED, HTTP_1_0
 from server_http.uwsgi_request import STREAM, Variables, build_request, parse_variables
 
 try:
@@ -298,7 +298,7 @@ class UwsgiEngine:
         if 0 < rules.body < length:
             raise ContentTooLarge(f"body: expected at most {rules.body} octets, got {length}")
         # To the proxy every answer is one of HTTP/1.0: by length or until the end of the connection
-        self._exchange = Exchange(request.method, "1.0", False)
+        self._exchange = Exchange(request.method, HTTP_1_0, False)
         self._remaining = length
         self._since = now
         self._state = BODY if length else ANSWER
@@ -359,7 +359,7 @@ class UwsgiEngine:
     def _fail(self, error: ProtocolError, events: List[Event]) -> None:
         """Answer an error of the peer while that is possible, and end the connection."""
         exchange = self._exchange
-        answer = exchange or Exchange("GET", "1.0", False)
+        answer = exchange or Exchange("GET", HTTP_1_0, False)
         if answer.state == AWAITING:
             headers, page = error_page(error.status)
             passed = answer.respond(error.status, headers)

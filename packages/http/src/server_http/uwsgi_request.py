@@ -13,6 +13,7 @@ from server_http.engine import ConnectionInfo
 from server_http.errors import BadRequest
 from server_http.events import Headers, Request
 from server_http.fields import check_authority, content_length, decimal, is_token, is_value, percent_decoded
+from server_http.states import HTTP_1_0, HTTP_1_1, HTTP_2
 
 try:
     import cython
@@ -35,7 +36,7 @@ _CONSUMED = frozenset(
     )
 )  # fmt: skip
 _SCHEMES = (b"REQUEST_SCHEME", b"UWSGI_SCHEME", b"wsgi.url_scheme")
-_VERSIONS = {b"HTTP/1.0": "1.0", b"HTTP/2": "2", b"HTTP/2.0": "2"}
+_VERSIONS = {b"HTTP/1.0": HTTP_1_0, b"HTTP/2": HTTP_2, b"HTTP/2.0": HTTP_2}
 _PATH_SAFE = "/:@!$&'()*+,;=~"
 _PATH_OCTETS = _PATH_SAFE.encode("ascii") + b"-._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _FRAMING = (b"content-length", b"content-type", b"transfer-encoding")  # CONTENT_LENGTH alone frames the body
@@ -115,7 +116,7 @@ def build_request(variables: Variables, info: ConnectionInfo) -> Request:
     path = _path(variables)
     query = variables.get(b"QUERY_STRING", b"")
     uri = variables.get(b"REQUEST_URI") or (path + b"?" + query if query else path)
-    version = _VERSIONS.get(variables.get(b"SERVER_PROTOCOL", b""), "1.1")
+    version = _VERSIONS.get(variables.get(b"SERVER_PROTOCOL", b""), HTTP_1_1)
     request = Request(STREAM, _method(variables), uri, version)
     request.path = path
     request.query = query

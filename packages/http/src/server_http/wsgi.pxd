@@ -1,10 +1,11 @@
-import cython
+cimport cython
 from server_http.events cimport Request
 
 cdef dict _environ_keys, _header_names, _servers, _statuses
+cdef str HTTP_1_1, HTTP_2
 cdef int _PERCENT
 
-@cython.locals(environ=dict, target=bytes, query=bytes, variables=dict)
+@cython.locals(environ=dict, target=bytes, query=bytes, raw=str, variables=dict)
 cpdef dict request_environ(dict connection, Request request, client, bint last=*)
 @cython.locals(environ=dict)
 cpdef dict connection_environ(dict listener, client, scheme, socket, variables=*)
@@ -12,18 +13,27 @@ cdef _set_client(dict environ, client)
 @cython.locals(server=tuple)
 cdef _set_server_from_host(dict environ, Request request)
 @cython.locals(text=str, path=bytes)
-cdef _set_path(dict environ, Request request)
-@cython.locals(key=str, octets=bytes, text=str)
+cdef _set_path(dict environ, Request request, str raw)
+@cython.locals(key=str, octets=bytes, text=str, size=Py_ssize_t)
 cdef _set_headers(dict environ, list headers)
 cdef _environ_key(name)
 @cython.locals(digits=str)
 cpdef tuple parse_status(status)
-@cython.locals(encoded=list, key=bytes, octets=bytes)
+cdef class HeaderName:
+    cdef bytes octets
+    cdef bint is_length
+    cdef tuple latest
+
+    @cython.locals(known=str, latest=tuple)
+    cdef tuple field(self, value)
+
+@cython.locals(encoded=list, known=HeaderName, latest=tuple, field=tuple)
 cpdef tuple encode_headers(headers)
 @cython.locals(characters=str)
 cdef bytes _latin1(text)
 cdef _header_name(name)
 
+@cython.freelist(8)
 cdef class StartResponse:
     cdef object _sink, _trailers
     cdef public int status

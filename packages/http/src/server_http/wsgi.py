@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Proto
 from server_http.errors import ApplicationFault
 from server_http.events import Header, Headers, Request
 from server_http.fields import percent_decoded
+from server_http.states import HTTP_1_0, HTTP_1_1, HTTP_2
 
 Environ = Dict[str, Any]
 WriteCallable = Callable[[bytes], None]
@@ -24,6 +25,8 @@ WriteCallable = Callable[[bytes], None]
 NAME_CACHE_SIZE = 1024
 #: The longest status that is kept, in characters.
 STATUS_CHARACTERS_MAX = 64
+#: The longest value of a response's field that is kept, in characters.
+HEADER_CHARACTERS_MAX = 255
 #: The longest authority that is kept, in octets.
 AUTHORITY_OCTETS_MAX = 255
 #: Octets per read of a file that ``wsgi.file_wrapper`` iterates.
@@ -33,10 +36,10 @@ INPUT_BLOCK_SIZE = 65536
 #: The weight HTTP/2 gives a stream that says nothing (RFC 7540 section 5.3.5); RFC 9113 dropped weights.
 DEFAULT_H2_WEIGHT = 16
 
-_SERVER_PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0"}
+_SERVER_PROTOCOLS = {HTTP_1_0: "HTTP/1.0", HTTP_1_1: "HTTP/1.1", HTTP_2: "HTTP/2.0"}
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _environ_keys: Dict[bytes, str] = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
-_header_names: Dict[str, bytes] = {}
+_header_names: Dict[str, HeaderName] = {}
 _statuses: Dict[str, Tuple[int, bytes]] = {}
 _servers: Dict[bytes, Tuple[str, str]] = {}
 
@@ -165,13 +168,15 @@ def request_environ(
     target = request.target
     query = request.query
     environ["REQUEST_METHOD"] = request.method
-    environ["RAW_URI"] = target.decode("latin-1")
+    environ["RAW_URI"] = raw = target.decode("latin-1")
     if query:
         environ["QUERY_STRING"] = query.decode("latin-1")
-    if request.version != "1.1":
+    if request.version != HTTP_1_1:
         environ["SERVER_PROTOCOL"] = _SERVER_PROTOCOLS[request.version]
+        if request.version == HTTP_2:
+            _set_h2(environ, request)
     environ["wsgi.url_scheme"] = request.scheme
-    _set_path(environ, request)
+    _set_path(environ, request, raw)
     _set_headers(environ, request.headers)
     if request.client is not client:
         _set_client(environ, request.client)
@@ -184,8 +189,6 @@ def request_environ(
     if variables:
         for name, value in variables.items():
             environ.setdefault(name, value)
-    if request.version == "2":
-        _set_h2(environ, request)
     return environ
 
 
@@ -193,12 +196,12 @@ def _never() -> bool:
     return False
 
 
-def _set_path(environ: Environ, request: Request) -> None:
+def _set_path(environ: Environ, request: Request, raw: str) -> None:
     """Set PATH_INFO and SCRIPT_NAME: latin-1 text of the percent-decoded octets (PEP 3333, "bytes as text")."""
     path = request.path
     if _PERCENT in path:  # a number: Python tries bytes as one before it looks for them
         path = percent_decoded(path)
-    text = path.decode("latin-1")
+    text = raw if path is request.target else path.decode("latin-1")
     prefix = request.script_name
     if prefix:
         environ["SCRIPT_NAME"] = prefix
@@ -208,16 +211,19 @@ def _set_path(environ: Environ, request: Request) -> None:
 
 
 def _set_headers(environ: Environ, headers: Headers) -> None:
+    size = len(environ)
     for name, value in headers:
         key = _environ_keys.get(name)
         if key is None:
             key = _environ_key(name)
         octets = value
         text = octets.decode("latin-1")
-        if key in environ:
+        earlier = environ.setdefault(key, text)
+        size += 1
+        if len(environ) < size:
+            size -= 1
             # RFC 9110 section 5.3; Cookie alone is joined as in its own syntax (RFC 9113 section 8.2.3).
-            text = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
-        environ[key] = text
+            environ[key] = earlier + ("; " if key == "HTTP_COOKIE" else ",") + text
 
 
 def _environ_key(name: bytes) -> str:
@@ -432,18 +438,46 @@ def encode_headers(headers: Any) -> Tuple[Headers, Optional[bytes]]:
     length: Optional[bytes] = None
     try:
         for name, value in headers:
-            key = _header_names.get(name)
-            if key is None:
-                key = _header_name(name)
-            octets = _latin1(value)
-            if key == b"Content-Length" or (len(key) == 14 and key.lower() == b"content-length"):
-                length = octets
-            encoded.append((key, octets))
+            known = _header_names.get(name)
+            if known is None:
+                known = _header_name(name)
+            latest = known.latest
+            field = latest[1] if value is latest[0] else known.field(value)
+            if known.is_length:
+                length = field[1]
+            encoded.append(field)
     except (TypeError, ValueError, AttributeError):  # UnicodeEncodeError is a ValueError
         raise ApplicationFault(
             f"headers: expected (name, value) pairs of latin-1 strings, got {headers!r} (from the application)"
         ) from None
     return encoded, length
+
+
+class HeaderName:
+    """A field name as an application spells it.
+
+    Attributes:
+        octets: the name as it is sent.
+        is_length: it is that of Content-Length.
+        latest: the value that was met last as text, and the field with it; most responses say the same again.
+    """
+
+    __slots__ = ("is_length", "latest", "octets")
+
+    def __init__(self, octets: bytes) -> None:
+        self.octets = octets
+        self.is_length = octets.lower() == b"content-length"
+        self.latest: Tuple[str, Header] = ("", (octets, b""))
+
+    def field(self, value: Any) -> Header:
+        """Return the field with ``value``."""
+        known, latest = self.latest
+        if type(value) is not str or len(value) > HEADER_CHARACTERS_MAX:
+            return self.octets, _latin1(value)
+        if len(value) != len(known) or value != known:
+            latest = (self.octets, _latin1(value))
+        self.latest = (value, latest)  # one assignment: threads share it
+        return latest
 
 
 def _latin1(text: Any) -> bytes:
@@ -454,11 +488,11 @@ def _latin1(text: Any) -> bytes:
     return octets
 
 
-def _header_name(name: Any) -> bytes:
-    octets: bytes = name.encode("latin-1")
+def _header_name(name: Any) -> HeaderName:
+    known = HeaderName(name.encode("latin-1"))
     if len(_header_names) < NAME_CACHE_SIZE:
-        _header_names[str(name)] = octets
-    return octets
+        _header_names[str(name)] = known
+    return known
 
 
 def _as_list(headers: Any) -> List[Any]:

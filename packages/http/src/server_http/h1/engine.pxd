@@ -9,6 +9,7 @@ from server_http.h1.rules cimport RequestRules
 from server_http.h1.scan cimport end_of_head
 from server_http.headers cimport AddressSet, Watched
 
+cdef str HTTP_1_1
 cdef bytes _NO_OCTETS
 cdef int AWAITING, CHUNKED, DONE, ENDED, JOINED, RAW
 cdef int IDLE, HEAD, LENGTH, CHUNKS, WAITING, TUNNEL, CLOSED

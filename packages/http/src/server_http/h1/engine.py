@@ -40,7 +40,7 @@ from server_http.h1.partial import PartialHead, examine
 from server_http.h1.request import read_head
 from server_http.h1.rules import RequestRules
 from server_http.h1.scan import end_of_head
-from server_http.states import AWAITING, CHUNKED, ENDED, RAW
+from server_http.states import AWAITING, CHUNKED, ENDED, HTTP_1_1, RAW
 
 try:
     import cython
@@ -642,7 +642,7 @@ class Http1Engine:
         exchange = self._exchange
         abort = False
         if exchange is None:
-            self._answer(Exchange("GET", "1.1", False), error.status, now)
+            self._answer(Exchange("GET", HTTP_1_1, False), error.status, now)
         else:
             if exchange.state == AWAITING:
                 self._answer(exchange, error.status, now)

@@ -4,7 +4,8 @@ from libc.string cimport memcpy
 from server_http.exchange cimport Exchange, ResponseDefaults
 
 cdef int CHUNKED, _JOINED, _JOINED_TO, _COLON, _SPACE, _CR, _LF
-cdef dict _CONNECTION_LINES, _STATUS_LINES
+cdef dict _CHUNKED_LINES, _CONNECTION_LINES
+cdef list _STATUS_LINES
 
 cdef class Output:
     cdef list _segments
@@ -20,14 +21,14 @@ cdef class Output:
     cpdef sent(self, long long n)
     cpdef clear(self)
 
-@cython.locals(first=list, connection=bytes)
+@cython.locals(own=bytes, connection=bytes)
 cpdef bytes response_head(Exchange exchange, list fields, ResponseDefaults defaults, bytes phrase=*, bytes body=*)
 cpdef bytes informational_head(int status, list fields)
 cpdef bytes trailer_section(list fields)
 @cython.locals(parts=list)
-cdef bytes _spell(list first, list fields, bytes body)
+cdef bytes _spell(bytes start, bytes own, bytes connection, list fields, bytes body)
 @cython.locals(size=Py_ssize_t, at="char *", spelled=bytes)
-cdef bytes _copy(list first, list fields, bytes body)
+cdef bytes _copy(bytes start, bytes own, bytes connection, list fields, bytes body)
 cdef char *_append(char *at, octets) noexcept
 @cython.locals(usual=tuple)
 cdef bytes _status_line(int status, bytes phrase)

@@ -9,7 +9,7 @@ Must not know: when anything is said (``exchange``), sockets. uwsgi answers thro
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 from server_http.engine import FileRegion, Segment
 from server_http.events import Headers
@@ -32,10 +32,11 @@ _SPACE = 0x20
 _CR = 0x0D
 _LF = 0x0A
 
-#: status -> its usual line, and the phrase in it.
-_STATUS_LINES: Dict[int, Tuple[bytes, bytes]] = {
-    status: (b"HTTP/1.1 %d %b\r\n" % (status, phrase), phrase) for status, phrase in REASONS.items()
-}
+#: By status: its usual line, and the phrase in it; None for those that have none.
+_STATUS_LINES: List[Optional[Tuple[bytes, bytes]]] = [
+    (b"HTTP/1.1 %d %b\r\n" % (status, REASONS[status]), REASONS[status]) if status in REASONS else None
+    for status in range(1000)
+]
 
 _CONNECTION_LINES = {
     b"": b"",
@@ -43,6 +44,9 @@ _CONNECTION_LINES = {
     b"keep-alive": b"Connection: keep-alive\r\n",
     b"Upgrade": b"Connection: Upgrade\r\n",
 }
+_CHUNKED_LINES = {
+    value: line + b"Transfer-Encoding: chunked\r\n" for value, line in _CONNECTION_LINES.items()
+}  # fmt: skip
 
 
 class Output:
@@ -135,37 +139,38 @@ def response_head(
         phrase: the reason phrase, ``b""`` for the usual one.
         body: what follows the head in the same piece.
     """
-    first = [_status_line(exchange.status, phrase)]
     if exchange.own_server or exchange.own_date:
-        first.append(b"" if exchange.own_server else defaults.server_line)
-        first.append(b"" if exchange.own_date else defaults.date_line)
+        own = (b"" if exchange.own_server else defaults.server_line) + (
+            b"" if exchange.own_date else defaults.date_line
+        )
     else:
-        first.append(defaults.lines)
+        own = defaults.lines
     connection = exchange.connection()
-    if connection:
-        first.append(_CONNECTION_LINES[connection])
     if exchange.framing == CHUNKED:
-        first.append(b"Transfer-Encoding: chunked\r\n")
-    return _spell(first, fields, body)
+        connection = _CHUNKED_LINES[connection]
+    elif connection:
+        connection = _CONNECTION_LINES[connection]
+    return _spell(_status_line(exchange.status, phrase), own, connection, fields, body)
 
 
 def informational_head(status: int, fields: Headers) -> bytes:
     """Spell a 1xx head (RFC 9110 section 15.2)."""
-    return _spell([_status_line(status, b"")], fields, b"")
+    return _spell(_status_line(status, b""), b"", b"", fields, b"")
 
 
 def trailer_section(fields: Headers) -> bytes:
     """Spell the last chunk and the trailers behind it (RFC 9112 section 7.1.2)."""
-    return _spell([b"0\r\n"], fields, b"") if fields else b"0\r\n\r\n"
+    return _spell(b"0\r\n", b"", b"", fields, b"") if fields else b"0\r\n\r\n"
 
 
-def _spell(first: List[bytes], fields: Headers, body: bytes) -> bytes:
-    """Return ``first``, the field lines, the empty line behind them and ``body`` as one piece."""
+def _spell(start: bytes, own: bytes, connection: bytes, fields: Headers, body: bytes) -> bytes:
+    """Return the first line, the server's own lines, the field lines, the empty line behind them and ``body`` as one
+    piece."""
     if cython.compiled:
-        spelled = _copy(first, fields, body)
+        spelled = _copy(start, own, connection, fields, body)
         if spelled is not None:
             return spelled
-    parts = first
+    parts = [start, own, connection]
     for name, value in fields:
         parts.append(name)
         parts.append(b": ")
@@ -176,19 +181,16 @@ def _spell(first: List[bytes], fields: Headers, body: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _copy(first: List[bytes], fields: Headers, body: bytes) -> Optional[bytes]:
+def _copy(start: bytes, own: bytes, connection: bytes, fields: Headers, body: bytes) -> Optional[bytes]:
     """``_spell`` without a list of parts; None when a field is made of another kind of bytes. Compiled only."""
-    size = len(body) + 2
-    for part in first:
-        size += PyBytes_GET_SIZE(part)
+    size = len(start) + len(own) + len(connection) + 2 + len(body)
     for name, value in fields:
         if type(name) is not bytes or type(value) is not bytes:
             return None
         size += PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(value) + 4
     spelled = PyBytes_FromStringAndSize(cython.NULL, size)
     at = PyBytes_AS_STRING(spelled)
-    for part in first:
-        at = _append(at, part)
+    at = _append(_append(_append(at, start), own), connection)
     for name, value in fields:
         at = _append(at, name)
         at[0] = _COLON
@@ -211,7 +213,7 @@ def _append(at: Any, octets: bytes) -> Any:
 
 def _status_line(status: int, phrase: bytes) -> bytes:
     """Return the line for ``status``, with the usual phrase where ``phrase`` is ``b""``."""
-    usual = _STATUS_LINES.get(status)
+    usual = _STATUS_LINES[status]
     if usual is not None and (not phrase or phrase == usual[1]):
         return usual[0]
     return b"HTTP/1.1 %d %b\r\n" % (status, phrase or reason(status))

@@ -8,6 +8,7 @@ from server_http.h1.scan cimport end_of_line, scan_fields, split_request_line
 cpdef tuple read_head(object stream, bytes head, Py_ssize_t start, Py_ssize_t end, RequestRules rules)
 cdef int CONNECTION, CONTENT_LENGTH, EXPECT, HOST, SINGLE_KINDS, TRANSFER_ENCODING, UNDERSCORED, UPGRADE
 cdef bytes LATEST_VERSION
+cdef str HTTP_1_0, HTTP_1_1
 cdef dict _METHODS
 cdef list _LATEST
 cdef int _SLASH, _QUESTION_MARK

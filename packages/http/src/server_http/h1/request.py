@@ -29,6 +29,7 @@ from server_http.h1.scan import (
     split_request_line,
 )
 from server_http.headers import set_authority
+from server_http.states import HTTP_1_0, HTTP_1_1
 
 _METHODS = {
     name.encode(): name
@@ -89,7 +90,7 @@ def read_request_line(stream: int, head: bytes, start: int, end: int, rules: Req
         VersionNotSupported: a version other than 1.x.
     """
     name, target, digits = split_request_line(head, start, end, _LATEST[0])
-    version = "1.1" if digits == LATEST_VERSION else _version(digits, rules.grammar)
+    version = HTTP_1_1 if digits == LATEST_VERSION else _version(digits, rules.grammar)
     if name == _LATEST[0]:
         method = _LATEST[1]
     else:
@@ -112,14 +113,14 @@ def read_request_line(stream: int, head: bytes, start: int, end: int, rules: Req
 def _version(digits: bytes, grammar: Grammar) -> str:
     """Return which of the two versions that are spoken one other than HTTP/1.1 means (RFC 9112 section 2.3)."""
     if digits == b"HTTP/1.0":
-        return "1.0"
+        return HTTP_1_0
     number = digits[5:].split(b".")
     well_formed = digits[:5] == b"HTTP/" and len(digits) == 8 and len(number) == 2 and all(n.isdigit() for n in number)
     if not well_formed:
         raise BadRequest(f"HTTP version: expected HTTP/1.1 or HTTP/1.0, got {digits[:32]!r}")
     if number[0] != b"1" and not grammar.permit_unconventional_http_version:
         raise VersionNotSupported(f"HTTP version: expected HTTP/1.x, got {digits!r}")
-    return "1.0" if number[0] == b"0" else "1.1"
+    return HTTP_1_0 if number[0] == b"0" else HTTP_1_1
 
 
 def _method(name: bytes, grammar: Grammar) -> str:
@@ -191,7 +192,7 @@ def _interpret(request: Request, special: List[Tuple[int, bytes]]) -> bool:  # n
         request.expects_continue = False
     if seen & CONNECTION:
         _connection(request, connection, upgrade)
-    elif request.version != "1.1":
+    elif request.version != HTTP_1_1:
         request.keep_alive = False
     return seen & UNDERSCORED != 0
 
@@ -200,14 +201,14 @@ def _expect(request: Request, value: bytes) -> None:
     """Take ``100-continue`` and nothing else (RFC 9110 section 10.1.1)."""
     if value.lower() != b"100-continue":
         raise ExpectationFailed(f"Expect: expected 100-continue, got {value[:64]!r}")
-    request.expects_continue = request.version == "1.1"
+    request.expects_continue = request.version == HTTP_1_1
 
 
 def _authority(request: Request, host: Optional[bytes]) -> None:
     """Find whom the request is for: exactly one valid Host in 1.1, and an absolute-form target overrides it
     (RFC 9112 sections 3.2 and 3.2.2)."""
     if host is None:
-        if request.version == "1.1":
+        if request.version == HTTP_1_1:
             raise BadRequest("Host: expected one with HTTP/1.1, got none (RFC 9112 section 3.2)")
         if not request.authority or request.method == "CONNECT":
             return
@@ -229,7 +230,7 @@ def _framing(request: Request, length: Optional[bytes], transfer: Optional[bytes
         return
     if length is not None:
         raise BadRequest("framing: expected Content-Length or Transfer-Encoding, got both (RFC 9112 section 6.1)")
-    if request.version == "1.0":
+    if request.version == HTTP_1_0:
         raise BadRequest("Transfer-Encoding: expected none with HTTP/1.0 (RFC 9112 section 6.1), got one")
     _transfer_codings(request, members(transfer))
     request.content_length = None
@@ -253,13 +254,13 @@ def _transfer_codings(request: Request, codings: List[bytes]) -> None:
 
 def _connection(request: Request, value: bytes, upgrade: bytes) -> None:
     """Read ``Connection`` (RFC 9112 section 9.3) and what it says of ``Upgrade`` (RFC 9110 section 7.8)."""
-    if request.version == "1.1" and value == b"keep-alive":  # what browsers send
+    if request.version == HTTP_1_1 and value == b"keep-alive":  # what browsers send
         return
     options = members(value)
-    if b"close" in options or (request.version == "1.0" and b"keep-alive" not in options):
+    if b"close" in options or (request.version == HTTP_1_0 and b"keep-alive" not in options):
         request.keep_alive = False
     # A request with a body is answered as if it had not offered: what follows it would be ambiguous.
-    if upgrade and b"upgrade" in options and request.version == "1.1" and request.content_length == 0:
+    if upgrade and b"upgrade" in options and request.version == HTTP_1_1 and request.content_length == 0:
         request.upgrade = upgrade.strip().lower()
 
 
