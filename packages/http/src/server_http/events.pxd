@@ -1,6 +1,3 @@
-cimport cython
-
-@cython.freelist(8)
 cdef class Request:
     cdef public object stream, method, target, path, query, version, scheme, authority, headers, content_length
     cdef public object upgrade, protocol, script_name, client, server, priority, variables
@@ -8,16 +5,13 @@ cdef class Request:
     cdef public double queued_since
     cpdef header(self, name)
 
-@cython.freelist(8)
 cdef class RequestReceived:
     cdef public object stream, request
     cdef public bint complete
 
-@cython.freelist(8)
 cdef class BodyReceived:
     cdef public object stream, data, credit
 
-@cython.freelist(8)
 cdef class BodyEnded:
     cdef public object stream, trailers
 
@@ -30,7 +24,6 @@ cdef class InputEnded:
 cdef class StreamReset:
     cdef public object stream, error
 
-@cython.freelist(8)
 cdef class StreamClosed:
     cdef public object stream, status, sent
 

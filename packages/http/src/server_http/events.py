@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from typing import Any, List, Optional, Tuple, Union
 
+try:
+    import cython
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]
+
 Header = Tuple[bytes, bytes]
 Headers = List[Header]
 
 
+@cython.freelist(8)
+@cython.cclass
 class Request:
     """The head of one request, the same for HTTP/1, HTTP/2 and uwsgi.
 
@@ -113,6 +120,8 @@ class Request:
         return None
 
 
+@cython.freelist(8)
+@cython.cclass
 class RequestReceived:
     """The head of a request is complete and passed the policy.
 
@@ -127,6 +136,8 @@ class RequestReceived:
         self.complete = complete
 
 
+@cython.freelist(8)
+@cython.cclass
 class BodyReceived:
     """A part of a body. ``credit`` octets are given back by ``Engine.consumed`` when the body's
     owner took them; with HTTP/2 padding it can exceed ``len(data)``."""
@@ -139,6 +150,8 @@ class BodyReceived:
         self.credit = credit
 
 
+@cython.freelist(8)
+@cython.cclass
 class BodyEnded:
     """The body is complete; ``trailers`` never join the headers (RFC 9110 section 6.5.1)."""
 
@@ -181,6 +194,8 @@ class StreamReset:
         self.error = error
 
 
+@cython.freelist(8)
+@cython.cclass
 class StreamClosed:
     """Nothing more will be reported for the stream; the driver forgets it.
 

@@ -14,7 +14,6 @@ cdef class ResponseDefaults:
     cdef public bytes server, date, server_line, date_line, lines
     cdef long long _second
 
-@cython.freelist(8)
 cdef class Exchange:
     cdef public str method, version, warning
     cdef public bytes upgrade

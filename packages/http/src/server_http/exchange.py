@@ -41,7 +41,7 @@ from server_http.states import (
 try:
     import cython
 except ImportError:  # Cython is a build requirement only
-    from server_http import _cython as cython  # type: ignore[no-redef]  # noqa: F401
+    from server_http import _cython as cython  # type: ignore[no-redef]
 
 _REFUSED = 255
 
@@ -140,6 +140,8 @@ def _date(days: int) -> Tuple[int, int, int]:
     return era * 400 + year + (month >= 10), (month + 2) % 12 + 1, day + 1
 
 
+@cython.freelist(8)
+@cython.cclass
 class Exchange:
     """The response to one request, and what has become of it.
 

@@ -1,4 +1,5 @@
-import cython
+cimport cython
+from server_http.events cimport Request
 
 cdef class AddressSet:
     cdef readonly bint every
@@ -12,7 +13,10 @@ cdef class AddressSet:
 
 cdef class Watched:
     cdef frozenset _names
-    cdef bytes _initials
+    cdef bytes _marks
 
-    @cython.locals(name=bytes, found=list, octets="const unsigned char *", initials="const unsigned char *")
+    @cython.locals(found=list, name=bytes, octets="const unsigned char *", marks="const unsigned char *")
     cpdef list among(self, list headers)
+
+cdef _apply_fields(policy, Request request, list fields)
+cdef _said_scheme(policy, list fields)

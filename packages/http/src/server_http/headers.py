@@ -302,24 +302,23 @@ class Watched:
         names: in lower case.
     """
 
-    __slots__ = ("_initials", "_names")
+    __slots__ = ("_marks", "_names")
 
     def __init__(self, names: Iterable[bytes]) -> None:
         self._names = frozenset(names)
-        initials = {name[0] for name in self._names}
-        self._initials = bytes(octet in initials for octet in range(256))  # hashing is for names that may be meant
+        marks = {(name[0] + 31 * len(name)) % 256 for name in self._names}
+        self._marks = bytes(mark in marks for mark in range(256))  # which names to look up
 
     def among(self, headers: Headers) -> Headers:
         """Return the fields that have one of the names, in order."""
         if not cython.compiled:
             return [item for item in headers if item[0] in self._names]
         found = []
-        initials = self._initials
-        for item in headers:
-            name = item[0]
+        marks = self._marks
+        for name, value in headers:
             octets = name
-            if initials[octets[0]] and name in self._names:
-                found.append(item)
+            if marks[(octets[0] + 31 * len(name)) & 255] and name in self._names:
+                found.append((name, value))
         return found
 
 

@@ -33,7 +33,6 @@ cpdef tuple encode_headers(headers)
 cdef bytes _latin1(text)
 cdef _header_name(name)
 
-@cython.freelist(8)
 cdef class StartResponse:
     cdef object _sink, _trailers
     cdef public int status

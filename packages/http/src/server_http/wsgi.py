@@ -18,6 +18,11 @@ from server_http.events import Header, Headers, Request
 from server_http.fields import percent_decoded
 from server_http.states import HTTP_1_0, HTTP_1_1, HTTP_2
 
+try:
+    import cython
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]
+
 Environ = Dict[str, Any]
 WriteCallable = Callable[[bytes], None]
 
@@ -273,6 +278,8 @@ def _set_h2(environ: Environ, request: Request) -> None:
 # Response --------------------------------------------------------------------------------------------------
 
 
+@cython.freelist(8)
+@cython.cclass
 class StartResponse:
     """``start_response`` of one request, and the order of its messages (PEP 3333).
 

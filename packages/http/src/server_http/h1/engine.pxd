@@ -66,6 +66,7 @@ cdef class Http1Engine:
     cdef bint _reading(self)
     cdef _take_body(self, bytes data, Py_ssize_t at, double now, list events)
     cdef _fail_body(self, error, double now, list events)
+    @cython.locals(octets="const unsigned char *", end=Py_ssize_t, size=Py_ssize_t)
     cdef Py_ssize_t _take_length(self, bytes data, Py_ssize_t at, list parts) except -1
     cdef _give(self, list parts, list events)
     cdef _complete_body(self, bytes data, Py_ssize_t at, list events)

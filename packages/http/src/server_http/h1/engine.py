@@ -527,9 +527,11 @@ class Http1Engine:
             self._state = WAITING  # for the end of the output; what still comes is never looked at
 
     def _take_length(self, data: bytes, at: int, parts: List[bytes]) -> int:
-        end = min(len(data), at + self._remaining)
+        size = len(data)
+        end = size if size - at <= self._remaining else at + self._remaining
         self._remaining -= end - at
-        parts.append(data if at == 0 and end == len(data) else data[at:end])
+        octets = data
+        parts.append(data if at == 0 and end == size else octets[at:end])
         return end
 
     def _give(self, parts: List[bytes], events: List[Event]) -> None:
