@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import threading
+import time
 from typing import Iterator
 
 import pytest
@@ -159,6 +160,14 @@ def test_a_half_closed_client_is_answered(server: ServerProcess) -> None:
     with server.client() as client:
         client.send(b"GET /slow?0.1 HTTP/1.1\r\nHost: a\r\n\r\n")
         client.half_close()
+        assert client.read_answer().body == b"slow"
+
+
+def test_the_last_answer_reaches_a_client_that_says_more(server: ServerProcess) -> None:
+    with server.client() as client:
+        client.send(b"GET /slow?0.2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        time.sleep(0.05)  # the more is not to be read with the request; where it is, the test proves less
+        client.send(b"\r\n")
         assert client.read_answer().body == b"slow"
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import socket
+import sys
 import threading
 import time
 import weakref
@@ -14,9 +16,10 @@ import pytest
 
 from server_core.drive.accept import UNEVENNESS, Acceptor
 from server_core.drive.body import JOIN_MAX, NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, Spool, SpoolBudget, StreamedBody
-from server_core.drive.clientsocket import ClientSocket, accept
+from server_core.drive.clientsocket import ClientSocket, accept, close, shut_down
 from server_core.drive.clock import monotonic
 from server_core.drive.poller import GONE, READ, WRITE, PollPoller, make_poller
+from server_core.drive.sockio import transmit
 from server_core.drive.timers import GRANULARITY, TimerWheel
 from server_core.drive.turn import make_turn
 from server_core.drive.wsgi import file_region
@@ -295,6 +298,31 @@ def test_a_worker_alone_takes_whatever_its_number(listening: socket.socket) -> N
     assert acceptor.muted_until > 0
     for sock in [*clients, *(sock for sock, _info in accepted)]:
         sock.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the only loopback network of which all addresses are there")
+@pytest.mark.parametrize("address", ["127.0.0.9", "127.10.99.100", "127.255.200.19"])
+def test_an_address_is_spelled_as_the_system_does(listening: socket.socket, address: str) -> None:
+    with socket.create_connection(listening.getsockname(), source_address=(address, 0)) as client:
+        connection = accept(listening, listening.fileno(), listening.family)
+        assert connection is not None
+        assert connection[1] == client.getsockname()
+        connection[0].close()
+
+
+def test_octets_that_go_out_with_the_end_reach_a_peer_that_sent_more_than_was_read(listening: socket.socket) -> None:
+    with socket.create_connection(listening.getsockname()) as client:
+        connection = accept(listening, listening.fileno(), listening.family)
+        assert connection is not None
+        sock = connection[0]
+        client.sendall(b"nobody reads this")
+        assert select.select([sock.fileno()], [], [], 5)[0]
+        for segments in ([b"an "], [b"answer"], [b" in", b" parts"]):
+            assert transmit(sock, sock.fileno(), segments, True, True) == len(b"".join(segments))
+        shut_down(sock)
+        close(sock)
+        client.settimeout(5)
+        assert client.recv(100) == b"an answer in parts"
 
 
 # Sockets that are made when they are asked for

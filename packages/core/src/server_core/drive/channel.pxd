@@ -9,7 +9,7 @@ cdef class Channel:
     cdef public Session session
     cdef public long long stream, sent, owed
     cdef public object request, body, waiter, reason, headers, environ, unplaced
-    cdef public bint collecting, lost, finished
+    cdef public bint collecting, lost, finished, last
     cdef public int status
     cdef public double began, arrived, waited
     cdef list _files

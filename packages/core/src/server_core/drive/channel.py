@@ -44,13 +44,15 @@ class Channel:
         sent: octets of the response body the application gave.
         arrived: when what the application is to see of the request had arrived, monotonic seconds.
         waited: its queue time, seconds.
+        last: no request follows on its connection.
         environ, began: kept for the access log.
         owed: credit of body octets that found no room; they wait in ``unplaced``.
     """
 
     __slots__ = (
         "_files", "_spool", "_spooled", "arrived", "began", "body", "collecting", "environ", "finished", "headers",
-        "lost", "owed", "reason", "request", "sent", "session", "status", "stream", "unplaced", "waited", "waiter",
+        "last", "lost", "owed", "reason", "request", "sent", "session", "status", "stream", "unplaced", "waited",
+        "waiter",
     )  # fmt: skip
 
     def __init__(self, session: Any, stream: int, request: Request) -> None:
@@ -61,6 +63,7 @@ class Channel:
         self.collecting = False
         self.lost = False
         self.finished = False
+        self.last = False
         self.waiter: Any = None
         self.status = 0
         self.reason = b""
@@ -340,6 +343,7 @@ class Channel:
         self.reason = reason
         self.headers = headers
         self.sent = len(body)
+        session.parting = self.last and session.joins
         session.flush(now, True)
 
     def _finish(self, now: float, trailers: Any) -> None:

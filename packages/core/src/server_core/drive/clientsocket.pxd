@@ -60,6 +60,8 @@ cdef extern from *:
     }
     """
     int accept_client(int listener, char *host, int size, int *port) nogil
+    int SHUT_WR
+    int c_shutdown "shutdown"(int fd, int how) nogil
     int c_close "close"(int fd) nogil
     int c_getsockopt "getsockopt"(int fd, int level, int option, void *value, unsigned int *size) nogil
 
@@ -81,6 +83,8 @@ cpdef accept(listener, int fd, int family)
 cpdef int descriptor(sock) except? -1
 @cython.locals(client=ClientSocket)
 cpdef close(sock)
+@cython.locals(client=ClientSocket)
+cpdef shut_down(sock)
 @cython.locals(accepted=int)
 cdef _accept(int fd, int family)
 cdef int _close(int fd) except -1

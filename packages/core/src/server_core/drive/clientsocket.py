@@ -153,6 +153,16 @@ def close(sock: Any) -> None:
         sock.close()
 
 
+def shut_down(sock: Any) -> None:
+    """Say that nothing more will be sent, as ``descriptor``; raises OSError where the peer was faster."""
+    if cython.compiled and type(sock) is ClientSocket:
+        client = sock
+        if c_shutdown(client.fileno(), SHUT_WR):
+            raise OSError(errno, os.strerror(errno))
+    else:
+        sock.shutdown(socket.SHUT_WR)
+
+
 def _close(fd: int) -> None:
     if cython.compiled:
         c_close(fd)  # without giving up the interpreter lock: closing a socket does not wait

@@ -2,7 +2,7 @@ import cython
 from server_core.drive.arrival cimport Arrivals, is_timed
 from server_core.drive.clock cimport monotonic
 from server_core.drive.channel cimport Channel
-from server_core.drive.clientsocket cimport close, descriptor
+from server_core.drive.clientsocket cimport close, descriptor, shut_down
 from server_core.drive.connection cimport Connection
 from server_core.drive.duties cimport Duties
 from server_core.drive.sockio cimport receive, transmit
@@ -24,7 +24,7 @@ cdef class Session:
     cdef public list queue
     cdef public int fd, phase, missed, lingered
     cdef public long long armed, served, high_water, low_water
-    cdef public bint readable, writable, gone, queued, watched, linger, use_sendfile, timed
+    cdef public bint readable, writable, gone, queued, watched, linger, use_sendfile, timed, joins, parting
     cdef public double linger_until, arrived, delayed, due
     cdef public Arrivals arrivals
 
@@ -43,6 +43,7 @@ cdef class Session:
     cpdef settle(self)
     cpdef bint needs_loop(self) except -1
     cpdef close(self)
+    @cython.locals(lingers=cython.bint)
     cdef _close_when_sent(self)
     cdef _choose_layer(self)
     cdef _ended(self, event, double now)

@@ -11,13 +11,12 @@ posts the session back to the loop. With one thread there is no lock and ``turn`
 
 from __future__ import annotations
 
-import socket
 from typing import Any, Dict, Optional, Sequence
 
 from server_core.drive.arrival import is_timed
 from server_core.drive.body import NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, StreamedBody
 from server_core.drive.channel import Channel
-from server_core.drive.clientsocket import close, descriptor
+from server_core.drive.clientsocket import close, descriptor, shut_down
 from server_core.drive.clock import monotonic
 from server_core.drive.phases import BROKEN, CLOSED, CLOSING, LINGER_OCTETS, LINGER_SECONDS, LINGERING, OPEN
 from server_core.drive.poller import GONE, READ, WRITE
@@ -58,6 +57,9 @@ class Session:
         arrived: when the octets that were read last had arrived, monotonic seconds.
         environ, client: of the connection, for its requests; made at the first.
         armed: the tick of the timer wheel, 0 = not armed.
+        joins: the end of the connection can go out in one segment with its last octets: TCP on Linux, nothing between
+            socket and engine, and one thread that writes and closes.
+        parting: what waits to be written is the last of the connection, whose end follows at once.
         due: when the wheel calls, or earlier; monotonic seconds, 0.0 = not at all.
         missed: what a loop saw while another thread held the turn.
         watched: the loop's poller reports it.
@@ -65,9 +67,9 @@ class Session:
 
     __slots__ = (
         "armed", "arrivals", "arrived", "channels", "client", "connection", "delayed", "driver", "due", "engine",
-        "environ", "fd", "gone", "high_water", "layer", "linger", "linger_until", "lingered", "low_water", "missed",
-        "phase", "queue", "queued", "readable", "served", "sock", "timed", "turn", "use_sendfile", "watched",
-        "writable",
+        "environ", "fd", "gone", "high_water", "joins", "layer", "linger", "linger_until", "lingered", "low_water",
+        "missed", "parting", "phase", "queue", "queued", "readable", "served", "sock", "timed", "turn", "use_sendfile",
+        "watched", "writable",
     )  # fmt: skip
 
     def __init__(self, driver: Any, sock: Any, connection: Any, turn: Any) -> None:
@@ -100,6 +102,8 @@ class Session:
         self.use_sendfile = self.driver.use_sendfile
         self.arrivals = self.driver.arrivals
         self.timed = is_timed(connection.info)
+        self.joins = turn is None and self.timed and self.connection.plain
+        self.parting = False
         self.arrived = monotonic()
         self.delayed = 0.0  # what the octets before the first request (a TLS handshake) waited for us
         self._choose_layer()
@@ -249,7 +253,7 @@ class Session:
             if not segments:
                 break
             try:
-                count = transmit(self.sock, self.fd, segments, self.use_sendfile)
+                count = transmit(self.sock, self.fd, segments, self.use_sendfile, self.parting)
             except OSError as error:
                 self.break_off(error)
                 return
@@ -471,12 +475,14 @@ class Session:
     def _close_when_sent(self) -> None:
         if not self._is_sent():
             return
-        if not self.linger or self.gone:
-            self.close()
-            return
-        try:
-            self.sock.shutdown(socket.SHUT_WR)
-        except OSError:  # the peer was faster
+        lingers = self.linger and not self.gone
+        if lingers or self.parting:
+            # Before the descriptor is closed: where the peer sent more than was read, that discards what waits.
+            try:
+                shut_down(self.sock)
+            except OSError:  # the peer was faster
+                lingers = False
+        if not lingers:
             self.close()
             return
         self.phase = LINGERING

@@ -7,9 +7,9 @@ from libc.errno cimport EAGAIN, EINTR, errno
 
 cdef char[65536] BUFFER
 cdef object FileRegion
-cdef int LOCKED_OCTETS, _DONTWAIT, _SEND_FLAGS
+cdef int LOCKED_OCTETS, _DONTWAIT, _SEND_FLAGS, _MORE
 
 cpdef receive(sock, int fd)
-@cython.locals(count="long long")
-cpdef long long transmit(sock, int fd, list segments, bint use_sendfile) except? -2
-cdef long long _send_locked(int fd, bytes data) except? -2
+@cython.locals(count="long long", more=int)
+cpdef long long transmit(sock, int fd, list segments, bint use_sendfile, bint parting=*) except? -2
+cdef long long _send_locked(int fd, bytes data, int more) except? -2

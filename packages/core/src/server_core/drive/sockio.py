@@ -35,6 +35,9 @@ LOCKED_OCTETS = 65536
 
 WOULD_BLOCK = -1
 
+#: Linux: octets wait in the kernel for more of them, or for the end of the stream; 200 ms at most.
+_MORE = getattr(socket, "MSG_MORE", 0)
+
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 
 # The sockets keep Python's blocking mode, which saves a call for each; the flag makes each operation return.
@@ -72,7 +75,7 @@ def abort_at_close(sock: Any) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
-def transmit(sock: Any, fd: int, segments: List[Any], use_sendfile: bool) -> int:
+def transmit(sock: Any, fd: int, segments: List[Any], use_sendfile: bool, parting: bool = False) -> int:
     """Write as much of ``segments`` as one call takes.
 
     Args:
@@ -80,6 +83,7 @@ def transmit(sock: Any, fd: int, segments: List[Any], use_sendfile: bool) -> int
         fd: its descriptor.
         segments: what ``Engine.segments`` returned, not empty.
         use_sendfile: whether file regions go the short way.
+        parting: whether the caller shuts the socket down behind them at once, so that they can go out with its end.
 
     Returns:
         The octets written, ``WOULD_BLOCK`` when the socket takes none.
@@ -89,22 +93,23 @@ def transmit(sock: Any, fd: int, segments: List[Any], use_sendfile: bool) -> int
         FileTooShortError: a file region has fewer octets than it promised.
     """
     segment = segments[0]
+    more = _MORE if parting else 0
     try:
         if type(segment) is FileRegion:
             return _transmit_file(sock, segment, use_sendfile)
         if len(segments) > 1:
-            return _transmit_many(sock, segments)
+            return _transmit_many(sock, segments, more)
         if cython.compiled and type(segment) is bytes and len(segment) <= LOCKED_OCTETS:
-            return _send_locked(fd, segment)
-        count: int = sock.send(segment, _DONTWAIT)
+            return _send_locked(fd, segment, more)
+        count: int = sock.send(segment, _DONTWAIT | more)
     except BlockingIOError:
         return WOULD_BLOCK
     return count
 
 
-def _send_locked(fd: int, data: bytes) -> int:
+def _send_locked(fd: int, data: bytes, more: int) -> int:
     """Send without giving up the interpreter lock, which costs more than a short call that never waits."""
-    count = c_send(fd, cython.cast("const char *", data), len(data), _SEND_FLAGS)
+    count = c_send(fd, cython.cast("const char *", data), len(data), _SEND_FLAGS | more)
     if count >= 0:
         return count
     if errno in (EAGAIN, EINTR):
@@ -112,13 +117,13 @@ def _send_locked(fd: int, data: bytes) -> int:
     raise OSError(errno, os.strerror(errno))
 
 
-def _transmit_many(sock: Any, segments: List[Any]) -> int:
+def _transmit_many(sock: Any, segments: List[Any], more: int) -> int:
     gathered = []
     for segment in segments[:GATHER_SEGMENTS]:
         if type(segment) is FileRegion:
             break
         gathered.append(segment)
-    count: int = sock.sendmsg(gathered, (), _DONTWAIT)
+    count: int = sock.sendmsg(gathered, (), _DONTWAIT | more)
     return count
 
 

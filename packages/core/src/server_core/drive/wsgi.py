@@ -246,7 +246,7 @@ class Gateway:
         if connection is None:
             connection = self._connection_environ(session)
             session.client = session.connection.info.client
-        last = not request.keep_alive
+        last = channel.last = not request.keep_alive
         # The last request gets it: kept here as well, it would lead back to itself by what the application is given.
         session.environ = None if last else connection
         environ = request_environ(connection, request, session.client, last)
