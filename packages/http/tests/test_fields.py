@@ -87,6 +87,15 @@ def test_authorities_that_are_remembered_are_bounded() -> None:
     fields.check_authority(b"a" * 5000)
 
 
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 17])
+def test_each_octet_of_a_value_is_looked_at(size: int) -> None:
+    for at in range(size):
+        for octet in range(256):
+            value = b"a" * at + bytes([octet]) + b"\xff" * (size - at - 1)
+            assert fields.is_value(value) == (octet in fields.VALUE)
+            assert fields.value_end(value, 0, size) == (size if octet in fields.VALUE else at)
+
+
 def test_members_of_a_list() -> None:
     assert fields.members(b" A ,b\t,,C") == [b"a", b"b", b"", b"c"]
 

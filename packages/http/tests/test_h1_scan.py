@@ -92,3 +92,28 @@ def test_relaxations_make_good_only_what_they_name(
 ) -> None:
     grammar = Grammar(permit_obsolete_folding=folding, strip_header_spaces=spaces)
     assert scan.relax(section + b"\r\n\r\n", 0, len(section), grammar) == expected + b"\r\n\r\n"
+
+
+def test_names_of_any_size_are_recalled_as_they_were_read() -> None:
+    names = [(b"aB-" * 40)[:size] for size in range(1, 100)]
+    section = b"\r\n".join(name + b": 1" for name in names)
+    for scanner in (scan.walk_fields, scan.split_fields):
+        for _ in range(2):
+            assert [name for name, _ in outcome(scanner, section, 0, 5000)[1]] == [name.lower() for name in names]
+
+
+@pytest.mark.parametrize("octets", [b"", b"\n", b"\r\n", b"\r\n\r", b"\n\r\n", b"a\n\r\n", b"\n\n\n\n\n", b"a\r\n\r"])
+def test_a_head_without_an_end(octets: bytes) -> None:
+    assert scan.end_of_head(octets) == -1
+    assert scan.end_of_head(octets + b"x\r\n\r\n") == len(octets) + 1
+
+
+@pytest.mark.parametrize(
+    "line", [b"GET / HTTP/1.1", b"PUT /a HTTP/1.0", b"GETX / HTTP/1.1", b"GET / HTTP/1.10", b"a  b"]
+)
+def test_a_request_line_is_split_at_its_spaces(line: bytes) -> None:
+    head = b" " + line + b" \r\n"
+    assert scan.split_request_line(head, 1, 1 + len(line), b"GET") == line.split(b" ")
+    for wrong in (b"GET", b"GET /", b"GET / HTTP/1.1 ", b""):
+        with pytest.raises(ProtocolError):
+            scan.split_request_line(wrong, 0, len(wrong), b"GET")

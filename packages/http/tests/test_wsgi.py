@@ -101,6 +101,16 @@ def test_header_names_become_variables_and_repeats_are_joined() -> None:
     assert "HTTP_CONTENT_TYPE" not in environ
 
 
+@pytest.mark.parametrize("value", [b"", b"1", b"ab"])
+def test_a_repeat_is_joined_where_both_values_are_the_same(value: bytes) -> None:
+    """Python has one object for each text of at most one character."""
+    request = make_request(headers=[(b"x-a", value), (b"x-b", b""), (b"x-a", value), (b"x-a", value)])
+    environ = request_environ(base(), request, CLIENT)
+    text = value.decode("latin-1")
+    assert environ["HTTP_X_A"] == f"{text},{text},{text}"
+    assert environ["HTTP_X_B"] == ""
+
+
 def test_a_request_leaves_nothing_in_the_environ_of_its_connection() -> None:
     connection = base()
     before = dict(connection)
@@ -180,6 +190,18 @@ def test_headers_keep_spelling_and_order_and_tell_the_length() -> None:
 def test_malformed_headers_are_the_applications_fault(headers: Any) -> None:
     with pytest.raises(ApplicationFault, match="headers"):
         encode_headers(headers)
+
+
+def test_what_a_field_said_before_does_not_come_back() -> None:
+    class Text(str):
+        def encode(self, *_args: Any) -> bytes:  # type: ignore[override]
+            return b"own"
+
+    said: List[Any] = ["", "one", "one", "two", "".join(("o", "ne")), Text("one"), "one", "long" * 100, "one", ""]
+    expected = [b"", b"one", b"one", b"two", b"one", b"own", b"one", b"long" * 100, b"one", b""]
+    assert [encode_headers([("X-Said-Before", value)])[0][0][1] for value in said] == expected
+    with pytest.raises(ApplicationFault):
+        encode_headers([("X-Said-Before", None)])
 
 
 def test_the_head_waits_for_the_first_octets() -> None:
