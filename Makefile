@@ -39,6 +39,7 @@ format: ## ruff's formatter over everything
 
 bench: ## compare with other servers; writes docs/performance-table.md
 	@$(ENVIRONMENT) compiled >/dev/null
+	@$(ENVIRONMENT) measured >/dev/null
 	@$(ENVIRONMENT) dev >/dev/null
 	@$(PYTHON) benchmarks/run.py $(ARGS)
 	-@.venv-compiled/bin/python -m pip install -qq gunicorn_h1c
@@ -76,4 +77,4 @@ docs: ## the documentation site, in build/site
 	@.venv-dev/bin/python -m mkdocs build --strict --site-dir build/site
 
 clean: ## remove environments and what was built
-	rm -rf .venv .venv-dev .venv-compiled .venv-build .venv-bench build dist
+	rm -rf .venv .venv-dev .venv-compiled .venv-measured .venv-build .venv-bench build dist

@@ -88,7 +88,7 @@ class Running:
                 break
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.5):
                 return time.monotonic() - began
-            time.sleep(0.02)
+            time.sleep(0.002)
         text = self.log.read_text(errors="replace")[-1500:]
         raise RuntimeError(f"{self.name}: expected a server on port {self.port}, got\n{text}")
 

@@ -40,12 +40,18 @@ def parse(arguments: List[str]) -> argparse.Namespace:
     parser.add_argument("--server", action="append", help="server or pattern; default: those of the case")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
     parser.add_argument("--seconds", type=float, default=3, help="seconds of load in each round (default 3)")
-    parser.add_argument("--compiled", default=str(ROOT / ".venv-compiled"), help="environment of the compiled build")
+    parser.add_argument("--compiled", default=str(compiled()), help="environment of the compiled build")
     parser.add_argument("--interpreted", default=str(interpreted()), help="environment of the interpreted build")
     parser.add_argument("--figures", action="store_true", help="memory, start-up and idle connections instead of cases")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)} from all kept results")
     parser.add_argument("--list", action="store_true", help="list cases and servers")
     return parser.parse_args(arguments)
+
+
+def compiled() -> Path:
+    """Wheels beside what they serve, as the peers are installed: test tools would cost each start milliseconds."""
+    made = ROOT / ".venv-measured"
+    return made if made.exists() else ROOT / ".venv-compiled"
 
 
 def interpreted() -> Path:

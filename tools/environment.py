@@ -10,6 +10,7 @@ packages come from whatever index pip is configured for.
     python3 tools/environment.py run        .venv            wheels, compiled where there is a C compiler
     python3 tools/environment.py dev        .venv-dev        editable, interpreted; test, lint and docs tools
     python3 tools/environment.py compiled   .venv-compiled   wheels, compiled or an error; test tools
+    python3 tools/environment.py measured   .venv-measured   wheels, compiled or an error; what benchmarks serve
     python3 tools/environment.py wheels     build/           wheels of all six, in one folder
     python3 tools/environment.py dist       dist/            what is published: wheels and sdists
 """
@@ -59,6 +60,7 @@ ENVIRONMENTS = {
     "run": Environment(".venv", False, False, (), ""),
     "dev": Environment(".venv-dev", True, True, ("test", "ray", "lint", "docs", "release"), ""),
     "compiled": Environment(".venv-compiled", False, True, ("test", "cython"), "require"),
+    "measured": Environment(".venv-measured", False, True, ("bench",), "require"),
 }
 
 

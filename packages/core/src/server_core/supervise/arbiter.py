@@ -195,7 +195,7 @@ class Arbiter:
         self._queue.append(ev.Begun())
         self.cfg.when_ready(self)
         # All children share what is alive now, as long as no collection of theirs writes to it.
-        gc.collect()
+        gc.collect(1)  # young garbage goes; to look through everything would be a fiftieth of the start
         gc.freeze()
 
     def _plan(self, cfg: Any) -> ev.Plan:
