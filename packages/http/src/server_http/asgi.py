@@ -140,7 +140,7 @@ def decoded_path(path: bytes) -> str:
     """Return ``path`` percent-decoded as UTF-8; what is no UTF-8 becomes U+FFFD (``raw_path`` keeps it)."""
     if _PERCENT in path:  # a number: Python tries bytes as one before it looks for them
         path = percent_decoded(path)
-    return path.decode("utf-8", "replace")
+    return path.decode() if path.isascii() else path.decode("utf-8", "replace")
 
 
 # What an application's message asks for. The driver acts on these numbers.

@@ -54,6 +54,8 @@ _LENGTH_DIGITS = 19
 _LENGTH_MAX = 2**63 - 1
 _ZERO = 0x30
 _NINE = 0x39
+_SPACE = 0x20
+_HASH = 0x23
 
 # RFC 3986 section 3.2.2 without userinfo: a registered name, an IPv4 or a bracketed IPv6 address, then a port
 _AUTHORITY = re.compile(
@@ -78,6 +80,8 @@ def is_token(value: bytes) -> bool:
 
 def is_method(method: str, name: str) -> bool:
     """Whether ``method`` is ``name``; case counts (RFC 9110 section 9.1)."""
+    if not cython.compiled:
+        return method == name
     return len(method) == len(name) and method == name  # what differs in size is not compared
 
 
@@ -86,7 +90,8 @@ def is_value(value: bytes) -> bool:
     if cython.compiled and type(value) is bytes:
         octets = value
         return value_end(octets, 0, len(octets)) == len(octets)
-    return not value.translate(None, VALUE)
+    # What can be printed has no control character, and is most of what comes: sooner said than by a table.
+    return value.decode("latin-1").isprintable() or not value.translate(None, VALUE)
 
 
 def value_end(octets: bytes, start: int, end: int) -> int:
@@ -109,7 +114,9 @@ def is_target(value: bytes) -> bool:
     """Whether ``value`` is not empty and has only octets of a request target (RFC 9112 section 3.2)."""
     if cython.compiled:
         return bool(value) and _only(_IS_TARGET, value, len(value))
-    return bool(value) and not value.translate(None, TARGET)
+    if value.isascii() and value.decode().isprintable():  # what is left of ASCII then is VCHAR and SP
+        return bool(value) and _SPACE not in value and _HASH not in value
+    return False
 
 
 def _only(table: bytes, octets: bytes, size: int) -> bool:

@@ -198,8 +198,10 @@ class HttpChannel(Stream):
 
     def _leave_request(self) -> None:
         """What is left of the request's body is the engine's to discard."""
-        self._discard()
-        self.wake_readers()
+        if self._chunks:
+            self._discard()
+        if self._readers is not None:
+            self.wake_readers()
 
     def _discard(self) -> None:
         if self._chunks:
@@ -257,8 +259,10 @@ class HttpChannel(Stream):
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-        self.wake_readers()
-        self.wake_writers()
+        if self._readers is not None:
+            self.wake_readers()
+        if self._writers is not None:
+            self.wake_writers()
 
     def doom(self, now: float) -> None:
         """The client is gone, or seems to be."""

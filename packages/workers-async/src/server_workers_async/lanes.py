@@ -69,7 +69,7 @@ class Lanes:
         self._count += 1
         lane = self.idle.pop() if self.idle else Lane(self)
         lane.resume(channel, f"Request-{self._count}")
-        return lane.running()
+        return None if lane.channel is None else lane.running()
 
     def make(self, lane: Lane, channel: Any) -> Any:
         """Return a task for ``lane``, and its first step."""
@@ -128,9 +128,7 @@ class Lane:
 
     def running(self) -> Optional[asyncio.Task[None]]:
         """Return the task when it has a request."""
-        if self.channel is None or self.task is None or self.task.done():
-            return None
-        return self.task
+        return None if self.task is None or self.task.done() else self.task
 
     # What the task calls ---------------------------------------------------------------------------------------------
 
@@ -161,10 +159,10 @@ class Lane:
         task: Any = self.task
         if task._callbacks or task._must_cancel or (_COUNTS_CANCELS and task.cancelling()):
             return False
-        context, before = self._context, self._before
-        if len(context) != len(before):
+        variables = len(self._before)
+        if len(self._context) != variables:
             return False
-        return len(before) == 0 or _same(context, before)
+        return variables == 0 or _same(self._context, self._before)
 
     # What the task waits for -----------------------------------------------------------------------------------------
 

@@ -126,10 +126,9 @@ class Service:
         self.worker.nr = self.served = self.served + 1
         if self.served >= self.max_requests:
             self.worker.retire_for_requests()
-        waited = channel.waited
         if request.queued_since:
-            waited = channel.waited = max(waited, told_wait(request.queued_since))
-        channel.entry = self.record.begin(request.method, request.target, channel.began, waited)
+            channel.waited = max(channel.waited, told_wait(request.queued_since))
+        channel.entry = self.record.begin(request.method, request.target, channel.began, channel.waited)
 
     def refused(self, refusal: Refusal, now: float) -> None:
         """A request was refused in an overload: log it."""

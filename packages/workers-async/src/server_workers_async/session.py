@@ -119,11 +119,11 @@ class Session:
 
     def _read(self) -> bool:
         """Take what arrived; return whether octets were there."""
-        if self.phase == LINGERING:
-            self._discard()
-            return False
         if self.phase != OPEN:
-            self._watch(False)
+            if self.phase == LINGERING:
+                self._discard()
+            else:
+                self._watch(False)
             return False
         try:
             data = receive(self.sock, self.fd)

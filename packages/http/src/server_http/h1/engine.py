@@ -129,7 +129,10 @@ class Http1Engine:
         if type(data) is not bytes:
             data = bytes(data)
         if data:
-            self._take(data, now, events)
+            if self._state == IDLE:
+                self._take_head(data, now, events)
+            else:
+                self._take(data, now, events)
         self._settle(now, events)
         return events
 
@@ -230,12 +233,14 @@ class Http1Engine:
             self._write_head(exchange, fields, reason, now)
             if body:
                 self.send(stream, body, now)
+            self.end(stream, now)
         else:
             size = exchange.send(len(body)) if body else 0
             if size < len(body):
                 body = body[:size]
             self._write(response_head(exchange, fields, self._rules.defaults, reason, body), now)
-        self.end(stream, now)
+            exchange.end()
+            self._unread = 0
 
     def inform(self, stream: int, status: int, headers: Headers, now: float) -> None:
         """Send a 1xx response. See ``Engine.inform``."""
@@ -369,11 +374,9 @@ class Http1Engine:
     # -- taking input ----------------------------------------------------------------------------------------------
 
     def _take(self, data: bytes, now: float, events: List[Event]) -> None:
-        """Hand octets to whatever they belong to."""
+        """Hand octets to whatever they belong to, other than a new head."""
         state = self._state
-        if state == IDLE:
-            self._take_head(data, now, events)
-        elif state == HEAD:
+        if state == HEAD:
             self._take_more_head(data, now, events)
         elif state in (LENGTH, CHUNKS):
             self._take_body(data, 0, now, events)
@@ -574,8 +577,10 @@ class Http1Engine:
         return None
 
     def _write(self, data: bytes, now: float) -> None:
-        self._touch(now)
-        self._out.add(data)
+        out = self._out
+        if out.pending == 0:
+            self._out_since = now
+        out.add(data)
 
     def _touch(self, now: float) -> None:
         """The output's deadline begins with its first octet."""
@@ -594,11 +599,12 @@ class Http1Engine:
         while True:
             exchange = self._exchange
             if exchange is None:
-                if self._state == LENGTH or self._state == CHUNKS:
-                    self._discard(events)
-                elif self._state == WAITING:
+                if self._state == WAITING:
                     self._next(now, events)
-                    continue
+                    if self._state != IDLE:
+                        continue
+                elif self._state == LENGTH or self._state == CHUNKS:
+                    self._discard(events)
                 return
             if exchange.warning:
                 events.append(Warned(exchange.take_warning()))

@@ -172,12 +172,8 @@ def _spell(start: bytes, own: bytes, connection: bytes, fields: Headers, body: b
             return spelled
     parts = [start, own, connection]
     for name, value in fields:
-        parts.append(name)
-        parts.append(b": ")
-        parts.append(value)
-        parts.append(b"\r\n")
-    parts.append(b"\r\n")
-    parts.append(body)
+        parts += name, b": ", value, b"\r\n"
+    parts += b"\r\n", body
     return b"".join(parts)
 
 

@@ -7,8 +7,8 @@ Owns: the grammar of field lines, which names are special to the protocol, and i
 Must not know: what a field means. ``request`` reads the special ones, ``partial`` says which limit was broken.
 
 There are two scanners of one meaning, held equal by a property test: ``walk_fields`` looks at octets in place, which is
-the fastest when compiled; ``split_fields`` leaves the octets to ``split``, ``partition`` and ``translate``, which is
-the fastest when interpreted. ``scan_fields`` calls the right one.
+the fastest when compiled; ``split_fields`` leaves the octets to ``split`` and ``partition``, and knows lines that came
+before, which is the fastest when interpreted. ``scan_fields`` calls the right one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Dict, List, Tuple
 
 from server_http.errors import BadRequest, HeaderFieldsTooLarge
 from server_http.events import Headers
-from server_http.fields import VALUE, is_token, value_end
+from server_http.fields import is_token, is_value, value_end
 from server_http.h1.rules import Grammar
 
 try:
@@ -65,6 +65,12 @@ _COMMON_NAMES = (
 _NAMES: Dict[bytes, Tuple[bytes, int]] = {}
 _NAMES_MAX = 1024
 _NAME_OCTETS_MAX = 64
+
+# For ``split_fields``: line -> (field, kind). Clients repeat themselves; when it is full it begins anew.
+_LINES: Dict[bytes, Tuple[Tuple[bytes, bytes], int]] = {}
+_LINES_MAX = 512
+_LINE_OCTETS_MAX = 128
+_SECRET_NAMES = frozenset((b"authorization", b"cookie", b"proxy-authorization"))  # not kept longer than their request
 
 # For ``walk_fields``: the spelling that was met last in each slot, and its entry.
 _SLOTS = 256
@@ -188,23 +194,27 @@ def split_fields(
         longest = len(max(lines, key=len))
         if longest > field_limit:
             raise _too_large(size, count, longest, field_limit)
-    # What is left without the octets of values must be the CR and LF that the lines were split at.
-    if len(section.translate(None, VALUE)) != 2 * size - 2:
-        raise _malformed(_first_with_control(lines), 0)
-    names = _NAMES
+    known = _LINES
     for line in lines:
-        name, colon, value = line.partition(b":")
-        entry = names.get(name)
-        if not colon or not name:
-            raise _malformed(line, 0)
-        if entry is None:
-            entry = _learn(name)
-        value = value.strip(b" \t")
-        kind = entry[1]
-        fields.append((entry[0], value))
+        field, kind = known.get(line) or _split_line(line)
+        fields.append(field)
         if kind:
-            special.append((kind, value))
+            special.append((kind, field[1]))
     return size
+
+
+def _split_line(line: bytes) -> Tuple[Tuple[bytes, bytes], int]:
+    """Return the field that ``line`` is, and the kind of its name."""
+    name, colon, value = line.partition(b":")
+    if not colon or not name or not is_value(value):
+        raise _malformed(line, 0)
+    lower, kind = _NAMES.get(name) or _learn(name)
+    found = (lower, value.strip(b" \t")), kind
+    if len(line) <= _LINE_OCTETS_MAX and lower not in _SECRET_NAMES:
+        if len(_LINES) >= _LINES_MAX:
+            _LINES.clear()
+        _LINES[line] = found
+    return found
 
 
 def scan_fields(
@@ -301,10 +311,6 @@ def _learn(name: bytes) -> Tuple[bytes, int]:
     if len(_NAMES) < _NAMES_MAX and len(name) <= _NAME_OCTETS_MAX:
         _NAMES[name] = entry
     return entry
-
-
-def _first_with_control(lines: List[bytes]) -> bytes:
-    return next(line for line in lines if line.translate(None, VALUE))
 
 
 def _malformed(head: bytes, start: int) -> BadRequest:
