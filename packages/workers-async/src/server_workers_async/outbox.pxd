@@ -8,7 +8,7 @@ cdef class Outbox:
     cdef object _loop, _context
     cdef list _sessions
     cdef bint _scheduled
-    cdef double _noticed
+    cdef double _begun
 
     cpdef add(self, Session session)
     cdef begin_request(self, double now)

@@ -6,8 +6,8 @@ Must not know: what is written, protocols, applications.
 
 A ``send`` that wakes a client whose processor has gone to sleep costs several times what it does otherwise. Between
 the answers of one turn it falls asleep, unless they go out together, as uvloop's own transports do it too. A slow
-application must not hold up the answers before it: what has waited for ``WAIT_SECONDS`` goes out before the next
-request begins.
+application must not hold up the answers before it: once requests have been at work for ``WAIT_SECONDS`` in a turn, what
+waits goes out before the next one begins. Where applications take longer than that, each answer goes out by itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextvars import Context
 from time import monotonic
 from typing import Any, List
 
-#: How long an answer may wait for others while requests are begun, in seconds.
+#: How long requests may be at work, one after another, before their answers go out, in seconds.
 WAIT_SECONDS = 0.0005
 
 
@@ -29,14 +29,14 @@ class Outbox:
         context: what its callback runs in.
     """
 
-    __slots__ = ("_context", "_loop", "_noticed", "_scheduled", "_sessions")
+    __slots__ = ("_begun", "_context", "_loop", "_scheduled", "_sessions")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         self._loop = loop
         self._context = context
         self._sessions: List[Any] = []
         self._scheduled = False
-        self._noticed = 0.0  # when a request was begun for the first time behind what waits; 0.0: none was
+        self._begun = 0.0  # when the first request was begun since all had been written; 0.0: none was
 
     def add(self, session: Any) -> None:
         """Call ``session.on_turn_end`` at the end of this turn."""
@@ -47,18 +47,17 @@ class Outbox:
 
     def begin_request(self, now: float) -> None:
         """Something arrived at ``now``, for which an application may run: let nothing wait for it too long."""
-        if not self._sessions:
-            return
-        if self._noticed == 0.0:
-            self._noticed = now
-        elif now - self._noticed >= WAIT_SECONDS:
+        if self._begun == 0.0:
+            self._begun = now
+        elif now - self._begun >= WAIT_SECONDS:
             self.flush()
+            self._begun = now
 
     def flush(self) -> None:
         """Have all that waits written now."""
         sessions = self._sessions
         self._sessions = []
-        self._noticed = 0.0
+        self._begun = 0.0
         now = monotonic()
         for session in sessions:
             session.on_turn_end(now)
