@@ -48,6 +48,10 @@ _header_names: Dict[str, HeaderName] = {}
 _statuses: Dict[str, Tuple[int, bytes]] = {}
 _servers: Dict[bytes, Tuple[str, str]] = {}
 
+#: Keys that a driver sets. By these names it has the very strings of a listener's environ, which need not be compared.
+INPUT = "wsgi.input"
+EARLY_HINTS = "wsgi.early_hints"
+
 #: What connections and requests set. A listener's environ has the keys already: a copy of it is made in the size that a
 #: request needs, and what is usual is there.
 _USUAL: Environ = {
@@ -58,8 +62,8 @@ _USUAL: Environ = {
     "SERVER_PROTOCOL": "HTTP/1.1",
     "REMOTE_ADDR": "",
     "wsgi.url_scheme": "http",
-    "wsgi.input": None,
-    "wsgi.early_hints": None,
+    INPUT: None,
+    EARLY_HINTS: None,
     "server.socket": None,
     "gunicorn.socket": None,
     "gunicorn.sock": None,

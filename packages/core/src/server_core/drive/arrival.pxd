@@ -1,5 +1,5 @@
 cdef object _last_data
-cdef int _TCP_INFO, _INFO_OCTETS
+cdef int _TCP, _TCP_INFO, _INFO_OCTETS
 cdef bint _LINUX
 
 cpdef bint is_timed(info) except -1

@@ -27,6 +27,7 @@ FRESH_SECONDS = 0.004
 PLAUSIBLE_SECONDS = 3600.0
 
 _LINUX = sys.platform == "linux"
+_TCP: int = socket.IPPROTO_TCP
 _TCP_INFO: int = getattr(socket, "TCP_INFO", 11)
 _INFO_OCTETS = 56
 #: ``tcpi_last_data_recv``: milliseconds since the last segment with data, or since the handshake (linux/tcp.h).
@@ -53,7 +54,7 @@ class Arrivals:
             now: monotonic seconds.
         """
         try:
-            waited = _last_data(sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_OCTETS))[0] / 1000.0
+            waited = _last_data(sock.getsockopt(_TCP, _TCP_INFO, _INFO_OCTETS))[0] / 1000.0
         except OSError:  # the connection is gone; its next use says so
             waited = 0.0
         self.due = now if waited > FRESH_SECONDS else now + PROBE_SECONDS

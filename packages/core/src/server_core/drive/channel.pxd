@@ -7,6 +7,7 @@ cdef object StreamedBody
 
 cdef class Channel:
     cdef public Session session
+    cdef public Channel behind
     cdef public long long stream, sent, owed
     cdef public object request, body, waiter, reason, headers, environ, unplaced
     cdef public bint collecting, lost, finished, last

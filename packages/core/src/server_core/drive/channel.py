@@ -47,11 +47,13 @@ class Channel:
         last: no request follows on its connection.
         environ, began: kept for the access log.
         owed: credit of body octets that found no room; they wait in ``unplaced``.
+        behind: the next in the queue of those that are ready to be run.
     """
 
     __slots__ = (
-        "_files", "_spool", "_spooled", "arrived", "began", "body", "collecting", "environ", "finished", "headers",
-        "last", "lost", "owed", "reason", "request", "sent", "session", "status", "stream", "unplaced", "waited",
+        "_files", "_spool", "_spooled", "arrived", "began", "behind", "body", "collecting", "environ", "finished",
+        "headers", "last", "lost", "owed", "reason", "request", "sent", "session", "status", "stream", "unplaced",
+        "waited",
         "waiter",
     )  # fmt: skip
 
@@ -75,6 +77,7 @@ class Channel:
         self.began = 0.0
         self.owed = 0
         self.unplaced: Any = None
+        self.behind: Optional[Channel] = None
         self._files: Optional[List[int]] = None
         self._spool: Optional[Spool] = None
         self._spooled = 0  # octets of the spool that the engine has been given

@@ -20,4 +20,5 @@ cdef class Duties:
     cpdef post(self, Session session)
     cpdef forget(self, Session session)
     cpdef closed(self, Channel channel, event, double now)
+    cpdef received(self, long long octets)
     cpdef lag(self, double now)

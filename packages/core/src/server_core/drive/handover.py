@@ -158,9 +158,7 @@ class Helper:
 
     def _look(self) -> None:
         reactor = self._reactor
-        unseen = list(reactor.unseen)
-        reactor.unseen.clear()
-        for fd, mask in unseen + reactor.poller.wait(0.0):
+        for fd, mask in reactor.take_unseen() + reactor.poller.wait(0.0):
             session = reactor.sessions.get(fd)
             if session is not None and not (mask & READ and self._pass(session)):
                 # The change was reported to us and will not be again: the loop hears of it later.

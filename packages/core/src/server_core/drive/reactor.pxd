@@ -14,6 +14,7 @@ cdef class Reactor(Duties):
     cdef public dict sessions
     cdef public list acceptors
     cdef public list unseen
+    cdef Py_ssize_t _seen
     cdef dict _openers, _listening
     cdef object _board
     cdef unsigned long long[::1] _open_connections
@@ -26,8 +27,9 @@ cdef class Reactor(Duties):
 
     @cython.locals(session=Session, acceptor=Acceptor, now=cython.double, called=cython.double, happened=list)
     cpdef turn(self)
-    @cython.locals(session=Session, mask=cython.int, unseen=list)
+    @cython.locals(session=Session, mask=cython.int)
     cdef double _look_at_unseen(self, double now) except? -1
+    cpdef list take_unseen(self)
     cpdef lag(self, double now)
     @cython.locals(until=cython.double)
     cdef double _timeout(self, double now) except? -1
@@ -46,13 +48,21 @@ cdef class Reactor(Duties):
     cpdef bint has_ready(self) except -1
     cpdef double run_at_once(self, double now) except? -1
 
+cdef class ReadyQueue:
+    cdef Channel first, _last
+
+    cdef put(self, Channel channel)
+    cdef Channel take(self)
+
 cdef class InlineReactor(Reactor):
-    cdef list _ready
+    cdef ReadyQueue _ready
     cdef object _helper
     cdef bint _nested
 
-    @cython.locals(channel=Channel, gateway=Gateway, until=cython.double, now=cython.double, ready=list)
+    @cython.locals(channel=Channel, gateway=Gateway, until=cython.double, now=cython.double, ready=ReadyQueue)
     cpdef run_ready(self)
     cpdef submit(self, Channel channel)
+    @cython.locals(before=ReadyQueue, later=ReadyQueue, channel=Channel)
+    cpdef turn_without_requests(self)
     cpdef bint has_ready(self) except -1
     cpdef double run_at_once(self, double now) except? -1

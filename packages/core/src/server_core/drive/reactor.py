@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from contextlib import suppress
-from typing import Any, Deque, Dict, List, Tuple
+from typing import Any, Deque, Dict, List, Optional, Tuple
 
 from server_core.drive.accept import Acceptor
 from server_core.drive.channel import Channel
@@ -48,6 +48,7 @@ class Reactor(Duties):
         #: What the poller reported and nobody has looked at yet. While a request runs in between, its octets are still
         #: in the kernel, and the connection can be passed on.
         self.unseen: List[Tuple[int, int]] = []
+        self._seen = 0  # how many of them have been looked at
         self._posted: Deque[Session] = deque()
         self._knocking: List[Acceptor] = []  # of listeners at which a connection waits
         self._looked = self._since = monotonic()  # the last look at the poller, and the one before
@@ -101,9 +102,9 @@ class Reactor(Duties):
     def _look_at_unseen(self, now: float) -> float:
         """Act on what the poller reported, and on connections that were opened; returns the time."""
         sessions = self.sessions
-        unseen = self.unseen
-        while unseen:
-            fd, mask = unseen.pop(0)  # at most what a poll brings, so moving the rest is nothing
+        while self._seen < len(self.unseen):  # a request that waits for its reader, or the helper, goes on in here
+            fd, mask = self.unseen[self._seen]
+            self._seen += 1
             session = sessions.get(fd)
             if session is not None:
                 if not session.watched:
@@ -119,7 +120,15 @@ class Reactor(Duties):
                 self._alarm(fd)
             elif fd == self._exchange_fd:
                 self._take_passed(now)
+        self.take_unseen()
         return now
+
+    def take_unseen(self) -> List[Tuple[int, int]]:
+        """Remove and return what the poller reported and nobody has looked at."""
+        rest = self.unseen[self._seen :]
+        self.unseen = []
+        self._seen = 0
+        return rest
 
     def lag(self, now: float) -> float:
         """Where the kernel does not tell: the time since the poller reported it, and half of that before."""
@@ -305,12 +314,38 @@ class Reactor(Duties):
         raise NotImplementedError
 
 
+class ReadyQueue:
+    """Requests that are ready to be run, in their order. Each knows the one behind it."""
+
+    __slots__ = ("_last", "first")
+
+    def __init__(self) -> None:
+        self.first: Optional[Channel] = None
+        self._last: Optional[Channel] = None
+
+    def put(self, channel: Channel) -> None:
+        """Add a request."""
+        if self.first is None:
+            self.first = channel
+        else:
+            self._last.behind = channel  # type: ignore[union-attr]  # there is one when there is a first
+        self._last = channel
+
+    def take(self) -> Optional[Channel]:
+        """Remove and return the first; None when there is none."""
+        channel = self.first
+        if channel is not None:
+            self.first = channel.behind
+            channel.behind = None
+        return channel
+
+
 class InlineReactor(Reactor):
     """Requests run in the thread of the loop, one after another (``sync``)."""
 
     def __init__(self, worker: Any, gateway: Any, openers: List[Any]) -> None:
         super().__init__(worker, gateway, openers)
-        self._ready: List[Channel] = []
+        self._ready = ReadyQueue()
         self._nested = False
         self._helper: Any = None
         worker.board.capacity(1)
@@ -323,7 +358,7 @@ class InlineReactor(Reactor):
 
     def submit(self, channel: Channel) -> None:
         """Run it when this turn is over."""
-        self._ready.append(channel)
+        self._ready.put(channel)
 
     def streams(self, channel: Channel) -> bool:
         """The only thread cannot wait for a body: each is taken as a whole."""
@@ -331,18 +366,18 @@ class InlineReactor(Reactor):
 
     def has_ready(self) -> bool:
         """Whether requests wait to be run."""
-        return bool(self._ready)
+        return self._ready.first is not None
 
     def run_ready(self) -> None:
         """Run the requests of this turn; stop early when they take long."""
         ready = self._ready
-        if not ready:
-            return
         gateway = self.gateway
         helper = self._helper
         until = 0.0
-        while ready:
-            channel = ready.pop(0)
+        while True:
+            channel = ready.take()
+            if channel is None:
+                return
             if channel.lost:
                 channel.done()
                 continue
@@ -364,21 +399,21 @@ class InlineReactor(Reactor):
         if not channel.session.watched:
             self._watch(channel.session)
         while channel.full():
-            if spools and self._ready:
+            if spools and self.has_ready():
                 return False
             self.turn_without_requests()
         return True
 
     def run_at_once(self, now: float) -> float:
         """Serve what a connection just brought: one behind a slow request had better stay in the kernel."""
-        if self._nested or not self._ready:
+        if self._nested or not self.has_ready():
             return now
         self.run_ready()
         return monotonic()
 
     def turn_without_requests(self) -> None:
         """A turn in the middle of a request: the requests that become ready wait."""
-        ready, self._ready = self._ready, []
+        before, self._ready = self._ready, ReadyQueue()
         self._nested = True
         if self._helper is not None:
             self._helper.end()
@@ -387,8 +422,11 @@ class InlineReactor(Reactor):
         finally:
             if self._helper is not None:
                 self._helper.begin(monotonic())
-            ready.extend(self._ready)
-            self._ready = ready
+            self._ready, later = before, self._ready
+            channel = later.take()
+            while channel is not None:
+                before.put(channel)
+                channel = later.take()
             self._nested = False
 
     def wait_readable(self, channel: Channel) -> None:

@@ -9,10 +9,11 @@ from server_core.drive.sockio cimport receive, transmit
 from server_core.drive.turn cimport Turn
 
 cdef int READ, WRITE, GONE, LOOK, OPEN, CLOSING, LINGERING, BROKEN, CLOSED
+cdef int NO_ROOM, TAKEN, TOO_LARGE
 cdef int READS_PER_TURN, RECEIVE_OCTETS, WOULD_BLOCK
 cdef dict _HANDLERS
 # Imported classes and functions, as C variables: a look-up in the module's dictionary would cost more than the comparison.
-cdef object BodyReceived, RequestReceived, StreamClosed
+cdef object BodyReceived, CollectedBody, RequestReceived, StreamClosed
 
 cdef class Session:
     cdef public Duties driver
@@ -53,5 +54,12 @@ cdef class Session:
     cdef _arm(self, double deadline)
     @cython.locals(channel=Channel, driver=Duties)
     cdef _request(self, event, double now)
+    @cython.locals(driver=Duties)
+    cdef _collect(self, Channel channel, double now)
+    @cython.locals(channel=Channel, outcome=cython.int)
+    cdef _body(self, event, double now)
+    @cython.locals(channel=Channel)
+    cpdef _body_ended(self, event, double now)
+    cdef _complete(self, Channel channel)
     @cython.locals(channel=Channel)
     cdef _closed(self, event, double now)

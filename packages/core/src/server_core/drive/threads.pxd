@@ -20,7 +20,7 @@ cdef class Pool:
     cdef Gateway _gateway
     cdef list _idle
     cdef dict _spooling
-    cdef bint _stopping
+    cdef bint _stopping, _coming
 
     cpdef submit(self, Channel channel)
     @cython.locals(thread=PoolThread)

@@ -6,7 +6,8 @@ Must not know: WSGI, protocols.
 A thread serves a request to its end, the response included, and hands the connection back by giving up its turn:
 no call of the system is needed for that. Threads are woken one by one: whoever takes a request and sees another
 behind it wakes the next thread, so that a burst of short requests is served by few threads and a long one holds
-up nobody.
+up nobody. A thread that is woken needs the interpreter's lock first, and has it when the one before it waits for
+something or is through; until then nobody else is woken, to wait for the lock as well.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ class Pool:
         self._idle: List[PoolThread] = []
         self._spooling: Dict[Channel, PoolThread] = {}  # they could go on into a spool if others wait
         self._local = threading.local()
+        self._coming = False  # a thread was woken and has not looked at the queue yet
         self._stopping = False
         # Record 0 is the loop's.
         self.threads = [PoolThread(self, index, board.record(index + 1)) for index in range(threads)]
@@ -124,13 +126,19 @@ class Pool:
         self.wake_one()
 
     def wake_one(self) -> None:
-        """Wake an idle thread; without one, have a thread that waits for its reader go on into a spool."""
+        """Wake an idle thread unless one is on its way, which will see to the next when it is there.
+
+        Without an idle thread, have one that waits for its reader go on into a spool.
+        """
+        if self._coming:
+            return
         idle = self._idle
         while idle:
             try:
                 thread = idle.pop()
             except IndexError:  # another was faster
                 break
+            self._coming = True
             thread.wake()
             return
         if self._spooling:
@@ -151,7 +159,7 @@ class Pool:
             except IndexError:
                 self._sleep(thread)
                 continue
-            if self._idle and self.jobs:
+            if self.jobs:
                 self.wake_one()
             return channel
         return None
@@ -166,6 +174,7 @@ class Pool:
             else:
                 return
         thread.signal.acquire()
+        self._coming = False
 
     def serve(self, channel: Channel, record: Any) -> None:
         """Run one request; nothing that an application raises ends a thread."""

@@ -6,7 +6,7 @@ from server_core.drive.session cimport Session
 from server_core.scoreboard.record cimport ThreadRecord
 
 # Imported names as C variables; see ``session.pxd``.
-cdef object BytesIO, FileWrapper, StartResponse, StreamedBody, request_environ
+cdef object BytesIO, EARLY_HINTS, INPUT, FileWrapper, StartResponse, StreamedBody, request_environ
 
 cdef class Gateway:
     cdef public object app, worker, log, pre_request, post_request, access_log, errors, software, ids, gate

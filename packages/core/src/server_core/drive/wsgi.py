@@ -29,6 +29,8 @@ from server_core.scoreboard.layout import ERRORS
 from server_core.version import __version__
 from server_http.errors import ApplicationFault, ProtocolError
 from server_http.wsgi import (
+    EARLY_HINTS,
+    INPUT,
     FileWrapper,
     StartResponse,
     body_input,
@@ -252,15 +254,15 @@ class Gateway:
         environ = request_environ(connection, request, session.client, last)
         body = channel.body
         if body is None:
-            environ["wsgi.input"] = BytesIO()
+            environ[INPUT] = BytesIO()
         elif type(body) is StreamedBody:
-            environ["wsgi.input"] = body_input(channel)
+            environ[INPUT] = body_input(channel)
         else:
-            environ["wsgi.input"] = body.input()
+            environ[INPUT] = body.input()
             if request.content_length is None:
                 # The whole body is here, so an application need not know how it came.
                 environ["CONTENT_LENGTH"] = str(body.size)
-        environ["wsgi.early_hints"] = start.early_hints
+        environ[EARLY_HINTS] = start.early_hints
         if request.version == "2":
             environ["server.send_trailers"] = environ["gunicorn.http2.send_trailers"] = start.send_trailers
         if self.logs_access:

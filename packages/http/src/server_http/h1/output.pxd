@@ -4,6 +4,7 @@ from libc.string cimport memcpy
 from server_http.exchange cimport Exchange, ResponseDefaults
 
 cdef int CHUNKED, _JOINED, _JOINED_TO, _COLON, _SPACE, _CR, _LF
+cdef const char *_HEXADECIMAL
 cdef dict _CHUNKED_LINES, _CONNECTION_LINES
 cdef list _STATUS_LINES
 
@@ -29,6 +30,8 @@ cpdef bytes trailer_section(list fields)
 cdef bytes _spell(bytes start, bytes own, bytes connection, list fields, bytes body)
 @cython.locals(size=Py_ssize_t, at="char *", spelled=bytes)
 cdef bytes _copy(bytes start, bytes own, bytes connection, list fields, bytes body)
+@cython.locals(size=Py_ssize_t, digits=int, place=int, at="char *", spelled=bytes)
+cdef bytes _chunk(bytes data)
 cdef char *_append(char *at, octets) noexcept
 @cython.locals(usual=tuple)
 cdef bytes _status_line(int status, bytes phrase)

@@ -27,6 +27,7 @@ _JOINED = JOINED
 #: What a part may already have, in octets, for another to be joined to it. The two bound the copying: linear.
 _JOINED_TO = 2 * 1024
 
+_HEXADECIMAL = b"0123456789abcdef"
 _COLON = 0x3A
 _SPACE = 0x20
 _CR = 0x0D
@@ -84,7 +85,7 @@ class Output:
         """Append one chunk (RFC 9112 section 7.1); ``data`` is not empty, which would end the body."""
         size = len(data)
         if size <= _JOINED:
-            self.add(b"%x\r\n%b\r\n" % (size, data))
+            self.add(_chunk(data))
         else:
             self.add(b"%x\r\n" % size)
             self.add(data)
@@ -205,6 +206,27 @@ def _append(at: Any, octets: bytes) -> Any:
     """Copy octets to ``at``; returns where they end. Compiled only."""
     memcpy(at, PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets))
     return at + PyBytes_GET_SIZE(octets)
+
+
+def _chunk(data: bytes) -> bytes:
+    """Spell one chunk: its size in hexadecimal, a line end, the octets, a line end."""
+    if not cython.compiled:
+        return b"%x\r\n%b\r\n" % (len(data), data)
+    size = len(data)
+    digits = 1
+    while size >> 4 * digits:
+        digits += 1
+    spelled = PyBytes_FromStringAndSize(cython.NULL, digits + size + 4)
+    at = PyBytes_AS_STRING(spelled)
+    for place in range(digits):
+        at[place] = _HEXADECIMAL[size >> 4 * (digits - 1 - place) & 15]
+    at += digits
+    at[0] = _CR
+    at[1] = _LF
+    at = _append(at + 2, data)
+    at[0] = _CR
+    at[1] = _LF
+    return spelled
 
 
 def _status_line(status: int, phrase: bytes) -> bytes:
