@@ -8,6 +8,7 @@ serialise what it answers.
 
 from __future__ import annotations
 
+import time
 from typing import Dict, List, Optional, Tuple
 
 from server_http.errors import ApplicationFault, StateError
@@ -120,24 +121,9 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def http_date(epoch_seconds: float) -> bytes:
     """Format an IMF-fixdate (RFC 9110 section 5.6.7); ``strftime`` would follow the locale."""
-    days, second = divmod(int(epoch_seconds), 86400)
-    year, month, day = _date(days)
-    date = f"{_DAYS[(days + 3) % 7]}, {day:02d} {_MONTHS[month - 1]} {year:04d}"
-    return f"{date} {second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d} GMT".encode("ascii")
-
-
-def _date(days: int) -> Tuple[int, int, int]:
-    """Return year, month and day, so many days after 1970-01-01.
-
-    Counted in years that begin with March, so that the leap day is the last; ``datetime`` would be imported for this
-    alone, by each process.
-    """
-    era, day = divmod(days + 719468, 146097)  # 400 years, whose calendar repeats; days since 0000-03-01
-    year = (day - day // 1460 + day // 36524 - day // 146096) // 365
-    day -= 365 * year + year // 4 - year // 100
-    month = (5 * day + 2) // 153  # 153 days are five months
-    day -= (153 * month + 2) // 5
-    return era * 400 + year + (month >= 10), (month + 2) % 12 + 1, day + 1
+    at = time.gmtime(int(epoch_seconds))
+    date = f"{_DAYS[at.tm_wday]}, {at.tm_mday:02d} {_MONTHS[at.tm_mon - 1]} {at.tm_year:04d}"
+    return f"{date} {at.tm_hour:02d}:{at.tm_min:02d}:{at.tm_sec:02d} GMT".encode("ascii")
 
 
 @cython.freelist(8)

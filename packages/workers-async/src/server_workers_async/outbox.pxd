@@ -1,8 +1,13 @@
 import cython
 
-from server_workers_async.session cimport Session
-
 cdef double WAIT_SECONDS
+
+cdef class Writer:
+    cdef public long long high_water
+
+    cpdef flush_soon(self)
+    cpdef settle_soon(self)
+    cpdef on_turn_end(self, double now)
 
 cdef class Outbox:
     cdef object _loop, _context
@@ -10,8 +15,8 @@ cdef class Outbox:
     cdef bint _scheduled
     cdef double _begun
 
-    cpdef add(self, Session session)
+    cpdef add(self, Writer session)
     cdef begin_request(self, double now)
-    @cython.locals(sessions=list, session=Session, now=cython.double)
+    @cython.locals(sessions=list, session=Writer, now=cython.double)
     cpdef flush(self)
     cpdef _end_turn(self)

@@ -1,7 +1,7 @@
 """What is written at the end of a turn of the loop.
 
 Owns: ``Outbox``: which sessions have something to write or to settle, when that happens, and the bound on how long an
-answer waits for it.
+answer waits for it. ``Writer``: what outbox and streams see of a session.
 Must not know: what is written, protocols, applications.
 
 A ``send`` that wakes a client whose processor has gone to sleep costs several times what it does otherwise. Between
@@ -15,10 +15,32 @@ from __future__ import annotations
 import asyncio
 from contextvars import Context
 from time import monotonic
-from typing import Any, List
+from typing import List
 
 #: How long requests may be at work, one after another, before their answers go out, in seconds.
 WAIT_SECONDS = 0.0005
+
+
+class Writer:
+    """Who writes at the end of a turn: a session, without what it does otherwise.
+
+    Attributes:
+        high_water: unsent octets of a stream above which its application waits.
+    """
+
+    __slots__ = ("high_water",)
+
+    def flush_soon(self) -> None:
+        """Write what waits at the end of this turn of the loop, together with all else that is said in it."""
+        raise NotImplementedError
+
+    def settle_soon(self) -> None:
+        """Credit was given back: reading may go on at the end of this turn."""
+        raise NotImplementedError
+
+    def on_turn_end(self, now: float) -> None:
+        """The turn ends at ``now``, monotonic seconds."""
+        raise NotImplementedError
 
 
 class Outbox:
@@ -34,11 +56,11 @@ class Outbox:
     def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         self._loop = loop
         self._context = context
-        self._sessions: List[Any] = []
+        self._sessions: List[Writer] = []
         self._scheduled = False
         self._begun = 0.0  # when the first request was begun since all had been written; 0.0: none was
 
-    def add(self, session: Any) -> None:
+    def add(self, session: Writer) -> None:
         """Call ``session.on_turn_end`` at the end of this turn."""
         self._sessions.append(session)
         if not self._scheduled:

@@ -1,17 +1,17 @@
 import cython
 
-from server_workers_async.outbox cimport Outbox
+from server_workers_async.outbox cimport Outbox, Writer
 from server_workers_async.service cimport Service
 from server_workers_async.stream cimport Stream
 
 cdef int OPEN, CLOSING, LINGERING, CLOSED, WOULD_BLOCK, READS_PER_TURN, BACKGROUND_MAX
 
-cdef class Session:
+cdef class Session(Writer):
     cdef public Service service
     cdef public object sock, fd, connection, layer, engine, limits, armed, _template
     cdef public dict channels
     cdef list _queue
-    cdef public long long running, high_water, _lingered
+    cdef public long long running, _lingered
     cdef public int phase
     cdef public double _due, _linger_until
     cdef public bint _reading, _writing, _turning, _acted, _flushing, _eof, _linger, _timed
@@ -22,10 +22,7 @@ cdef class Session:
     @cython.locals(_=int)
     cpdef on_readable(self)
     cdef bint _read(self) except -1
-    cpdef on_turn_end(self, double now)
     cdef _expire(self, double now)
-    cpdef flush_soon(self)
-    cpdef settle_soon(self)
     cpdef application_ended(self, Stream channel)
     cdef _turn(self, events, double now)
     @cython.locals(wrote=cython.bint, count=cython.longlong, segments=list)

@@ -37,6 +37,7 @@ from server_http.events import (
 from server_http.limits import Limits
 from server_http.ws.handshake import is_websocket
 from server_workers_async.channel import HttpChannel
+from server_workers_async.outbox import Writer
 from server_workers_async.service import Refusal
 from server_workers_async.websocket import WebSocketChannel
 
@@ -46,7 +47,7 @@ BACKGROUND_MAX = 16
 READS_PER_TURN = 4
 
 
-class Session:
+class Session(Writer):
     """One connection of one client.
 
     Args:
@@ -59,15 +60,13 @@ class Session:
         engine: what commands go to; None until the protocol is known.
         channels: the live streams.
         running: applications that have not returned.
-        high_water: unsent octets of a stream above which its application waits.
         armed: the tick of the timer wheel, 0 = not armed.
     """
 
     __slots__ = (
         "_acted", "_arrivals", "_arrived", "_delayed", "_due", "_eof", "_flushing", "_linger", "_linger_until",
         "_lingered", "_outbox", "_queue", "_reading", "_template", "_timed", "_told", "_turning", "_writing", "armed",
-        "channels", "connection", "engine", "fd", "high_water", "layer", "limits", "phase", "running", "service",
-        "sock",
+        "channels", "connection", "engine", "fd", "layer", "limits", "phase", "running", "service", "sock",
     )  # fmt: skip
 
     def __init__(self, service: Any, sock: socket.socket, connection: Any, limits: Limits) -> None:

@@ -1,9 +1,9 @@
+from server_workers_async.outbox cimport Writer
 from server_workers_async.service cimport Service
-from server_workers_async.session cimport Session
 
 cdef class Stream:
     cdef public Service service
-    cdef public Session session
+    cdef public Writer session
     cdef public object engine, request, stream, task, entry, status, headers, sent, view, armed
     cdef public dict scope
     cdef public double began, doomed_at, waited
