@@ -73,8 +73,8 @@ def main(arguments: List[str]) -> int:
         return 1
     environments = {
         "peers": peers.environment(),
-        "compiled": Path(options.compiled),
-        "interpreted": Path(options.interpreted),
+        "compiled": Path(options.compiled).absolute(),
+        "interpreted": Path(options.interpreted).absolute(),
     }
     results = report.load(RESULTS)
     for name in chosen(options.case, [] if options.figures and not options.case else list(CASES)):
