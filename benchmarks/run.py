@@ -77,13 +77,14 @@ def main(arguments: List[str]) -> int:
         "interpreted": Path(options.interpreted).absolute(),
     }
     results = report.load(RESULTS)
-    for name in chosen(options.case, [] if options.figures and not options.case else list(CASES)):
+    without_cases = (options.figures or options.write) and not options.case
+    for name in chosen(options.case, [] if without_cases else list(CASES)):
         case = CASES[name]
         rows = run_case(case, participants(case, options.server), environments, options)
         results[name] = {**results.get(name, {}), **rows}
         report.save(RESULTS, results)
         print(report.HEADER, report.RULE, *report.case_rows(case, rows), sep="\n", flush=True)
-    everything = not (options.case or options.server)
+    everything = not (options.case or options.server or options.write)
     if options.figures or everything:
         found = figures.measure_all(environments, start, options.rounds)
         report.save_figures(FIGURES, found)
