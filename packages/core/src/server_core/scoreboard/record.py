@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import struct
 from array import array
-from bisect import bisect_left
 from typing import Any, Dict, List
 
 from server_core.scoreboard.layout import (
@@ -160,8 +159,6 @@ class ThreadRecord:
 
 def latency_bucket(seconds: float) -> int:
     """Return the index of the first bound of the histogram that is not below ``seconds``."""
-    if not cython.compiled:
-        return bisect_left(_BOUNDS, seconds, 0, LATENCY_BUCKETS - 1)
     # Most answers are in the first buckets, where a loop beats a bisection.
     index = 0
     while index < LATENCY_BUCKETS - 1 and seconds > _BOUNDS[index]:
