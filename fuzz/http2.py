@@ -90,6 +90,10 @@ class Talk:
         if kind in (RequestReceived, BodyReceived, BodyEnded, StreamReset):
             data = bytes(getattr(event, "data", b""))
             self.told.append((kind.__name__, event.stream, data, str(getattr(event, "error", ""))))
+            if kind is RequestReceived and event.body is not None:  # it came whole with its head
+                if event.body:
+                    self.told.append((BodyReceived.__name__, event.stream, event.body, ""))
+                self.told.append((BodyEnded.__name__, event.stream, b"", ""))
 
 
 def test_one_input(data: bytes) -> None:

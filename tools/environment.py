@@ -31,7 +31,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
-BUILD_TOOLS = ["hatchling>=1.26", "Cython>=3.1", "setuptools>=69"]
+BUILD_TOOLS = ["hatchling>=1.26", "Cython>=3.3", "setuptools>=69"]
 SOURCES = (".py", ".pxd", ".toml", ".md", ".html")
 PIP = "pip>=25.1"  # the first that reads dependency groups
 

@@ -26,12 +26,15 @@ from typing import Any, Iterator
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUILD_REQUIREMENTS = ["Cython>=3.1", "setuptools>=69"]
+BUILD_REQUIREMENTS = ["Cython>=3.3", "setuptools>=69"]  # the first that shares functions and errors between modules
 
 # annotation_typing: annotations would become exact C checks, and refuse an application's subclasses of str.
 DIRECTIVES = {"language_level": "3", "annotation_typing": False, "auto_pickle": False}
 
 COMPILE_FLAGS = ["-O2", "-g0"]
+
+# What Cython adds to every module it makes (functions, classes, errors), once for each package.
+SHARED = "_cython_shared"
 
 PROBE = "#include <Python.h>\nint main(void) { return PY_VERSION_HEX == 0; }\n"
 
@@ -120,19 +123,35 @@ def compile_modules(sources: Path, modules: list[str], work: Path) -> dict[str, 
         path = Path(*module.split(".")).with_suffix(".py")
         add_guard(tree / path)
         extensions.append(Extension(module, [str(path)], extra_compile_args=COMPILE_FLAGS))
+    shared = f"{modules[0].partition('.')[0]}.{SHARED}"
+    extensions.append(Extension(shared, [shared.replace(".", os.sep) + ".c"], extra_compile_args=COMPILE_FLAGS))
+    options = cython_options(shared, memoryviews=any("[::1]" in path.read_text() for path in tree.rglob("*.pxd")))
     with working_directory(tree):
-        command = build_ext(
-            Distribution({"ext_modules": cythonize(extensions, compiler_directives=DIRECTIVES, include_path=["."])})
-        )
+        command = build_ext(Distribution({"ext_modules": cythonize(extensions, **options)}))
         command.build_lib = str(work / "lib")
         command.build_temp = str(work / "tmp")
         command.parallel = os.cpu_count()
         command.ensure_finalized()
         command.run()
     made = sorted(Path(work, "lib").rglob("*" + sysconfig.get_config_var("EXT_SUFFIX")))
-    if len(made) != len(modules):
-        raise RuntimeError(f"compiled modules: expected {modules}, got {[str(path) for path in made]}")
+    if len(made) != len(extensions):
+        raise RuntimeError(f"compiled modules: expected {[*modules, shared]}, got {[str(path) for path in made]}")
     return {str(path): path.relative_to(work / "lib").as_posix() for path in made}
+
+
+def cython_options(shared: str, memoryviews: bool) -> dict[str, Any]:
+    """How Cython compiles the modules of a package, and the one that they share, which it makes.
+
+    Args:
+        shared: name of the shared module. memoryviews: whether a module declares one; their code is most of it.
+    """
+    return {
+        "compiler_directives": DIRECTIVES,
+        "include_path": ["."],
+        "module_name": shared,  # the others are named by their paths
+        "shared_utility_qualified_name": shared,
+        "shared_utility_features_disabled": [] if memoryviews else ["MemoryView"],
+    }
 
 
 def add_guard(source: Path) -> None:

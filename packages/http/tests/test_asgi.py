@@ -130,6 +130,15 @@ def test_a_websocket_scope():
     assert "method" not in scope
 
 
+def taken(order, messages):
+    """Return the actions of messages in order, and the state behind them."""
+    state, actions = 0, []
+    for message in messages:
+        action, state = asgi.take(order, state, message)
+        actions.append(action)
+    return actions, state
+
+
 START = {"type": "http.response.start", "status": 200}
 MORE = {"type": "http.response.body", "body": b"x", "more_body": True}
 LAST = {"type": "http.response.body", "body": b"x"}
@@ -151,9 +160,7 @@ ALL = {"type": "http.response.trailers", "headers": []}
     ],
 )
 def test_messages_in_order(messages, actions):
-    order = asgi.HttpOrder()
-    assert [order.take(message) for message in messages] == actions
-    assert order.state == asgi.COMPLETE
+    assert taken(asgi.HTTP_ORDER, messages) == (actions, asgi.COMPLETE)
 
 
 @pytest.mark.parametrize(
@@ -172,14 +179,10 @@ def test_messages_in_order(messages, actions):
         [{"type": "websocket.accept"}],
     ],
 )
-def test_a_message_out_of_order_is_the_applications_fault_and_changes_nothing(messages):
-    order = asgi.HttpOrder()
-    for message in messages[:-1]:
-        order.take(message)
-    before = order.state
+def test_a_message_out_of_order_is_the_applications_fault(messages):
+    _, state = taken(asgi.HTTP_ORDER, messages[:-1])
     with pytest.raises(ApplicationFault, match=f"ASGI message: expected .* got '{messages[-1]['type']}'"):
-        order.take(messages[-1])
-    assert order.state == before
+        asgi.take(asgi.HTTP_ORDER, state, messages[-1])
 
 
 ACCEPT = {"type": "websocket.accept"}
@@ -199,20 +202,16 @@ DENIAL_MORE = {"type": "websocket.http.response.body", "body": b"no", "more_body
     ],
 )
 def test_websocket_messages_in_order(messages, actions):
-    order = asgi.WebSocketOrder()
-    assert [order.take(message) for message in messages] == actions
-    assert order.state == asgi.CLOSED
+    assert taken(asgi.WEBSOCKET_ORDER, messages) == (actions, asgi.CLOSED)
 
 
 @pytest.mark.parametrize(
     "messages", [[TEXT], [ACCEPT, ACCEPT], [ACCEPT, DENY], [ACCEPT, CLOSE, TEXT], [DENY, ACCEPT], [DENIAL], [START]]
 )
 def test_websocket_messages_out_of_order(messages):
-    order = asgi.WebSocketOrder()
-    for message in messages[:-1]:
-        order.take(message)
+    _, state = taken(asgi.WEBSOCKET_ORDER, messages[:-1])
     with pytest.raises(ApplicationFault):
-        order.take(messages[-1])
+        asgi.take(asgi.WEBSOCKET_ORDER, state, messages[-1])
 
 
 def test_headers_may_be_any_pairs_of_bytes_and_are_copied():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Optional
 from urllib.parse import unquote_to_bytes
 
@@ -72,6 +74,28 @@ def test_authority_refused(value: bytes) -> None:
         fields.split_authority(value)
     with pytest.raises(BadRequest):
         fields.check_authority(value)
+
+
+def test_an_empty_authority_is_refused_by_a_process_that_met_none_before() -> None:
+    """In a process of its own, because what was met last is remembered."""
+    check = (
+        "from server_http.errors import BadRequest\nfrom server_http.fields import check_authority\n"
+        "try: check_authority(b'')\nexcept BadRequest: print('refused')"
+    )
+    assert subprocess.run([sys.executable, "-c", check], capture_output=True, check=True).stdout == b"refused\n"
+
+
+@pytest.mark.parametrize(
+    ("octets", "text"),
+    [
+        (b"/a?b=%20", "/a?b=%20"),
+        (b"/caf\xe9", "/caf\xe9"),
+        (b"/\n[CRITICAL] forged\r", "/\\n[CRITICAL] forged\\r"),
+        (b"/\x1b[2J\x9b2J\x7f\0", "/\\x1b[2J\\x9b2J\\x7f\\x00"),
+    ],
+)
+def test_what_a_log_line_shows_of_a_target_has_no_control_characters(octets: bytes, text: str) -> None:
+    assert fields.printable(octets) == text
 
 
 def test_a_port_can_be_asked_for() -> None:

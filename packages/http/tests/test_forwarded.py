@@ -57,6 +57,29 @@ class TestForwarded:
         assert node is None or 0 <= node[1] <= 65535
 
 
+@pytest.mark.parametrize(
+    ("value", "node"),
+    [
+        (b"192.0.2.1", ("192.0.2.1", 0)), (b"192.0.2.1:80", ("192.0.2.1", 80)), (b"2001:DB8::1", ("2001:db8::1", 0)),
+        (b"[2001:db8::1]:_hidden", ("2001:db8::1", 0)), (b"::ffff:192.0.2.1", ("::ffff:192.0.2.1", 0)),
+        (b"fe80::1%eth0.1", ("fe80::1%eth0.1", 0)), (b"[fe80::1%eth0]:80", ("fe80::1%eth0", 80)),
+        (b"unknown", None), (b"_hidden:80", None),
+    ],
+)  # fmt: skip
+def test_a_node_is_an_address_as_sockets_spell_it(value, node):
+    assert parse_node(value) == node
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"a", b"1.2.3", b"1.2.3.4%eth0", b"fe80::1%", b'fe80::1%" 200 - "', b"fe80::1%a b", b"fe80::1%\xe9",
+     b"fe80::1%a%b", b"[::1", b"[]", b"[::1]80"],
+)  # fmt: skip
+def test_what_is_no_address_is_refused(value):
+    with pytest.raises(BadRequest, match="expected an address"):
+        parse_node(value)
+
+
 def test_entries_are_counted_over_all_lines():
     fields = [(b"x", b"a, b"), (b"y", b"n"), (b"x", b"c")]
     assert [values_at(fields, b"x", hops) for hops in (1, 2, 3, 4)] == [b"c", b"b", b"a", b"a"]

@@ -17,7 +17,6 @@ from server_http.events import (
     InputEnded,
     RequestReceived,
     StreamClosed,
-    StreamReset,
     Warned,
     Writable,
 )
@@ -337,6 +336,27 @@ def test_reading_pauses_while_nobody_takes_the_body() -> None:
     assert engine.want_read()
     assert quiet(engine.handle_timer(100.0)) == []  # and has all its time when it is not
     assert engine.deadline() == 105.0
+
+
+def test_a_peer_that_was_held_up_has_all_its_time_whoever_notes_it_first() -> None:
+    engine = new_engine(configured(receive_high_water=10, body_timeout=5.0))
+    engine.receive_data(CHUNKED_POST, 0.0)
+    engine.receive_data(b"10\r\n1234567890123456\r\n", 0.0)
+    engine.consumed(1, 16)
+    assert quiet(engine.advance(100.0)) == []
+    assert engine.deadline() == 105.0
+
+
+def test_an_answer_that_is_read_gives_a_slow_body_no_more_time() -> None:
+    engine = new_engine(configured(body_timeout=5.0))
+    engine.receive_data(CHUNKED_POST, 0.0)
+    engine.respond(1, 200, [], 0.0)
+    for second in range(5):
+        engine.send(1, b"part", float(second))
+        flush(engine, float(second))
+    engine.send(1, b"part", 4.5)
+    engine.sent(sum(map(len, engine.segments())))
+    assert quiet(engine.handle_timer(5.0)) == ["StreamReset", "StreamClosed", "ConnectionEnded"]
 
 
 def test_octets_behind_a_request_are_kept_up_to_a_limit() -> None:
@@ -689,7 +709,7 @@ def test_a_peer_that_does_not_read_is_given_up() -> None:
     reset, closed, ended = engine.handle_timer(11.0)
     assert isinstance(reset.error, RequestTimeout)
     assert closed.sent < 100
-    assert not ended.linger
+    assert (ended.linger, ended.abort) == (False, True)
     assert engine.segments() == []
 
 
@@ -838,6 +858,43 @@ def test_the_body_events_name_their_stream() -> None:
     engine.receive_data(GET, 0.0)
     answer(engine)
     flush(engine)
-    events = engine.receive_data(POST + b"hello", 0.0)
+    events = [*engine.receive_data(POST, 0.0), *engine.receive_data(b"hello", 0.0)]
     assert [(type(e), e.stream) for e in events] == [(RequestReceived, 2), (BodyReceived, 2), (BodyEnded, 2)]
-    assert not isinstance(events[0], StreamReset)
+
+
+@pytest.mark.parametrize(
+    ("octets", "body"),
+    [
+        (POST + b"hello", b"hello"),
+        (CHUNKED_POST + b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
+        (CHUNKED_POST + b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", b"hello"),
+        (CHUNKED_POST + b"0\r\n\r\n", b""),
+    ],
+)
+def test_a_body_that_comes_whole_with_its_head_is_told_with_it(octets: bytes, body: bytes) -> None:
+    engine = new_engine()
+    (event,) = engine.receive_data(octets + GET, 0.0)
+    assert (event.complete, event.body) == (True, body)
+    answer(engine)
+    (closed, behind) = flush(engine)
+    assert isinstance(closed, StreamClosed)
+    assert (behind.stream, behind.complete, behind.body) == (2, True, None)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "events"),
+    [
+        (POST + b"hell", b"o", ["RequestReceived", "BodyReceived", "BodyReceived", "BodyEnded"]),
+        (CHUNKED_POST, b"0\r\n\r\n", ["RequestReceived", "BodyEnded"]),
+        (CHUNKED_POST + b"1\r\nx\r\n", b"0\r\n\r\n", ["RequestReceived", "BodyReceived", "BodyEnded"]),
+        (CHUNKED_POST + b"1\r\nx\r\n0\r\nA: b\r\n\r\n", b"", ["RequestReceived", "BodyReceived", "BodyEnded"]),
+    ],
+)
+def test_a_body_that_comes_later_or_with_trailers_is_told_by_itself(
+    first: bytes, second: bytes, events: List[str]
+) -> None:
+    engine = new_engine()
+    told = [*engine.receive_data(first, 0.0), *engine.receive_data(second, 0.0)]
+    assert quiet(told) == events
+    assert not told[0].complete
+    assert told[0].body is None

@@ -17,7 +17,7 @@ from support.http1 import written
 def test_what_was_added_is_written_once_and_in_order(parts: List[bytes], sizes: List[int]) -> None:
     out = Output()
     for part in parts:
-        out.add(part)
+        out.add(part, 0.0)
     wire = b""
     for size in [*sizes, 1000]:
         piece = written(out)[:size]
@@ -33,16 +33,16 @@ def test_a_small_part_joins_the_one_before_it_and_a_large_one_stays_itself() -> 
     out = Output()
     large = b"x" * 20000
     for part in (b"head", b"body", large, b"tail"):
-        out.add(part)
+        out.add(part, 0.0)
     assert out.segments() == [b"headbody", large, b"tail"]
     assert out.segments()[1] is large
 
 
 def test_nothing_joins_a_part_that_is_partly_written() -> None:
     out = Output()
-    out.add(b"abcdef")
+    out.add(b"abcdef", 0.0)
     out.sent(2)
-    out.add(b"gh")
+    out.add(b"gh", 0.0)
     assert [bytes(part) for part in out.segments()] == [b"cdef", b"gh"]  # type: ignore[arg-type]
     out.sent(5)
     assert [bytes(part) for part in out.segments()] == [b"h"]  # type: ignore[arg-type]
@@ -50,9 +50,9 @@ def test_nothing_joins_a_part_that_is_partly_written() -> None:
 
 def test_a_file_is_counted_and_cut_like_octets() -> None:
     out = Output()
-    out.add(b"ab")
-    out.add_file(3, 100, 50)
-    out.add(b"cd")
+    out.add(b"ab", 0.0)
+    out.add_file(3, 100, 50, 0.0)
+    out.add(b"cd", 0.0)
     out.sent(12)
     region, rest = out.segments()
     assert isinstance(region, FileRegion)

@@ -9,8 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server_http.errors import ProtocolError
+from server_http.events import Request
 from server_http.h1 import scan
 from server_http.h1.rules import Grammar
+from server_http.wsgi import request_environ
 
 FRAGMENTS = st.sampled_from(
     [b"Host", b"host", b"X-A", b"x_b", b"Content-Length", b":", b": ", b" ", b"\t", b"\r\n", b"\r", b"\n", b"\0", b"a",
@@ -25,15 +27,16 @@ SECTIONS = st.one_of(
 )
 
 
-def outcome(scanner: Any, section: bytes, field_limit: int = 0, count: int = 100) -> Any:
-    fields: List[Tuple[bytes, bytes]] = []
+def outcome(scanner: Any, section: bytes, field_limit: int = 0, count: int = 100, behind: bytes = b"") -> Any:
     special: List[Tuple[int, bytes]] = []
     head = b"GET / HTTP/1.1\r\n" + section + b"\r\n\r\n"
     try:
-        lines = scanner(head, 16, len(head) - 4, fields, special, field_limit, count)
+        fields = scanner(head + behind, 16, len(head) - 4, special, field_limit, count)
     except ProtocolError as error:
         return type(error)
-    return lines, fields, special
+    if scanner is scan.walk_fields:
+        fields = fields.pairs()
+    return len(fields), fields, special
 
 
 @settings(max_examples=500)
@@ -46,7 +49,9 @@ def test_both_scanners_agree(section: bytes) -> None:
         section = section.replace(b"\r\n", b"")  # an empty line ends a section: scanners never see one
     if not section:
         return
-    assert outcome(scan.walk_fields, section) == outcome(scan.split_fields, section)
+    split = outcome(scan.split_fields, section)
+    assert outcome(scan.walk_fields, section) == split
+    assert outcome(scan.walk_fields, section, behind=b"a: body\r\n\r\n") == split
 
 
 @given(SECTIONS, st.integers(1, 30), st.integers(0, 4))
@@ -59,8 +64,9 @@ def test_both_scanners_agree_on_what_is_too_large(section: bytes, field_limit: i
 
 
 def test_no_fields() -> None:
-    for scanner in (scan.walk_fields, scan.split_fields, scan.scan_fields):
-        assert scanner(b"GET / HTTP/1.0\r\n\r\n", 16, 14, [], [], 0, 0) == 0
+    for scanner in (scan.split_fields, scan.scan_fields):
+        assert scanner(b"GET / HTTP/1.0\r\n\r\n", 16, 14, [], 0, 0) == []
+    assert scan.walk_fields(b"GET / HTTP/1.0\r\n\r\n", 16, 14, [], 0, 0).pairs() == []
 
 
 def test_special_fields_come_with_their_kind() -> None:
@@ -94,6 +100,27 @@ def test_relaxations_make_good_only_what_they_name(
     assert scan.relax(section + b"\r\n\r\n", 0, len(section), grammar) == expected + b"\r\n\r\n"
 
 
+def test_an_environ_made_of_lines_is_that_of_their_fields() -> None:
+    values = [b"", b"a", b" \t spaced\t ", "\xe4".encode("latin-1"), b"x" * 300]
+    names = [b"Cookie", b"Accept", b"CONTENT-type", b"x-a", *(b"n%d" % i for i in range(60))]
+    for ascii_only in (True, False):
+        section = b"\r\n".join(
+            name + b":" + value for name in names for value in values if value.isascii() or not ascii_only
+        )
+        environs = []
+        for scanner in (scan.walk_fields, scan.split_fields):
+            request = Request(1, "GET", b"/", "1.1")
+            found = scanner(section + b"\r\n\r\nbody", 0, len(section), [], 0, 1000)
+            if scanner is scan.walk_fields:
+                request.lines = found
+            else:
+                request.headers = found
+            environs.append(request_environ({}, request, None))
+        assert environs[0] == environs[1]
+        assert environs[0]["HTTP_COOKIE"].startswith("; a; spaced; ")
+        assert environs[0]["HTTP_N59"].endswith("x" * 300)
+
+
 def test_names_of_any_size_are_recalled_as_they_were_read() -> None:
     names = [(b"aB-" * 40)[:size] for size in range(1, 100)]
     section = b"\r\n".join(name + b": 1" for name in names)
@@ -113,7 +140,7 @@ def test_a_head_without_an_end(octets: bytes) -> None:
 )
 def test_a_request_line_is_split_at_its_spaces(line: bytes) -> None:
     head = b" " + line + b" \r\n"
-    assert scan.split_request_line(head, 1, 1 + len(line), b"GET") == line.split(b" ")
+    assert scan.split_request_line(head, 1, 1 + len(line), b"GET") == tuple(line.split(b" "))
     for wrong in (b"GET", b"GET /", b"GET / HTTP/1.1 ", b""):
         with pytest.raises(ProtocolError):
             scan.split_request_line(wrong, 0, len(wrong), b"GET")

@@ -629,6 +629,35 @@ def test_a_tunnel_may_be_silent() -> None:
     assert not client.named(StreamReset)
 
 
+def test_a_tunnel_that_nobody_opens_is_given_up() -> None:
+    client = Client(Limits(body_timeout=4.0))
+    client.request(1, [(b":method", b"CONNECT"), (b":authority", b"example.com:443")], b"")
+    client.run()
+    client.tick(3.0)
+    client.tick(2.5)
+    client.run()
+    assert client.head(1)[b":status"] == b"408"
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_websocket_may_be_silent(answered: bool) -> None:
+    client = Client(Limits(body_timeout=4.0))
+    client.request(1, [(b":method", b"CONNECT"), (b":protocol", b"websocket"), *GET[1:]], b"")
+    client.run()
+    if answered:
+        client.engine.respond(1, 200, [], 0.0)
+        client.run()
+    client.tick(60.0)
+    assert not client.named(StreamReset)
+
+
+def test_a_websocket_whose_peer_sends_nothing_more_has_ended() -> None:
+    client = Client()
+    client.request(1, [(b":method", b"CONNECT"), (b":protocol", b"websocket"), *GET[1:]])
+    client.run()
+    assert [type(event) for event in client.events[-2:]] == [RequestReceived, InputEnded]
+
+
 def test_a_peer_that_reads_nothing_is_cut_off() -> None:
     client = RawClient(Limits(send_timeout=4.0))
     client.headers(1)
@@ -709,3 +738,25 @@ def test_an_upgraded_request_is_stream_one() -> None:
 def test_settings_of_an_upgrade_that_cannot_be_read_are_refused(settings: bytes) -> None:
     with pytest.raises(BadRequest):
         upgraded(settings)
+
+
+def test_a_body_that_comes_whole_with_its_head_is_told_with_it_and_owes_no_credit() -> None:
+    client = Client()
+    client.request(1, POST, b"hello")
+    client.h2.end_stream(1)
+    client.request(3, POST, b"")
+    client.h2.end_stream(3)
+    client.run()
+    told = client.named(RequestReceived)
+    assert [(event.stream, event.complete, event.body) for event in told] == [(1, True, b"hello"), (3, True, b"")]
+    assert not client.named(BodyReceived)
+
+
+def test_what_comes_with_a_connect_is_told_by_itself() -> None:
+    client = Client()
+    fields = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), *GET[1:]]
+    client.h2.send_headers(1, fields)
+    client.h2.send_data(1, b"x", end_stream=True)
+    client.run()
+    assert (client.named(RequestReceived)[0].complete, client.named(RequestReceived)[0].body) == (False, None)
+    assert [event.data for event in client.named(BodyReceived, 1)] == [b"x"]

@@ -26,7 +26,7 @@ from server_http.exchange import ResponseDefaults
 from server_http.headers import AddressSet, HeaderPolicy
 from server_http.limits import Limits
 from server_http.uwsgi import open_uwsgi
-from server_http.uwsgi_request import build_request, parse_variables
+from server_http.uwsgi_request import build_request, read_variables
 
 LOCAL = ConnectionInfo(("127.0.0.1", 5000), ("127.0.0.1", 80))
 BASE = {
@@ -74,11 +74,12 @@ def output(target):
 
 def request_of(**variables):
     merged = {name: value for name, value in {**BASE, **variables}.items() if value is not None}
-    return build_request(encoded(merged), LOCAL)
+    return build_request(read(merged), LOCAL)
 
 
-def encoded(variables):
-    return {name.encode("latin-1"): value.encode("latin-1") for name, value in variables.items()}
+def read(variables):
+    octets = packet(variables)
+    return read_variables(octets, 4, len(octets), 100)
 
 
 class TestRequest:
@@ -101,16 +102,18 @@ class TestRequest:
         target = engine()
         events = [*target.receive_data(octets[:cut], 0.0), *target.receive_data(octets[cut:], 0.0)]
         assert kinds(events)[0] is RequestReceived
-        assert kinds(events)[-1] is BodyEnded
-        assert b"".join(event.data for event in events if type(event) is BodyReceived) == b"hello"
+        assert events[0].complete or kinds(events)[-1] is BodyEnded
+        parts = [event.data for event in events if type(event) is BodyReceived]
+        assert b"".join([events[0].body or b"", *parts]) == b"hello"
         fields = events[0].request.headers
         assert fields[1:] == [(b"content-type", b"text/plain"), (b"content-length", b"5")]
 
     def test_octets_behind_the_body_belong_to_nothing(self):
         target = engine()
         events = target.receive_data(packet(CONTENT_LENGTH="2") + b"okGET / HTTP/1.1\r\n\r\n", 0.0)
-        assert kinds(events) == [RequestReceived, BodyReceived, BodyEnded]
-        assert events[1].data == b"ok"
+        assert kinds(events) == [RequestReceived]
+        assert events[0].complete
+        assert events[0].body == b"ok"
         assert target.receive_data(packet(), 0.0) == []
 
     @pytest.mark.parametrize(
@@ -178,6 +181,14 @@ class TestRequest:
         assert request.headers == [(b"host", b"example.org"), (b"x-thing", b"v")]
         assert request.variables == {"REMOTE_USER": "u"}
         assert request.content_length == 0
+
+    def test_the_last_of_a_name_counts(self):
+        twice = [("HTTP_X", "1"), ("REMOTE_USER", "a"), ("QUERY_STRING", "b"), ("HTTP_Y", "")]
+        twice += [("HTTP_X", "2"), ("REMOTE_USER", "c"), ("QUERY_STRING", "d")]
+        block = packet()[4:] + b"".join(sized(name) + sized(value) for name, value in twice)
+        request = build_request(read_variables(block, 0, len(block), 100), LOCAL)
+        assert request.headers == [(b"host", b"example.org"), (b"x", b"2"), (b"y", b"")]
+        assert (request.query, request.variables) == (b"d", {"REMOTE_USER": "c"})
 
     @pytest.mark.parametrize(
         ("said", "version"), [("HTTP/1.0", "1.0"), ("HTTP/2.0", "2"), ("HTTP/1.1", "1.1"), ("", "1.1")]
@@ -370,8 +381,16 @@ class TestEndOfInput:
         target = engine()
         target.receive_data(packet(CONTENT_LENGTH="5"), 0.0)
         target.respond(1, 200, [], 0.0)
-        assert kinds(target.receive_eof(0.0)) == [StreamReset, StreamClosed, ConnectionEnded]
+        events = target.receive_eof(0.0)
+        assert kinds(events) == [StreamReset, StreamClosed, ConnectionEnded]
         assert b" 400 " not in output(target)
+        assert (events[-1].linger, events[-1].abort) == (False, True)  # its end would look like that of a whole one
+
+    def test_within_the_body_after_the_head_of_an_answer_of_known_length_needs_no_reset(self):
+        target = engine()
+        target.receive_data(packet(CONTENT_LENGTH="5"), 0.0)
+        target.respond(1, 200, [(b"Content-Length", b"9")], 0.0)
+        assert not target.receive_eof(0.0)[-1].abort
 
     def test_after_the_request_leaves_the_answer(self):
         target = engine()
@@ -428,6 +447,7 @@ class TestTime:
         assert target.deadline() == 7
         events = target.handle_timer(7.0)
         assert kinds(events) == [StreamReset, StreamClosed, ConnectionEnded]
+        assert events[-1].abort
         assert target.segments() == []
 
     def test_drain_ends_an_idle_connection_only(self):
@@ -456,18 +476,17 @@ def test_arbitrary_octets_never_raise_and_stay_bounded(pieces, started):
 
 @given(st.dictionaries(st.text("ABC_", min_size=1, max_size=9), st.binary(max_size=300), max_size=20))
 def test_variables_survive_the_round_trip(variables):
-    block = b"".join(sized(name) + sized(value) for name, value in variables.items())
-    expected = {name.encode(): value for name, value in variables.items()}
-    assert parse_variables(block, 100) == expected
+    expected = {name: value.decode("latin-1") for name, value in variables.items()}
+    assert read(variables).offered == expected
 
 
 @given(
     st.dictionaries(st.sampled_from([*BASE, "SCRIPT_NAME", "HTTPS", "HTTP_X", "CONTENT_LENGTH"]), st.text(max_size=20))
 )
 def test_arbitrary_variables_give_a_request_or_a_refusal(variables):
-    latin = {name.encode(): value.encode("latin-1", "replace") for name, value in variables.items()}
+    latin = {name: value.encode("latin-1", "replace") for name, value in variables.items()}
     try:
-        request = build_request({**encoded(BASE), **latin}, LOCAL)
+        request = build_request(read({**BASE, **latin}), LOCAL)
     except BadRequest:
         return
     assert request.path[:1] in (b"/", b"*")

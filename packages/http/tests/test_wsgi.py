@@ -8,6 +8,7 @@ from typing import Any, List, Tuple
 
 import pytest
 
+from server_http.engine import ConnectionInfo
 from server_http.errors import ApplicationFault
 from server_http.events import Request
 from server_http.wsgi import (
@@ -69,7 +70,7 @@ def caught() -> Any:
 
 def base(server: Any = ("198.51.100.1", 8000)) -> Any:
     listener = listener_environ(server, software="server/1", errors=sys.stderr, multithread=True, multiprocess=False)
-    return connection_environ(listener, CLIENT, "http", None)
+    return connection_environ(listener, ConnectionInfo(CLIENT, server), None)
 
 
 def make_request(target: bytes = b"/", **fields: Any) -> Request:
@@ -145,7 +146,7 @@ def test_a_unix_listener_is_named_by_the_host_field(authority: bytes, expected: 
 
 def test_a_unix_peer_has_no_port() -> None:
     listener = listener_environ(("/x", None), software="s", errors=None, multithread=False, multiprocess=False)
-    environ = connection_environ(listener, None, "http", None)
+    environ = connection_environ(listener, ConnectionInfo(None, ("/run/s", None)), None)
     assert environ["REMOTE_ADDR"] == ""
     assert "REMOTE_PORT" not in environ
 

@@ -7,12 +7,13 @@ Must not know: event loops, channels, engines. Nothing here does I/O or keeps a 
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, MutableMapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, MutableMapping, Optional, Sequence, Tuple, Union
 
 from server_http.engine import ConnectionInfo
 from server_http.errors import ApplicationFault
 from server_http.events import Headers, Request
 from server_http.fields import percent_decoded
+from server_http.states import HTTP_1_0, HTTP_1_1
 
 Scope = Dict[str, Any]
 Message = MutableMapping[str, Any]
@@ -31,7 +32,7 @@ PRIORITY_EXTENSION = "http.response.priority"
 PROXY_EXTENSION = "server.proxy"  # what the PROXY header said, under the names an environ has
 DENIAL_EXTENSION = "websocket.http.response"
 
-_PERCENT = 0x25
+_PERCENT = 0x25  # a number: Python tries bytes as one before it looks for them
 
 
 class ScopeTemplate:
@@ -48,7 +49,7 @@ class ScopeTemplate:
         extensions: further extensions of the server, by name.
     """
 
-    __slots__ = ("_asgi", "_extensions", "_http", "_root_path", "_server", "_trailers", "_websocket")
+    __slots__ = ("_asgi", "_extensions", "_http", "_trailers", "_websocket_extensions")
 
     def __init__(
         self, info: ConnectionInfo, root_path: str = "", extensions: Optional[Mapping[str, Any]] = None
@@ -59,30 +60,23 @@ class ScopeTemplate:
         if info.proxy is not None:
             shared[PROXY_EXTENSION] = info.proxy.variables()
         self._asgi: Scope = {"version": ASGI_VERSION, "spec_version": SPEC_VERSION}
-        self._root_path = root_path
-        self._server = info.server
         self._extensions: Scope = {**{name: {} for name in HTTP_EXTENSIONS}, **shared}
         self._trailers: Scope = {**self._extensions, TRAILERS_EXTENSION: {}}
-        self._http = self._common("http", info)
-        self._http["method"] = "GET"
-        self._websocket = self._common("websocket", info)
-        self._websocket["subprotocols"] = []
-        self._websocket["extensions"] = {DENIAL_EXTENSION: {}, **shared}
-
-    def _common(self, kind: str, info: ConnectionInfo) -> Scope:
-        return {
-            "type": kind,
+        self._websocket_extensions: Scope = {DENIAL_EXTENSION: {}, **shared}
+        self._http: Scope = {
+            "type": "http",
             "asgi": self._asgi,
-            "http_version": "1.1",
+            "http_version": HTTP_1_1,
             "scheme": "http",
             "path": "",
             "raw_path": b"",
             "query_string": b"",
-            "root_path": self._root_path,
+            "root_path": root_path,
             "headers": [],
             "server": info.server,
             "client": None,
             "extensions": self._extensions,
+            "method": "GET",
         }
 
     def http(self, request: Request, state: Optional[Mapping[str, Any]] = None) -> Scope:
@@ -94,12 +88,26 @@ class ScopeTemplate:
                 knows no lifespan.
         """
         scope = self._http.copy()
-        self._fill(scope, request)
+        scope["asgi"] = self._asgi.copy()
+        if request.version != HTTP_1_1:
+            scope["http_version"] = request.version
         method = request.method
         if method != "GET":
             scope["method"] = method if method.isupper() else method.upper()
-        scope["scheme"] = request.scheme
-        extensions = (self._extensions if request.version == "1.0" else self._trailers).copy()
+        if request.scheme != "http":
+            scope["scheme"] = request.scheme
+        path = request.path
+        scope["path"] = path.decode() if path.isascii() and _PERCENT not in path else decoded_path(path)
+        scope["raw_path"] = path
+        if request.query:
+            scope["query_string"] = request.query
+        if request.script_name is not None:
+            scope["root_path"] = request.script_name
+        scope["headers"] = list(request.headers)
+        scope["client"] = request.client
+        if request.server is not None:
+            scope["server"] = request.server
+        extensions = (self._extensions if request.version == HTTP_1_0 else self._trailers).copy()
         if request.priority is not None:
             extensions[PRIORITY_EXTENSION] = {"urgency": request.priority[0], "incremental": request.priority[1]}
         scope["extensions"] = extensions
@@ -111,36 +119,18 @@ class ScopeTemplate:
         self, request: Request, subprotocols: Sequence[str], state: Optional[Mapping[str, Any]] = None
     ) -> Scope:
         """Return the scope of a WebSocket handshake that offers ``subprotocols`` (RFC 6455 section 1.9)."""
-        scope = self._websocket.copy()
-        self._fill(scope, request)
+        scope = self.http(request, state)
+        del scope["method"]
+        scope["type"] = "websocket"
         scope["scheme"] = "wss" if request.scheme in ("https", "wss") else "ws"
         scope["subprotocols"] = list(subprotocols)
-        scope["extensions"] = scope["extensions"].copy()
-        if state is not None:
-            scope["state"] = state.copy()  # type: ignore[attr-defined]  # as above
+        scope["extensions"] = self._websocket_extensions.copy()
         return scope
-
-    def _fill(self, scope: Scope, request: Request) -> None:
-        """Set what every scope takes from its request."""
-        path = request.path
-        scope["asgi"] = self._asgi.copy()
-        scope["http_version"] = request.version
-        scope["path"] = decoded_path(path)
-        scope["raw_path"] = path
-        scope["query_string"] = request.query
-        scope["headers"] = list(request.headers)
-        scope["client"] = request.client
-        if request.script_name is not None:
-            scope["root_path"] = request.script_name
-        if request.server is not None:
-            scope["server"] = request.server
 
 
 def decoded_path(path: bytes) -> str:
     """Return ``path`` percent-decoded as UTF-8; what is no UTF-8 becomes U+FFFD (``raw_path`` keeps it)."""
-    if _PERCENT in path:  # a number: Python tries bytes as one before it looks for them
-        path = percent_decoded(path)
-    return path.decode() if path.isascii() else path.decode("utf-8", "replace")
+    return percent_decoded(path).decode("utf-8", "replace")
 
 
 # What an application's message asks for. The driver acts on these numbers.
@@ -149,90 +139,70 @@ ACCEPT, SEND, CLOSE, DENY, DENIAL_BODY, LAST_DENIAL_BODY = range(7, 13)
 
 EARLY_HINT = "http.response.early_hint"
 
-# state -> message type -> (action, next state). Whether a body or trailers message is the last of its kind turns the
-# action into the LAST_ one beside it, and the state into the one that follows.
-EXPECTING, STARTED, STREAMING, TRAILING, COMPLETE = range(5)
-HTTP_ORDER: Tuple[Dict[str, Tuple[int, int]], ...] = (
+# state -> message type -> (flag, what is meant without it, what is meant with it), the latter two as (action, next
+# state). The flag is the key by which a message says that more of its kind will come, or trailers.
+Meant = Tuple[int, int]
+Order = Tuple[Dict[str, Tuple[str, Meant, Meant]], ...]
+
+EXPECTING, STARTED, STREAMING, PROMISED, PROMISED_STREAMING, TRAILING, COMPLETE = range(7)
+HTTP_ORDER: Order = (
     {  # EXPECTING: nothing of the final response was sent
-        "http.response.start": (HEAD, STARTED),
-        EARLY_HINT: (INFORM, EXPECTING),
-        "http.response.informational": (INFORM, EXPECTING),
+        "http.response.start": ("trailers", (HEAD, STARTED), (HEAD, PROMISED)),
+        EARLY_HINT: ("", (INFORM, EXPECTING), (INFORM, EXPECTING)),
+        "http.response.informational": ("", (INFORM, EXPECTING), (INFORM, EXPECTING)),
     },
     {  # STARTED: the head waits for the first part of the body
-        "http.response.body": (BODY, STREAMING),
-        "http.response.pathsend": (FILE, COMPLETE),
+        "http.response.body": ("more_body", (LAST_BODY, COMPLETE), (BODY, STREAMING)),
+        "http.response.pathsend": ("", (FILE, COMPLETE), (FILE, COMPLETE)),
     },
-    {"http.response.body": (BODY, STREAMING)},  # STREAMING
-    {"http.response.trailers": (TRAILERS, TRAILING)},  # TRAILING: the body is complete, promised trailers are not
+    {"http.response.body": ("more_body", (LAST_BODY, COMPLETE), (BODY, STREAMING))},  # STREAMING
+    {  # PROMISED: as STARTED, and trailers were promised
+        "http.response.body": ("more_body", (LAST_BODY, TRAILING), (BODY, PROMISED_STREAMING)),
+        "http.response.pathsend": ("", (FILE, TRAILING), (FILE, TRAILING)),
+    },
+    {"http.response.body": ("more_body", (LAST_BODY, TRAILING), (BODY, PROMISED_STREAMING))},  # PROMISED_STREAMING
+    {  # TRAILING: the body is complete, promised trailers are not
+        "http.response.trailers": ("more_trailers", (LAST_TRAILERS, COMPLETE), (TRAILERS, TRAILING)),
+    },
     {},  # COMPLETE
 )
 
-CONNECTING, OPEN, DENYING, DENIAL_STREAMING, CLOSED = range(5)
-WEBSOCKET_ORDER: Tuple[Dict[str, Tuple[int, int]], ...] = (
+CONNECTING, OPEN, DENYING, CLOSED = range(4)
+WEBSOCKET_ORDER: Order = (
     {  # CONNECTING: the handshake has no answer
-        "websocket.accept": (ACCEPT, OPEN),
-        "websocket.close": (CLOSE, CLOSED),
-        "websocket.http.response.start": (DENY, DENYING),
+        "websocket.accept": ("", (ACCEPT, OPEN), (ACCEPT, OPEN)),
+        "websocket.close": ("", (CLOSE, CLOSED), (CLOSE, CLOSED)),
+        "websocket.http.response.start": ("", (DENY, DENYING), (DENY, DENYING)),
     },
-    {"websocket.send": (SEND, OPEN), "websocket.close": (CLOSE, CLOSED)},  # OPEN
-    {"websocket.http.response.body": (DENIAL_BODY, DENIAL_STREAMING)},  # DENYING: as HTTP's STARTED
-    {"websocket.http.response.body": (DENIAL_BODY, DENIAL_STREAMING)},  # DENIAL_STREAMING
+    {  # OPEN
+        "websocket.send": ("", (SEND, OPEN), (SEND, OPEN)),
+        "websocket.close": ("", (CLOSE, CLOSED), (CLOSE, CLOSED)),
+    },
+    {  # DENYING: a response instead of the handshake
+        "websocket.http.response.body": ("more_body", (LAST_DENIAL_BODY, CLOSED), (DENIAL_BODY, DENYING)),
+    },
     {},  # CLOSED
 )
 
 
-class HttpOrder:
-    """How far the application came with one HTTP response."""
+def take(order: Order, state: int, message: Message) -> Meant:
+    """Return the action that ``message`` asks for, and the state that follows.
 
-    __slots__ = ("promised", "state")
+    Args:
+        order: ``HTTP_ORDER`` or ``WEBSOCKET_ORDER``.
+        state: how far the application came with its response or WebSocket; 0 at first.
+        message: from the application.
 
-    def __init__(self) -> None:
-        self.state = EXPECTING
-        self.promised = False
-
-    def take(self, message: Message) -> int:
-        """Return the action that ``message`` asks for and go on to the next state.
-
-        Raises ApplicationFault for a message that may not come now; the state stays as it was.
-        """
-        allowed = HTTP_ORDER[self.state]
-        found = allowed.get(message["type"])
-        if found is None:
-            raise ApplicationFault(_out_of_order(message, allowed))
-        action, state = found
-        if action == BODY:
-            if "more_body" not in message or not message["more_body"]:
-                action = LAST_BODY
-                state = TRAILING if self.promised else COMPLETE
-        elif action == HEAD:
-            self.promised = "trailers" in message and bool(message["trailers"])
-        elif action == FILE:
-            state = TRAILING if self.promised else COMPLETE
-        elif action == TRAILERS and not message.get("more_trailers", False):
-            action = LAST_TRAILERS
-            state = COMPLETE
-        self.state = state
-        return action
-
-
-class WebSocketOrder:
-    """How far the application came with one WebSocket."""
-
-    __slots__ = ("state",)
-
-    def __init__(self) -> None:
-        self.state = CONNECTING
-
-    def take(self, message: Message) -> int:
-        """As ``HttpOrder.take``."""
-        found = WEBSOCKET_ORDER[self.state].get(message["type"])
-        if found is None:
-            raise ApplicationFault(_out_of_order(message, WEBSOCKET_ORDER[self.state]))
-        action, self.state = found
-        if action == DENIAL_BODY and not message.get("more_body", False):
-            self.state = CLOSED
-            return LAST_DENIAL_BODY
-        return action
+    Raises:
+        ApplicationFault: the message may not come now.
+    """
+    allowed = order[state]
+    found = allowed.get(message["type"])
+    if found is None:
+        raise ApplicationFault(_out_of_order(message, allowed))
+    flag, plain, flagged = found
+    # Most messages have no flag, and asking for that is less than a call.
+    return flagged if flag in message and message[flag] else plain  # noqa: RUF019
 
 
 def _out_of_order(message: Message, allowed: Mapping[str, Any]) -> str:
@@ -243,6 +213,8 @@ def _out_of_order(message: Message, allowed: Mapping[str, Any]) -> str:
 def message_status(message: Message) -> int:
     """Return the status of a start or informational message."""
     status = message.get("status")
+    if type(status) is int:
+        return status
     if not isinstance(status, int) or isinstance(status, bool):
         raise ApplicationFault(f"status: expected an integer, got {status!r} (from {message['type']})")
     return int(status)
@@ -253,33 +225,30 @@ def message_headers(message: Message) -> Headers:
 
     Raises ApplicationFault for anything but bytes; the rules of HTTP are the engine's to check.
     """
-    fields: List[Tuple[bytes, bytes]] = []
-    for field in message.get("headers") or ():
+    fields = list(message["headers"] or ()) if "headers" in message else []
+    for field in fields:
         if type(field) is tuple and len(field) == 2:
             # What an application gives as a tuple is kept, which most do.
             name, value = field
             if type(name) is bytes and type(value) is bytes:
-                fields.append(field)
                 continue
-        name, value = _pair(field, message)
-        if isinstance(name, bytes) and isinstance(value, bytes):
-            fields.append((bytes(name), bytes(value)))
-        else:
-            raise ApplicationFault(f"header: expected bytes, got {name!r}: {value!r} (from {message['type']})")
+        return [_field(field, message) for field in fields]
     return fields
 
 
-def _pair(field: Any, message: Message) -> Tuple[Any, Any]:
+def _field(field: Any, message: Message) -> Tuple[bytes, bytes]:
     try:
         name, value = field
     except (TypeError, ValueError):
         raise ApplicationFault(f"header: expected a name and a value, got {field!r} (from {message['type']})") from None
-    return name, value
+    if isinstance(name, bytes) and isinstance(value, bytes):
+        return bytes(name), bytes(value)
+    raise ApplicationFault(f"header: expected bytes, got {name!r}: {value!r} (from {message['type']})")
 
 
 def message_body(message: Message) -> bytes:
     """Return the message's ``body``; raises ApplicationFault when it is no bytes-like object."""
-    body = message.get("body", b"")
+    body = message["body"] if "body" in message else b""  # noqa: SIM401 - a call by name costs more
     if type(body) is bytes:
         return body
     if isinstance(body, (bytes, bytearray, memoryview)):

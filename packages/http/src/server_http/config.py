@@ -44,4 +44,4 @@ class HttpConfig(Record):
     rules: RequestRules = derived(init=False)
 
     def _settle(self, values: Dict[str, Any]) -> None:
-        values["rules"] = RequestRules(self.limits, self.grammar, self.policy, self.defaults)
+        values["rules"] = RequestRules(self.limits, self.grammar, self.policy, self.defaults, self.uwsgi_allow_ips)

@@ -13,6 +13,8 @@ Rules of the contract, for every engine:
 * A command for a stream that is already closed or reset is ignored, because a stream can end while
   the application is still on its way to say something. A command out of order on a live stream
   raises ``StateError`` or, where the application is to blame, ``ApplicationFault``.
+* A body that comes whole with its head is told with it (``RequestReceived.body``); of all others each part is told by
+  itself, and ``consumed`` gives its credit back.
 * Every byte received and not yet handed out stays bounded by ``Limits``; the driver stops reading
   while ``want_read()`` is False.
 """
@@ -22,6 +24,11 @@ from __future__ import annotations
 from typing import Any, List, Optional, Protocol, Sequence, Tuple, Union
 
 from server_http.events import Event, Headers
+
+try:
+    import cython
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]
 
 
 class FileRegion:
@@ -45,6 +52,8 @@ class FileRegion:
 Segment = Union[bytes, bytearray, memoryview, FileRegion]
 
 
+@cython.freelist(8)
+@cython.cclass
 class ConnectionInfo:
     """What is known of a connection before its first protocol byte.
 
@@ -76,7 +85,6 @@ class ConnectionInfo:
         self.proxy = proxy
         self.draining = False
 
-    @property
     def scheme(self) -> str:
         """``"https"`` when the connection is encrypted, here or (as its PROXY header says) at the
         proxy in front, else ``"http"``."""
@@ -98,7 +106,10 @@ class Engine(Protocol):
         """Return the facts that commands and ``sent`` caused since the last call."""
 
     def want_read(self) -> bool:
-        """Whether the driver may read from the peer now."""
+        """Whether the driver may read from the peer now.
+
+        An engine with a ``queue`` always wants that while no stream is open and the connection has not ended.
+        """
 
     @property
     def queue(self) -> Optional[List[Segment]]:
@@ -108,8 +119,9 @@ class Engine(Protocol):
     def segments(self) -> List[Segment]:
         """The output that waits, in order; the same until ``sent`` says otherwise."""
 
-    def sent(self, n: int) -> None:
-        """The first ``n`` octets of ``segments()`` were written."""
+    def sent(self, n: int) -> bool:
+        """The first ``n`` octets of ``segments()`` were written. Returns False when ``advance`` has nothing to do, as
+        in the middle of a response of which all is written that was said."""
 
     def respond(self, stream: int, status: int, headers: Headers, now: float, reason: bytes = b"") -> None:
         """Send the final response head; with 101 or 2xx to CONNECT the stream becomes a tunnel
@@ -146,7 +158,11 @@ class Engine(Protocol):
         ``Connection: close``; HTTP/2: two-step GOAWAY)."""
 
     def deadline(self) -> Optional[float]:
-        """When ``handle_timer`` wants to be called, in monotonic seconds."""
+        """When ``handle_timer`` wants to be called, in monotonic seconds.
+
+        Of an engine with a ``queue`` no deadline is nearer, when it begins, than the shortest timeout of its limits: a
+        driver that will call by then need not ask.
+        """
 
     def handle_timer(self, now: float) -> Sequence[Event]:
         """Act on every deadline that has passed."""

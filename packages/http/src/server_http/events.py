@@ -6,7 +6,10 @@ Must not know: who handles an event. Plain slotted classes, because one is made 
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, List, Optional, Tuple, Union
+
+if TYPE_CHECKING:
+    from server_http.lines import FieldLines
 
 try:
     import cython
@@ -33,6 +36,7 @@ class Request:
         scheme: ``"http"`` or ``"https"``, after the header policy looked at trusted headers.
         authority: Host, ``:authority`` or the authority of an absolute-form target.
         headers: fields in order, names in lower case, after the header policy.
+        lines: what ``headers`` will be made of when somebody asks for them; None when they are a list.
         content_length: octets of the body; None when unknown until its end; 0 when there is none.
         expects_continue: the client waits for 100 (RFC 9110 section 10.1.1).
         upgrade: the lower-case ``Upgrade`` protocol when ``Connection`` lists it, else ``b""``.
@@ -43,16 +47,18 @@ class Request:
         server: ``(host, port)`` that the client addressed, or None to use the listener's.
         priority: ``(urgency, incremental)`` of RFC 9218, or None.
         variables: extra variables of the uwsgi protocol as ``{str: str}``, or None.
+        underscored: a field name contains ``_``, of which the policy decides.
         queued_since: when a trusted proxy took the request (``X-Request-Start``), epoch seconds; 0.0 = it did not say.
     """
 
     __slots__ = (
+        "_headers",
         "authority",
         "client",
         "content_length",
         "expects_continue",
-        "headers",
         "keep_alive",
+        "lines",
         "method",
         "path",
         "priority",
@@ -64,6 +70,7 @@ class Request:
         "server",
         "stream",
         "target",
+        "underscored",
         "upgrade",
         "variables",
         "version",
@@ -77,7 +84,7 @@ class Request:
     version: str
     scheme: str
     authority: bytes
-    headers: Headers
+    lines: Optional[FieldLines]
     content_length: Optional[int]
     expects_continue: bool
     upgrade: bytes
@@ -88,6 +95,7 @@ class Request:
     priority: Optional[Tuple[int, bool]]
     variables: Optional[dict[str, str]]
     keep_alive: bool
+    underscored: bool
     queued_since: float
 
     def __init__(self, stream: int, method: str, target: bytes, version: str) -> None:
@@ -99,7 +107,8 @@ class Request:
         self.version = version
         self.scheme = "http"
         self.authority = b""
-        self.headers = []
+        self._headers: Headers = []
+        self.lines = None
         self.content_length = 0
         self.expects_continue = False
         self.upgrade = b""
@@ -110,7 +119,21 @@ class Request:
         self.priority = None
         self.variables = None
         self.keep_alive = True
+        self.underscored = False
         self.queued_since = 0.0
+
+    @property
+    def headers(self) -> Headers:
+        """The fields in order, names in lower case."""
+        if self.lines is not None:
+            self._headers = self.lines.pairs()
+            self.lines = None
+        return self._headers
+
+    @headers.setter
+    def headers(self, headers: Headers) -> None:
+        self._headers = headers
+        self.lines = None
 
     def header(self, name: bytes) -> Optional[bytes]:
         """Return the first value of the lower-case field ``name``, or None."""
@@ -125,15 +148,39 @@ class Request:
 class RequestReceived:
     """The head of a request is complete and passed the policy.
 
-    ``complete`` is True when no body follows; no ``BodyEnded`` is reported then.
+    ``complete`` is True when nothing follows; no ``BodyEnded`` is reported then. ``body`` is None, unless a body came
+    whole with its head: then it is all of it, and no credit is to be given back.
     """
 
-    __slots__ = ("complete", "request", "stream")
+    __slots__ = ("body", "complete", "request", "stream")
 
     def __init__(self, stream: int, request: Request, complete: bool) -> None:
         self.stream = stream
         self.request = request
         self.complete = complete
+        self.body: Optional[bytes] = None
+
+    def facts(self) -> Tuple[int, Request, bool, Optional[bytes], str, bytes, bool, float]:
+        """Return what a driver acts on, in one look: stream, request, complete and body of this, and method, target,
+        keep_alive and queued_since of the request."""
+        request: Request = self.request
+        target, persists = request.target, request.keep_alive
+        return self.stream, request, self.complete, self.body, request.method, target, persists, request.queued_since
+
+
+if not cython.compiled:
+    # Nothing makes ``lines`` there, and the plain attribute can be had without a call.
+    Request.headers = Request._headers  # type: ignore[assignment, method-assign, misc]
+
+
+def request_received(stream: int, request: Request, complete: bool) -> RequestReceived:
+    """Return ``RequestReceived(...)``: without the reading of arguments that a class does when it is called."""
+    event = RequestReceived.__new__(RequestReceived)
+    event.stream = stream
+    event.request = request
+    event.complete = complete
+    event.body = None
+    return event
 
 
 @cython.freelist(8)
@@ -160,6 +207,55 @@ class BodyEnded:
     def __init__(self, stream: int, trailers: Headers) -> None:
         self.stream = stream
         self.trailers = trailers
+
+
+def body_received(stream: int, data: Any, credit: int) -> BodyReceived:
+    """Return ``BodyReceived(...)``; see ``request_received``."""
+    event = BodyReceived.__new__(BodyReceived)
+    event.stream = stream
+    event.data = data
+    event.credit = credit
+    return event
+
+
+def body_ended(stream: int, trailers: Headers) -> BodyEnded:
+    """Return ``BodyEnded(...)``; see ``request_received``."""
+    event = BodyEnded.__new__(BodyEnded)
+    event.stream = stream
+    event.trailers = trailers
+    return event
+
+
+def end_body(events: List[Event], stream: int, trailers: Headers) -> bool:
+    """Report that a body is complete: with the head, if that and one part are all that was said of it.
+
+    Args:
+        events: what is about to be reported.
+        stream: the engine's number of the exchange.
+        trailers: of the body.
+
+    Returns:
+        Whether it is told with the head, so that nobody will give its credit back.
+    """
+    last = len(events) - 1
+    part: Any = None
+    if last >= 0 and type(events[last]) is BodyReceived:
+        part = events[last]
+        last -= 1
+    if last >= 0 and type(events[last]) is RequestReceived and not trailers:
+        head: Any = events[last]
+        request: Request = head.request
+        method = request.method
+        # What follows a CONNECT is no body
+        if head.stream == stream and method != "CONNECT" and (part is None or type(part.data) is bytes):
+            head.complete = True
+            head.body = b""
+            if part is not None:
+                head.body = part.data
+                events.pop()
+            return True
+    events.append(body_ended(stream, trailers))
+    return False
 
 
 class Writable:
@@ -210,6 +306,15 @@ class StreamClosed:
         self.sent = sent
 
 
+def stream_closed(stream: int, status: int, sent: int) -> StreamClosed:
+    """Return ``StreamClosed(...)``; see ``request_received``."""
+    event = StreamClosed.__new__(StreamClosed)
+    event.stream = stream
+    event.status = status
+    event.sent = sent
+    return event
+
+
 class Warned:
     """Something worth a log line at ``level`` (``"info"``, ``"warning"``, ``"error"``)."""
 
@@ -230,6 +335,8 @@ class Handover:
         self.engine = engine
 
 
+@cython.freelist(8)
+@cython.cclass
 class ConnectionEnded:
     """No more input is taken: close once ``segments()`` is empty.
 

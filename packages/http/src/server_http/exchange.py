@@ -13,7 +13,7 @@ from typing import Dict, List, Optional, Tuple
 
 from server_http.errors import ApplicationFault, StateError
 from server_http.events import Headers
-from server_http.fields import FORBIDDEN_TRAILERS, decimal, is_method, is_token, is_value
+from server_http.fields import FORBIDDEN_TRAILERS, decimal, is_token, is_value
 from server_http.states import (
     ABANDON,
     AWAITING,
@@ -49,6 +49,11 @@ _REFUSED = 255
 _NEXT = bytes(TRANSITIONS.get((state, command), _REFUSED) for state in STATES for command in COMMANDS)
 _COMMANDS = len(COMMANDS)
 
+# What the usual commands lead to, for those who know the state already.
+_RESPONDED = TRANSITIONS[AWAITING, RESPOND]
+_SWITCHED = TRANSITIONS[AWAITING, SWITCH]
+_COMPLETE = TRANSITIONS[BODY, END]
+
 # -- response fields that are not simply passed on -------------------------------------------------------------------
 
 _PLAIN = 0
@@ -77,6 +82,12 @@ _SPELLINGS_MAX = 1024
 _SPELLING_OCTETS_MAX = 64
 
 _NONE: Headers = []  # never changed
+
+#: Methods whose responses are not as others: asked for once.
+_ORDINARY = 0
+_HEAD = 1
+_CONNECT = 2
+_METHODS = {"HEAD": _HEAD, "CONNECT": _CONNECT}
 
 
 class ResponseDefaults:
@@ -158,14 +169,19 @@ class Exchange:
     """
 
     __slots__ = (
-        "expects_continue", "framing", "keep_alive", "length", "method", "own_date", "own_server", "sent", "state",
-        "status", "upgrade", "version", "warned", "warning",
+        "_kind", "expects_continue", "framing", "keep_alive", "length", "method", "own_date", "own_server", "sent",
+        "state", "status", "upgrade", "version", "warned", "warning",
     )  # fmt: skip
 
     def __init__(
         self, method: str, version: str, keep_alive: bool, upgrade: bytes = b"", expects_continue: bool = False
     ) -> None:
+        self.begin(method, version, keep_alive, upgrade, expects_continue)
+
+    def begin(self, method: str, version: str, keep_alive: bool, upgrade: bytes, expects_continue: bool) -> None:
+        """Be the exchange of another request, after one that is over; arguments as those of the class."""
         self.method = method
+        self._kind: int = _METHODS.get(method, _ORDINARY)
         self.version = version
         self.keep_alive = keep_alive
         self.upgrade = upgrade
@@ -173,10 +189,7 @@ class Exchange:
         self.state = AWAITING
         self.status = 0
         self.framing = NO_BODY
-        self.length = -1
         self.sent = 0
-        self.own_date = False
-        self.own_server = False
         self.warned = False
         self.warning = ""
 
@@ -213,23 +226,35 @@ class Exchange:
             reason: the reason phrase, ``b""`` for the usual one.
 
         Returns:
-            The application's fields that go on the wire. The engine adds what frames the message,
-            ``Connection``, and ``Server`` and ``Date`` unless ``own_server`` and ``own_date``.
+            The application's fields that go on the wire: ``headers`` itself where all do. The engine adds what frames
+            the message, ``Connection``, and ``Server`` and ``Date`` unless ``own_server`` and ``own_date``.
 
         Raises:
             ApplicationFault: a head that HTTP forbids.
         """
         if self.state != AWAITING:
             raise StateError(f"response: expected one head, got a second in state {STATES[self.state]!r}")
-        tunnel = self._opens_tunnel(status)
+        tunnel = False
+        if self._kind == _CONNECT or not 200 <= status <= 999:
+            tunnel = self._opens_tunnel(status)
         if reason and not is_value(reason):
             raise ApplicationFault(f"reason phrase: expected no control characters, got {reason!r}")
         self.length = -1
         self.own_date = self.own_server = False
         fields = self._admit(status, headers, tunnel)
-        self._advance(SWITCH if tunnel else RESPOND)
+        self.state = _SWITCHED if tunnel else _RESPONDED
         self.status = status
-        self._frame(status, tunnel)
+        if tunnel:
+            self.framing = RAW
+            self.keep_alive = False
+        elif status == 304 or status == 204 or self._kind == _HEAD:  # RFC 9110 sections 15.4.5, 15.3.5 and 9.3.2
+            self.framing = NO_BODY
+        elif self.length >= 0:
+            self.framing = LENGTH
+        else:
+            self.framing = UNKNOWN_LENGTH[self.version]
+            if self.framing == UNTIL_CLOSE:
+                self.keep_alive = False
         if self.expects_continue:
             # The peer may send the body it announced or not; nobody can tell (RFC 9110 section 10.1.1).
             self.keep_alive = False
@@ -241,11 +266,12 @@ class Exchange:
         Returns:
             How many of them go on the wire, from the first: all, fewer, or none.
         """
-        self._advance(SEND)
-        if self.state == CUT:
-            return 0
+        if self.state != BODY:
+            self._advance(SEND)
+            if self.state == CUT:
+                return 0
         if self.framing == NO_BODY:
-            if size and self.method != "HEAD":
+            if size and self._kind != _HEAD:
                 self._warn(f"response body: expected none with status {self.status}, got {size} octets")
             return 0
         if self.framing == LENGTH and self.sent + size > self.length:
@@ -275,8 +301,21 @@ class Exchange:
             self._advance(FALL_SHORT)
             return _NONE
         fields = self._trailing(trailers) if trailers else _NONE
-        self._advance(END)
+        if self.state == BODY:
+            self.state = _COMPLETE
+        else:
+            self._advance(END)
         return fields
+
+    def complete(self, size: int) -> int:
+        """Take a body of ``size`` octets that is whole: ``send`` and ``end`` in one; returns what ``send`` does."""
+        if size == self.length and self.state == BODY and self.framing == LENGTH:
+            self.sent = size
+            self.state = _COMPLETE
+            return size
+        taken = self.send(size) if size else 0
+        self.end()
+        return taken
 
     def abandon(self) -> None:
         """The stream broke: nothing more goes out."""
@@ -313,33 +352,40 @@ class Exchange:
     def _opens_tunnel(self, status: int) -> bool:
         """Whether the head opens a tunnel; raises for a status that cannot be a final one."""
         if 200 <= status <= 999:
-            return is_method(self.method, "CONNECT") and status <= 299
+            return self._kind == _CONNECT and status <= 299
         if status == 101 and self.upgrade and self.version == HTTP_1_1:
             return True
         raise ApplicationFault(f"status: expected 200 to 999 (101 only to an upgrade that was offered), got {status!r}")
 
     def _admit(self, status: int, headers: Headers, tunnel: bool) -> Headers:
         """Check the fields, note what they decide and drop those that are not the application's."""
-        fields = []
+        fields = headers if type(headers) is list else list(headers)
+        at = 0
         for item in headers:
             name, value = item
             known = _SPELLINGS.get(name)
             kind = _spell(name) if known is None else known
-            if not is_value(value):
+            if kind == _LENGTH_FIELD:
+                keeps = self._keeps_length(value, status, tunnel)
+            elif is_value(value):
+                keeps = kind == _PLAIN or self._keeps(kind, value, status)
+            else:
                 raise _bad_value(name, value)
-            if kind == _PLAIN or self._keeps(kind, value, status, tunnel):
-                fields.append(item)
+            if keeps:
+                at += 1
+                continue
+            if fields is headers:  # nearly always everything is kept, and no other list is needed
+                fields = list(headers)
+            del fields[at]
         if status == 101 and not any(_SPELLINGS.get(name) == _UPGRADE for name, _ in fields):
             raise ApplicationFault("status 101: expected an Upgrade field with it (RFC 9110 section 7.8), got none")
         if status == 205:  # says itself that there is nothing (RFC 9110 section 15.3.6)
             self.length = 0
-            fields.append((b"Content-Length", b"0"))
+            return [*fields, (b"Content-Length", b"0")]
         return fields
 
-    def _keeps(self, kind: int, value: bytes, status: int, tunnel: bool) -> bool:
-        """Note what a field of ``kind`` says; return whether it goes on the wire."""
-        if kind == _LENGTH_FIELD:
-            return self._keeps_length(value, status, tunnel)
+    def _keeps(self, kind: int, value: bytes, status: int) -> bool:
+        """Note what a field of ``kind`` says, other than a length; return whether it goes on the wire."""
         if kind == _CONNECTION:
             if b"close" in value.lower():
                 self.keep_alive = False
@@ -369,19 +415,6 @@ class Exchange:
             return False
         self.length = length
         return True
-
-    def _frame(self, status: int, tunnel: bool) -> None:
-        if tunnel:
-            self.framing = RAW
-            self.keep_alive = False
-        elif status in (204, 304) or is_method(self.method, "HEAD"):  # RFC 9110 sections 15.3.5, 15.4.5 and 9.3.2
-            self.framing = NO_BODY
-        elif self.length >= 0:
-            self.framing = LENGTH
-        else:
-            self.framing = UNKNOWN_LENGTH[self.version]
-            if self.framing == UNTIL_CLOSE:
-                self.keep_alive = False
 
     def _informational(self, headers: Headers) -> Headers:
         """Fields of a 1xx response: nothing that frames a body or speaks of the connection."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Dict, List, Optional, Set, Tuple
+import sys
+from typing import Dict, List, Optional, Set, Tuple, Union
 
 from server_http.errors import BadRequest
 
@@ -19,6 +20,8 @@ try:
     import cython
 except ImportError:  # Cython is a build requirement only
     from server_http import _cython as cython  # type: ignore[no-redef]
+
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 #: Octets of a token: methods, field names, chunk extension names (RFC 9110 section 5.6.2).
 TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -48,6 +51,10 @@ _ONES = 0x0101010101010101
 _SPACES = 0x2020202020202020
 _DELETES = 0x7F7F7F7F7F7F7F7F
 _HIGHEST = 0x8080808080808080
+_LITTLE_ENDIAN = sys.byteorder == "little"  # the lowest bit that is found is then the first octet's
+
+#: Octets of the zone of an IPv6 address, unreserved ones (RFC 6874 section 2).
+_ZONE = b"-._~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 #: 2**63 - 1 has 19 digits; what is longer is refused before it is converted.
 _LENGTH_DIGITS = 19
@@ -67,7 +74,7 @@ _PORT_MAX = 65535
 _AUTHORITIES: Set[bytes] = set()
 _AUTHORITIES_MAX = 256
 _AUTHORITY_OCTETS_MAX = 255
-_LATEST = [b""]  # the one that was met last; comparing costs less than hashing
+_LATEST = [b"localhost"]  # the one that was met last; comparing costs less than hashing
 
 # Two hexadecimal digits to their octet; filled by the first who asks.
 _ESCAPED: Dict[bytes, bytes] = {}
@@ -78,18 +85,13 @@ def is_token(value: bytes) -> bool:
     return bool(value) and not value.translate(None, TOKEN)
 
 
-def is_method(method: str, name: str) -> bool:
-    """Whether ``method`` is ``name``; case counts (RFC 9110 section 9.1)."""
-    return len(method) == len(name) and method == name  # what differs in size is not compared
-
-
 def is_value(value: bytes) -> bool:
     """Whether ``value`` has only octets of a field value: no CR, LF, NUL or other control but HTAB."""
     if cython.compiled and type(value) is bytes:
         octets = value
         return value_end(octets, 0, len(octets)) == len(octets)
-    # What can be printed has no control character, and is most of what comes: sooner said than by a table.
-    return value.decode("latin-1").isprintable() or not value.translate(None, VALUE)
+    # ASCII that can be printed is most of what comes, and sooner said than by a table.
+    return (value.isascii() and value.decode().isprintable()) or not value.translate(None, VALUE)
 
 
 def value_end(octets: bytes, start: int, end: int) -> int:
@@ -100,21 +102,43 @@ def value_end(octets: bytes, start: int, end: int) -> int:
         while end - at >= 8:
             memcpy(cython.address(eight), PyBytes_AS_STRING(octets) + at, 8)
             deleted = eight ^ _DELETES  # what was DEL is 0 now
-            if (((eight - _SPACES) & ~eight) | ((deleted - _ONES) & ~deleted)) & _HIGHEST:
-                break  # a control character: HTAB, or the end
+            found = (((eight - _SPACES) & ~eight) | ((deleted - _ONES) & ~deleted)) & _HIGHEST
+            if found:  # a control character: HTAB, or the end
+                if _LITTLE_ENDIAN:
+                    at += __builtin_ctzll(found) >> 3
+                break
             at += 8
     while at < end and is_value_octet[octets[at]]:
         at += 1
     return at
 
 
+def is_ascii(octets: bytes) -> bool:
+    """Whether ``octets`` are all ASCII."""
+    if not cython.compiled:
+        return octets.isascii()
+    start = PyBytes_AS_STRING(octets)
+    size = len(octets)
+    at = 0
+    seen = 0
+    while size - at >= 8:
+        memcpy(cython.address(eight), start + at, 8)
+        seen |= eight
+        at += 8
+    while at < size:
+        seen |= cython.cast(cython.uchar, start[at])
+        at += 1
+    return not seen & _HIGHEST
+
+
 def is_target(value: bytes) -> bool:
     """Whether ``value`` is not empty and has only octets of a request target (RFC 9112 section 3.2)."""
     if cython.compiled:
         return bool(value) and _only(_IS_TARGET, value, len(value))
-    if value.isascii() and value.decode().isprintable():  # what is left of ASCII then is VCHAR and SP
-        return bool(value) and _SPACE not in value and _HASH not in value
-    return False
+    # What can be printed of ASCII is VCHAR and SP.
+    return (
+        value.isascii() and value.decode().isprintable() and _SPACE not in value and _HASH not in value and value != b""
+    )
 
 
 def _only(table: bytes, octets: bytes, size: int) -> bool:
@@ -175,6 +199,18 @@ def percent_decoded(octets: bytes) -> bytes:
     return b"".join(decoded)
 
 
+def meta_variable(lower: bytes) -> str:
+    """Return the CGI name of a field, given in lower case (RFC 3875 sections 4.1.2, 4.1.3 and 4.1.18)."""
+    name = lower.decode("latin-1").upper().replace("-", "_")
+    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") and b"-" in lower else "HTTP_" + name
+
+
+def printable(octets: bytes) -> str:
+    """Return text for logs and terminals: a target may hold ends of lines over uwsgi, and C1 controls over HTTP/2."""
+    text = octets.decode("latin-1")
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
 def members(value: bytes) -> List[bytes]:
     """Split a comma-separated list of tokens, lower-case, white space removed (RFC 9110 section 5.6.1).
 
@@ -216,6 +252,23 @@ def split_authority(value: bytes, port_required: bool = False) -> Tuple[bytes, O
             return (name if v6 is None else v6), port
     wanted = "host:port" if port_required else "host or host:port"
     raise BadRequest(f"authority: expected {wanted}, got {value[:64]!r}")
+
+
+def read_address(octets: bytes) -> Optional[Address]:
+    """Return the IP address that text spells, None for anything else; its zone may have few kinds of octets."""
+    _, mark, zone = octets.partition(b"%")
+    if mark and (not zone or zone.translate(None, _ZONE)):
+        return None
+    try:
+        return ipaddress.ip_address(octets.decode("ascii"))
+    except ValueError:
+        return None
+
+
+def address_text(address: Address) -> str:
+    """Return an address as sockets spell it: ``::ffff:192.0.2.1``, of which Python before 3.13 writes two numbers."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(address) if mapped is None else f"::ffff:{mapped}"
 
 
 def _is_ipv6(value: bytes) -> bool:

@@ -6,12 +6,12 @@ Must not know: whom to believe; ``headers`` asks only for fields of trusted peer
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 from server_http.errors import BadRequest
 from server_http.events import Headers
+from server_http.fields import address_text, read_address
 
 Node = Tuple[str, int]
 
@@ -19,7 +19,7 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _PAIR = re.compile(rb"[ \t]*(" + _TOKEN + rb")=(?:(" + _TOKEN + rb')|"((?:[^"\\]|\\.)*)")[ \t]*(?=[;,]|\Z)')
 _EMPTY = re.compile(rb"[ \t]*(?=[;,]|\Z)")
 _ESCAPE = re.compile(rb"\\(.)")
-_BRACKETED = re.compile(rb"\[([0-9A-Fa-f:.]+)\](?::([0-9A-Za-z._\-]+))?\Z")
+_BRACKETED = re.compile(rb"\[([^\]]+)\](?::([0-9A-Za-z._\-]+))?\Z")
 _MOMENT = re.compile(rb"[ \t]*(?:t=)?[ \t]*([0-9]{1,20}(?:\.[0-9]{1,9})?)[ \t]*\Z")
 #: From these numbers on a moment is in milliseconds, microseconds or nanoseconds: as seconds they lie 3000 years ahead.
 _UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
@@ -108,13 +108,12 @@ def parse_node(value: bytes) -> Optional[Node]:
         host, _, port = value.partition(b":")
     else:
         host, port = value, None
-    try:
-        address = ipaddress.ip_address(host.decode("ascii"))
-    except ValueError:
-        raise BadRequest(f"forwarded client: expected an address, got {value[:64]!r}") from None
+    address = read_address(host)
+    if address is None:
+        raise BadRequest(f"forwarded client: expected an address, got {value[:64]!r}")
     if port is None or port.startswith(b"_"):
-        return str(address), 0
-    return str(address), parse_port(port)
+        return address_text(address), 0
+    return address_text(address), parse_port(port)
 
 
 def parse_port(value: bytes) -> int:

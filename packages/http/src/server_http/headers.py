@@ -24,6 +24,7 @@ from server_http.forwarded import (
     parse_request_start,
     values_at,
 )
+from server_http.lines import FieldLines, name_mark
 from server_http.record import Record, derived
 
 try:
@@ -134,35 +135,14 @@ class HeaderPolicy(Record):
             raise ValueError(f"header_map: expected drop, refuse or dangerous, got {self.header_map!r}")
         if self.forwarded_header not in ("x-forwarded", "forwarded"):
             raise ValueError(f"forwarded_header: expected x-forwarded or forwarded, got {self.forwarded_header!r}")
-        schemes = {
-            name.lower().encode("latin-1"): value.lower().encode("latin-1")
-            for name, value in self.secure_scheme_headers.items()
-        }
-        forwarders = frozenset(name.lower().encode("latin-1") for name in self.forwarder_headers)
-        watched = set(schemes) | (forwarders & {b"script_name"}) | {REQUEST_START}
-        if b"*" in forwarders:
-            watched.add(b"script_name")
-        if self.forwarded_hops:
-            watched |= _FORWARDING_FIELDS[self.forwarded_header]
-        mount = self.script_name.rstrip("/")
         values.update(
             trusted_peers=AddressSet(self.forwarded_allow_ips, "forwarded_allow_ips"),
-            schemes=schemes,
-            watched=Watched(watched),
-            forwarders=forwarders,
-            mount=mount,
-            withheld=frozenset(name.lower().encode("latin-1") for name in self.trusted_only),
-            always=mount != "" or self.trusted_only != (),
+            applied=AppliedPolicy(self),
         )
 
     # derived once from the fields above
     trusted_peers: AddressSet = derived(init=False)
-    schemes: Mapping[bytes, bytes] = derived(init=False)
-    watched: Watched = derived(init=False)
-    forwarders: FrozenSet[bytes] = derived(init=False)
-    mount: str = derived(init=False)
-    withheld: FrozenSet[bytes] = derived(init=False)
-    always: bool = derived(init=False)
+    applied: AppliedPolicy = derived(init=False)
 
     def trusts(self, info: ConnectionInfo) -> bool:
         """Whether the other end of a connection is a proxy whose fields count, and that may speak cleartext
@@ -170,15 +150,53 @@ class HeaderPolicy(Record):
         return self.trusted_peers.has(info.peer)
 
     def apply(self, request: Request, trusted: bool, underscored: bool) -> None:
+        """Apply the policy to a request; see ``AppliedPolicy.apply``."""
+        self.applied.apply(request, trusted, underscored)
+
+
+class AppliedPolicy:
+    """A policy as it meets requests: what it decides by, at hand for each of them.
+
+    Args:
+        policy: the settings.
+
+    Attributes:
+        always: every request is to be given to ``apply``, also those of strangers.
+    """
+
+    __slots__ = (
+        "_forwarded_header", "_forwarders", "_header_map", "_hops", "_mount", "_schemes", "_watched", "_withheld",
+        "always",
+    )  # fmt: skip
+
+    def __init__(self, policy: HeaderPolicy) -> None:
+        self._header_map = policy.header_map
+        self._hops = policy.forwarded_hops
+        self._forwarded_header = policy.forwarded_header
+        self._schemes = {
+            name.lower().encode("latin-1"): value.lower().encode("latin-1")
+            for name, value in policy.secure_scheme_headers.items()
+        }
+        self._forwarders = frozenset(name.lower().encode("latin-1") for name in policy.forwarder_headers)
+        watched = set(self._schemes) | (self._forwarders & {b"script_name"}) | {REQUEST_START}
+        if b"*" in self._forwarders:
+            watched.add(b"script_name")
+        if self._hops:
+            watched |= _FORWARDING_FIELDS[self._forwarded_header]
+        self._watched = Watched(watched)
+        self._mount = policy.script_name.rstrip("/")
+        self._withheld = frozenset(name.lower().encode("latin-1") for name in policy.trusted_only)
+        self.always = self._mount != "" or len(self._withheld) > 0
+
+    def apply(self, request: Request, trusted: bool, underscored: bool) -> None:
         """Apply the policy to a request that is otherwise complete.
 
-        Without effect, so that an engine may skip it, unless ``underscored``, ``self.always``, or ``trusted`` and
-        ``self.watched`` has one among the headers.
+        Without effect, so that an engine may skip it, unless ``trusted``, ``underscored`` or ``self.always``.
 
         Args:
             request: its scheme and client are those of the connection; it may get others, a server and a
                 script_name, and lose fields.
-            trusted: what ``trusts`` said of the connection.
+            trusted: what ``HeaderPolicy.trusts`` said of the connection.
             underscored: a field name may contain ``_``. True is always right, False saves a pass.
 
         Raises:
@@ -187,65 +205,63 @@ class HeaderPolicy(Record):
         """
         if underscored:
             request.headers = self._screened(request.headers, trusted)
-        script = self.mount
+        script = self._mount
         if trusted:
-            found = self.watched.among(request.headers)
-            if found:
-                script = _apply_fields(self, request, found) or script
-        elif self.withheld:
-            request.headers = [item for item in request.headers if item[0] not in self.withheld]
+            fields = self._watched.of(request)
+            if fields:
+                script = self._believe(request, fields) or script
+        elif self._withheld:
+            request.headers = [item for item in request.headers if item[0] not in self._withheld]
         if script and request.script_name is None:  # uwsgi variables have named one
             _mount(request, script)
 
     def _screened(self, headers: Headers, trusted: bool) -> Headers:
         """Return the fields that may be seen: names with ``_`` pass only as the policy says."""
-        admitted = self.forwarders if trusted else frozenset()
+        admitted = self._forwarders if trusted else frozenset()
         kept = []
         for item in headers:
             name = item[0]
             if b"_" in name and name not in admitted and b"*" not in admitted:
-                if self.header_map == "refuse":
+                if self._header_map == "refuse":
                     raise BadRequest(f"field name: expected no '_', got {name!r} (header_map is refuse)")
-                if self.header_map == "drop":
+                if self._header_map == "drop":
                     continue
             kept.append(item)
         return kept
 
+    def _believe(self, request: Request, fields: Headers) -> str:
+        """Apply what a trusted proxy said; returns the mount point it named, or ``""``."""
+        scheme = self._said_scheme(fields)
+        if scheme is not None:
+            request.scheme = scheme
+        if self._hops:
+            _apply_forwarded(self._hops, self._forwarded_header, request, fields)
+        script = ""
+        for name, value in fields:
+            if name == b"script_name":
+                script = script or value.decode("latin-1").rstrip("/")
+            elif name == REQUEST_START:  # of several the last: the nearest proxy's
+                request.queued_since = parse_request_start(value)
+        return script
 
-def _apply_fields(policy: HeaderPolicy, request: Request, fields: Headers) -> str:
-    """Apply what a trusted proxy said; returns the mount point it named, or ``""``."""
-    scheme = _said_scheme(policy, fields)
-    if scheme is not None:
-        request.scheme = scheme
-    if policy.forwarded_hops:
-        _apply_forwarded(policy, request, fields)
-    script = ""
-    for name, value in fields:
-        if name == b"script_name":
-            script = script or value.decode("latin-1").rstrip("/")
-        elif name == REQUEST_START:  # of several the last: the nearest proxy's
-            request.queued_since = parse_request_start(value)
-    return script
+    def _said_scheme(self, fields: Headers) -> Optional[str]:
+        """Return the scheme that the secure-scheme fields agree on, or None when there are none.
 
-
-def _said_scheme(policy: HeaderPolicy, fields: Headers) -> Optional[str]:
-    """Return the scheme that the secure-scheme fields agree on, or None when there are none.
-
-    A list counts only where hops are counted: elsewhere nobody knows which entry to believe, and
-    a value that is not exactly the configured one means http.
-    """
-    if policy.forwarded_hops:
-        fields = [(name, values_at(fields, name, policy.forwarded_hops)) for name in policy.schemes]
-    scheme = None
-    for name, value in fields:
-        secure = policy.schemes.get(name)
-        if secure is None or not value:
-            continue
-        said = "https" if value.strip().lower() == secure else "http"
-        if scheme is not None and scheme != said:
-            raise BadRequest(f"scheme: expected one, got fields that say http and https (from {name!r})")
-        scheme = said
-    return scheme
+        A list counts only where hops are counted: elsewhere nobody knows which entry to believe, and
+        a value that is not exactly the configured one means http.
+        """
+        if self._hops:
+            fields = [(name, values_at(fields, name, self._hops)) for name in self._schemes]
+        scheme = None
+        for name, value in fields:
+            secure = self._schemes.get(name)
+            if secure is None or not value:
+                continue
+            said = "https" if value == secure or value.strip().lower() == secure else "http"
+            if scheme is not None and scheme != said:
+                raise BadRequest(f"scheme: expected one, got fields that say http and https (from {name!r})")
+            scheme = said
+        return scheme
 
 
 _FORWARDING_FIELDS: Mapping[str, FrozenSet[bytes]] = {
@@ -254,10 +270,9 @@ _FORWARDING_FIELDS: Mapping[str, FrozenSet[bytes]] = {
 }
 
 
-def _apply_forwarded(policy: HeaderPolicy, request: Request, fields: Headers) -> None:
+def _apply_forwarded(hops: int, header: str, request: Request, fields: Headers) -> None:
     """Apply client and host as the outermost trusted proxy saw them (RFC 7239 section 4)."""
-    hops = policy.forwarded_hops
-    if policy.forwarded_header == "forwarded":
+    if header == "forwarded":
         said = element_at(parse_forwarded(value for name, value in fields if name == b"forwarded"), hops)
         node, host, port = said.get(b"for", b""), said.get(b"host", b""), b""
         scheme = said.get(b"proto", b"").lower()
@@ -306,19 +321,33 @@ class Watched:
 
     def __init__(self, names: Iterable[bytes]) -> None:
         self._names = frozenset(names)
-        marks = {(name[0] + 31 * len(name)) % 256 for name in self._names}
+        marks = {name_mark(name) for name in self._names}
         self._marks = bytes(mark in marks for mark in range(256))  # which names to look up
 
-    def among(self, headers: Headers) -> Headers:
-        """Return the fields that have one of the names, in order."""
-        if not cython.compiled:
-            return [item for item in headers if item[0] in self._names]
+    def of(self, request: Request) -> Headers:
+        """Return the fields of a request that have one of the names, in order."""
+        lines = request.lines
+        if lines is not None:
+            return self._among(lines)
         found = []
+        names = self._names
         marks = self._marks
-        for name, value in headers:
-            octets = name
-            if marks[(octets[0] + 31 * len(name)) & 255] and name in self._names:
-                found.append((name, value))
+        headers = request.headers
+        for item in headers:
+            name = item[0]
+            if cython.compiled and not marks[name_mark(name)]:
+                continue
+            if name in names:
+                found.append(item)
+        return found
+
+    def _among(self, lines: FieldLines) -> Headers:
+        """Return those of the lines that have one of the names; no other value is read."""
+        found: Headers = []
+        marks = self._marks
+        for index, name in enumerate(lines.names):
+            if marks[name.mark] and name.lower in self._names:
+                found.append((name.lower, lines.value(index)))
         return found
 
 

@@ -6,7 +6,9 @@ Must not know: which setting a bound comes from; ``server_core`` fills one ``Lim
 
 from __future__ import annotations
 
-from server_http.record import Record
+from typing import Any, Dict
+
+from server_http.record import Record, derived
 
 
 class Limits(Record):
@@ -63,3 +65,10 @@ class Limits(Record):
     proxy_v1_line: int = 107  # the specification's bound, with CRLF
     proxy_v2_body: int = 4096  # addresses and TLVs
     proxy_timeout: float = 5.0
+
+    # derived once from the fields above: no deadline of an engine with a ``queue`` is nearer when it begins
+    patience: float = derived(init=False)
+
+    def _settle(self, values: Dict[str, Any]) -> None:
+        timeouts = (self.head_timeout, self.body_timeout, self.send_timeout, self.keepalive, self.first_request)
+        values["patience"] = min((seconds for seconds in timeouts if seconds), default=0.0)

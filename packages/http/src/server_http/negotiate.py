@@ -109,7 +109,7 @@ class _Listening:
             return self._hand_over(self._first, now)
         self._ended = True
         error = BadRequest(f"client preface: expected HTTP/2, got {self._held[:24]!r}")
-        self._out.add(refusal(error.status, b"This port speaks HTTP/2 only.\n"))
+        self._out.add(refusal(error.status, b"This port speaks HTTP/2 only.\n"), now)
         return [ConnectionEnded(error, True)]
 
     def receive_eof(self, now: float) -> Sequence[Event]:
@@ -132,9 +132,10 @@ class _Listening:
         """See ``Engine.segments``."""
         return self._out.segments()
 
-    def sent(self, n: int) -> None:
+    def sent(self, n: int) -> bool:
         """See ``Engine.sent``."""
         self._out.sent(n)
+        return True
 
     def drain(self, now: float) -> None:
         """See ``Engine.drain``."""

@@ -15,6 +15,7 @@ import struct
 from typing import Dict, Mapping, Optional, Tuple
 
 from server_http.errors import BadRequest, Forbidden
+from server_http.fields import address_text, read_address
 from server_http.limits import Limits
 
 V1_START = b"PROXY "
@@ -209,13 +210,10 @@ def _parse_v1(line: bytes) -> ProxyHeader:
 
 
 def _v1_address(value: bytes, version: int) -> str:
-    try:
-        address = ipaddress.ip_address(value.decode("ascii"))
-    except ValueError:
-        address = None
+    address = read_address(value)
     if address is None or address.version != version or b"%" in value:
         raise BadRequest(f"PROXY v1 header: expected an IPv{version} address, got {value!r}")
-    return str(address)
+    return address_text(address)
 
 
 def _v1_port(value: bytes) -> int:
@@ -249,8 +247,8 @@ def _parse_v2(command: int, family: int, body: bytes) -> ProxyHeader:
 
 def _v2_addresses(body: bytes, width: int) -> Tuple[Address, Address]:
     source_port, destination_port = struct.unpack_from("!HH", body, 2 * width)
-    source = str(ipaddress.ip_address(body[:width]))
-    destination = str(ipaddress.ip_address(body[width : 2 * width]))
+    source = address_text(ipaddress.ip_address(body[:width]))
+    destination = address_text(ipaddress.ip_address(body[width : 2 * width]))
     return (source, source_port), (destination, destination_port)
 
 

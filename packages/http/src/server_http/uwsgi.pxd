@@ -1,11 +1,11 @@
 cimport cython
-from server_http.events cimport BodyEnded, BodyReceived, ConnectionEnded, Request, RequestReceived, StreamClosed
+from server_http.events cimport BodyReceived, ConnectionEnded, Request, RequestReceived, StreamClosed, end_body
 from server_http.engine cimport ConnectionInfo
 from server_http.exchange cimport Exchange
 from server_http.h1.output cimport Output, response_head
 from server_http.h1.rules cimport RequestRules
-from server_http.headers cimport AddressSet, Watched
-from server_http.uwsgi_request cimport build_request, parse_variables
+from server_http.headers cimport AddressSet, AppliedPolicy
+from server_http.uwsgi_request cimport Variables, build_request, read_variables
 
 cdef int AWAITING, ENDED, STREAM, JOINED, PACKET, BODY, ANSWER, CLOSED
 cdef str HTTP_1_0
@@ -22,14 +22,14 @@ cdef class UwsgiEngine:
     cdef Output _out
     cdef list _facts
     cdef readonly list queue
-    cdef double _since, _out_since
+    cdef double _since
 
     cpdef receive_data(self, data, double now)
     cpdef receive_eof(self, double now)
     cpdef advance(self, double now)
     cpdef bint want_read(self) except -1
     cpdef list segments(self)
-    cpdef sent(self, long long n)
+    cpdef bint sent(self, long long n) except -1
     cpdef long long pending(self, long long stream) except -1
     cpdef respond(self, long long stream, int status, headers, double now, reason=*)
     cpdef inform(self, long long stream, int status, headers, double now)
@@ -49,12 +49,11 @@ cdef class UwsgiEngine:
     cdef double _input_timeout(self) except -1.0
     @cython.locals(held=bytes, octets="const char *", end=Py_ssize_t)
     cdef bytes _take_packet(self, bytes data, double now, list events)
-    @cython.locals(request=Request, length="long long")
-    cdef _begin(self, dict variables, double now, list events)
+    @cython.locals(exchange=Exchange, request=Request, length="long long")
+    cdef _begin(self, Variables variables, double now, list events)
     cdef _take_body(self, bytes data, double now, list events)
     cdef Exchange _live(self, long long stream)
     cdef list _told(self)
-    cdef _touch(self, double now)
     cdef _settle(self, list events)
     cdef _fail(self, error, list events)
     cdef _break(self, error, list events)

@@ -17,7 +17,6 @@ from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, Engine, Segment
 from server_http.errors import BadRequest, ContentTooLarge, Forbidden, ProtocolError, RequestTimeout, StateError
 from server_http.events import (
-    BodyEnded,
     BodyReceived,
     ConnectionEnded,
     Event,
@@ -28,16 +27,17 @@ from server_http.events import (
     StreamReset,
     Warned,
     Writable,
+    end_body,
 )
 from server_http.exchange import Exchange, error_page
 from server_http.h1.output import JOINED, Output, response_head
 from server_http.states import AWAITING, ENDED, HTTP_1_0
-from server_http.uwsgi_request import STREAM, Variables, build_request, parse_variables
+from server_http.uwsgi_request import STREAM, Variables, build_request, read_variables
 
 try:
     import cython
 except ImportError:  # Cython is a build requirement only
-    from server_http import _cython as cython  # type: ignore[no-redef]  # noqa: F401
+    from server_http import _cython as cython  # type: ignore[no-redef]
 
 _HEADER_OCTETS = 4
 
@@ -58,6 +58,8 @@ def open_uwsgi(info: ConnectionInfo, config: HttpConfig, now: float) -> Engine:
     return UwsgiEngine(info, config, now)
 
 
+@cython.freelist(8)
+@cython.cclass
 class UwsgiEngine:
     """One uwsgi connection; see ``server_http.engine.Engine`` for the methods of the contract.
 
@@ -68,14 +70,14 @@ class UwsgiEngine:
     """
 
     __slots__ = (
-        "_allowed", "_blocked", "_exchange", "_facts", "_held", "_info", "_out", "_out_since", "_progress",
+        "_allowed", "_blocked", "_exchange", "_facts", "_held", "_info", "_out", "_progress",
         "_remaining", "_rules", "_since", "_state", "_trusted", "_unread", "queue",
     )  # fmt: skip
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float) -> None:
         self._info = info
         self._rules = config.rules
-        self._allowed = config.uwsgi_allow_ips.has(self._info.peer)
+        self._allowed = self._rules.uwsgi_peers.has(self._info.peer)
         self._trusted = self._rules.trusted_peers.has(self._info.peer)
         self._state = PACKET
         self._held = b""
@@ -86,7 +88,6 @@ class UwsgiEngine:
         self.queue = self._out.segments()
         self._facts: Optional[List[Event]] = None  # what commands caused and nobody was told yet
         self._since = now
-        self._out_since = now
         self._progress = False
         self._blocked = False
 
@@ -124,7 +125,7 @@ class UwsgiEngine:
         events = self._told()
         if self._progress:
             self._progress = False
-            self._since = self._out_since = now
+            self._since = self._out.since = now
         self._settle(events)
         return events
 
@@ -138,10 +139,11 @@ class UwsgiEngine:
         """The output that waits. See ``Engine.segments``."""
         return self._out.segments()
 
-    def sent(self, n: int) -> None:
+    def sent(self, n: int) -> bool:
         """Octets were written. See ``Engine.sent``."""
         self._out.sent(n)
         self._progress = True
+        return True
 
     def pending(self, stream: int) -> int:
         """Octets that wait to be written. See ``Engine.pending``."""
@@ -156,8 +158,7 @@ class UwsgiEngine:
             self._write_head(exchange, exchange.respond(status, headers, reason), reason, b"", now)
 
     def _write_head(self, exchange: Exchange, fields: Headers, reason: bytes, body: bytes, now: float) -> None:
-        self._touch(now)
-        self._out.add(response_head(exchange, fields, self._rules.defaults, reason, body))
+        self._out.add(response_head(exchange, fields, self._rules.defaults, reason, body), now)
 
     def inform(self, stream: int, status: int, headers: Headers, now: float) -> None:
         """Check a 1xx response; uwsgi has no place for one. See ``Engine.inform``."""
@@ -172,10 +173,9 @@ class UwsgiEngine:
             return
         size = exchange.send(len(data))
         if size:
-            self._touch(now)
             if size < len(data):
                 data = data[:size]
-            self._out.add(data if type(data) is bytes else bytes(data))
+            self._out.add(data if type(data) is bytes else bytes(data), now)
             self._blocked = self._blocked or self._out.pending > self._rules.send_high_water
 
     def answer(self, stream: int, status: int, headers: Headers, body: bytes, now: float, reason: bytes = b"") -> None:
@@ -198,8 +198,7 @@ class UwsgiEngine:
             return
         size = exchange.send(count)
         if size:
-            self._touch(now)
-            self._out.add_file(fd, offset, size)
+            self._out.add_file(fd, offset, size, now)
             self._blocked = self._blocked or self._out.pending > self._rules.send_high_water
 
     def end(self, stream: int, now: float, trailers: Headers = ()) -> None:  # type: ignore[assignment]
@@ -236,7 +235,7 @@ class UwsgiEngine:
         """When ``handle_timer`` wants to be called. See ``Engine.deadline``."""
         timeout = self._input_timeout()
         if self._out.pending and self._rules.send_timeout:
-            written_by = self._out_since + self._rules.send_timeout
+            written_by = self._out.since + self._rules.send_timeout
             if not timeout or written_by < self._since + timeout:
                 return written_by
         return self._since + timeout if timeout else None
@@ -245,7 +244,7 @@ class UwsgiEngine:
         """Act on deadlines that have passed. See ``Engine.handle_timer``."""
         events = list(self.advance(now))
         timeout = self._rules.send_timeout
-        if self._out.pending and timeout and now >= self._out_since + timeout:
+        if self._out.pending and timeout and now >= self._out.since + timeout:
             self._break(RequestTimeout(f"output: expected the peer to read within {timeout} s"), events)
             return events
         timeout = self._input_timeout()
@@ -272,7 +271,9 @@ class UwsgiEngine:
         """Take octets of the packet; returns those behind it."""
         if not self._held:
             self._since = now
-        self._held += data
+            self._held = data
+        else:
+            self._held += data
         if not self._allowed:
             raise Forbidden("uwsgi: expected a peer of uwsgi_allow_ips, got another")
         held = self._held
@@ -284,21 +285,23 @@ class UwsgiEngine:
         if len(held) < end:
             return b""
         self._held = b""
+        self._begin(read_variables(held, _HEADER_OCTETS, end, self._rules.uwsgi_vars), now, events)
         octets = held  # of which slices are made without a detour when compiled
-        self._begin(parse_variables(octets[_HEADER_OCTETS:end], self._rules.limits.uwsgi_vars), now, events)
         return octets[end : len(held)]
 
     def _begin(self, variables: Variables, now: float, events: List[Event]) -> None:
         request = build_request(variables, self._info)
         rules = self._rules
-        if rules.always or (self._trusted and rules.watched.among(request.headers)):
+        if self._trusted or rules.policy.always:
             # No name has a '_': it lost that when it became a variable
-            rules.policy.apply(request, self._trusted, underscored=False)
+            rules.policy.apply(request, self._trusted, False)
         length = request.content_length or 0
         if 0 < rules.body < length:
             raise ContentTooLarge(f"body: expected at most {rules.body} octets, got {length}")
         # To the proxy every answer is one of HTTP/1.0: by length or until the end of the connection
-        self._exchange = Exchange(request.method, HTTP_1_0, False)
+        exchange: Exchange = Exchange.__new__(Exchange)  # without the reading of arguments when a class is called
+        exchange.begin(request.method, HTTP_1_0, False, b"", False)
+        self._exchange = exchange
         self._remaining = length
         self._since = now
         self._state = BODY if length else ANSWER
@@ -315,8 +318,8 @@ class UwsgiEngine:
             events.append(BodyReceived(STREAM, data, len(data)))
         if not self._remaining:
             self._state = ANSWER
-            if alive:
-                events.append(BodyEnded(STREAM, []))
+            if alive and end_body(events, STREAM, []):
+                self._unread = 0
 
     # -- the end of things -----------------------------------------------------------------------------------------
 
@@ -334,11 +337,6 @@ class UwsgiEngine:
             return []
         self._facts = None
         return facts
-
-    def _touch(self, now: float) -> None:
-        """The output's deadline begins with its first octet."""
-        if self._out.pending == 0:
-            self._out_since = now
 
     def _settle(self, events: List[Event]) -> None:
         """Report what commands and written output brought about."""
@@ -363,14 +361,12 @@ class UwsgiEngine:
         if answer.state == AWAITING:
             headers, page = error_page(error.status)
             passed = answer.respond(error.status, headers)
-            size = answer.send(len(page))
-            answer.end()
-            self._touch(self._since)
-            self._out.add(response_head(answer, passed, self._rules.defaults) + page[:size])
+            size = answer.complete(len(page))
+            self._out.add(response_head(answer, passed, self._rules.defaults) + page[:size], self._since)
         else:
             answer.abandon()
         self._forget(error, events)
-        self._close(events, error, True)
+        self._close(events, error, True, answer.cut_unmarked())
 
     def _break(self, error: ProtocolError, events: List[Event]) -> None:
         """The peer does not read: nothing can be answered."""
@@ -378,7 +374,7 @@ class UwsgiEngine:
             self._exchange.abandon()
         self._out.clear()
         self._forget(error, events)
-        self._close(events, error, False)
+        self._close(events, error, False, True)
 
     def _forget(self, error: ProtocolError, events: List[Event]) -> None:
         exchange = self._exchange

@@ -6,13 +6,14 @@ Must not know: how a packet arrived, or whom to believe: who may speak uwsgi may
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Dict, List, Optional, Tuple
 from urllib.parse import quote_from_bytes
 
 from server_http.engine import ConnectionInfo
 from server_http.errors import BadRequest
 from server_http.events import Headers, Request
 from server_http.fields import check_authority, content_length, decimal, is_token, is_value, percent_decoded
+from server_http.h1.scan import is_spelled
 from server_http.states import HTTP_1_0, HTTP_1_1, HTTP_2
 
 try:
@@ -20,22 +21,45 @@ try:
 except ImportError:  # Cython is a build requirement only
     from server_http import _cython as cython  # type: ignore[no-redef]
 
-Variables = Dict[bytes, bytes]
-
 STREAM = 1
 """The number of the only stream of a connection."""
 
 _SIZE_OCTETS = 2  # of the little-endian size before each string
 
-# Variables that become a part of the request; everything else but HTTP_* is offered as it is
-_CONSUMED = frozenset(
-    (
-        b"REQUEST_METHOD", b"REQUEST_URI", b"PATH_INFO", b"QUERY_STRING", b"SERVER_PROTOCOL", b"SCRIPT_NAME",
-        b"CONTENT_TYPE", b"CONTENT_LENGTH", b"SERVER_NAME", b"SERVER_PORT", b"REMOTE_ADDR", b"REMOTE_PORT", b"HTTPS",
-        b"REQUEST_SCHEME", b"UWSGI_SCHEME",
-    )
-)  # fmt: skip
-_SCHEMES = (b"REQUEST_SCHEME", b"UWSGI_SCHEME", b"wsgi.url_scheme")
+# -- what variables are for, as data ---------------------------------------------------------------------------------
+
+# Those that become a part of the request have a number each; nothing else is made of them.
+# The three that say a scheme stand together.
+REQUEST_METHOD = 0
+REQUEST_URI = 1
+PATH_INFO = 2
+QUERY_STRING = 3
+SERVER_PROTOCOL = 4
+SCRIPT_NAME = 5
+CONTENT_TYPE = 6
+CONTENT_LENGTH = 7
+SERVER_NAME = 8
+SERVER_PORT = 9
+REMOTE_ADDR = 10
+REMOTE_PORT = 11
+HTTPS = 12
+REQUEST_SCHEME = 13
+UWSGI_SCHEME = 14
+URL_SCHEME = 15
+# What the others are
+FIELD = -1  # HTTP_*
+OFFERED = -2  # offered as it is
+NOTHING = -3  # something else stands for it
+
+_PARTS = {
+    b"REQUEST_METHOD": REQUEST_METHOD, b"REQUEST_URI": REQUEST_URI, b"PATH_INFO": PATH_INFO,
+    b"QUERY_STRING": QUERY_STRING, b"SERVER_PROTOCOL": SERVER_PROTOCOL, b"SCRIPT_NAME": SCRIPT_NAME,
+    b"CONTENT_TYPE": CONTENT_TYPE, b"CONTENT_LENGTH": CONTENT_LENGTH, b"SERVER_NAME": SERVER_NAME,
+    b"SERVER_PORT": SERVER_PORT, b"REMOTE_ADDR": REMOTE_ADDR, b"REMOTE_PORT": REMOTE_PORT, b"HTTPS": HTTPS,
+    b"REQUEST_SCHEME": REQUEST_SCHEME, b"UWSGI_SCHEME": UWSGI_SCHEME, b"wsgi.url_scheme": URL_SCHEME,
+}  # fmt: skip
+_UNSAID = [b""] * len(_PARTS)
+
 _VERSIONS = {b"HTTP/1.0": HTTP_1_0, b"HTTP/2": HTTP_2, b"HTTP/2.0": HTTP_2}
 _PATH_SAFE = "/:@!$&'()*+,;=~"
 _PATH_OCTETS = _PATH_SAFE.encode("ascii") + b"-._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -46,65 +70,143 @@ _METHODS = {
     b"GET": "GET", b"HEAD": "HEAD", b"POST": "POST", b"PUT": "PUT", b"PATCH": "PATCH", b"DELETE": "DELETE",
     b"OPTIONS": "OPTIONS",
 }  # fmt: skip
+_USUAL_METHOD = "GET"
+_USUAL_METHOD_OCTETS = b"GET"  # comparing costs less than hashing
+_USUAL_PROTOCOL = b"HTTP/1.1"
 
-# What is known of variables, by name: see ``_learn``. Names are few, but nothing here grows without bound.
-_MEANINGS: Dict[bytes, Union[bytes, str]] = {}
+
+class Meaning:
+    """What is known of variables with one name.
+
+    Attributes:
+        name: the name.
+        part: the number of what it is for.
+        field: the name of the field that it is, else ``b""``.
+        key: the name as text where it is offered as it is, else ``""``.
+    """
+
+    __slots__ = ("field", "key", "name", "part")
+
+    def __init__(self, name: bytes, part: int, field: bytes, key: str) -> None:
+        self.name = name
+        self.part = part
+        self.field = field
+        self.key = key
+
+
+# Names are few, but nothing here grows without bound.
+_MEANINGS: Dict[bytes, Meaning] = {}
 _MEANINGS_MAX = 1024
 _NAME_OCTETS_MAX = 64
 
-# A proxy sends its variables in the same order each time: the name that was met last at each place. The names that are
-# looked for are these very objects, and whoever finds the same object need not compare octets.
+# A proxy sends its variables in the same order each time: what was met last at each place.
 _SLOTS = 64
-_RECENT: List[bytes] = [b""] * _SLOTS
-_SOUGHT: Dict[bytes, bytes] = {name: name for name in (*_CONSUMED, b"HTTP_HOST")}
+_RECENT: List[Meaning] = [Meaning(b"", NOTHING, b"", "")] * _SLOTS
 
 
-def parse_variables(block: bytes, limit: int) -> Variables:
-    """Return the variables of a packet, octets as they came; the last of a name counts.
+@cython.freelist(8)
+@cython.cclass
+class Variables:
+    """The variables of a packet, octets as they came; the last of a name counts.
+
+    Attributes:
+        parts: by their numbers, ``b""`` for those that were not said.
+        fields: the ``HTTP_*`` variables, by the names of the fields that they are.
+        offered: what is offered as it is.
+    """
+
+    __slots__ = ("fields", "offered", "parts")
+
+    def __init__(self) -> None:
+        self.parts: List[bytes] = _UNSAID[:]
+        self.fields: Dict[bytes, bytes] = {}
+        self.offered: Dict[str, str] = {}
+
+
+def read_variables(packet: bytes, start: int, end: int, limit: int) -> Variables:
+    """Return the variables that ``packet[start:end]`` says.
 
     Args:
-        block: what follows the four octets of the packet's header.
+        packet: octets.
+        start, end: what follows the four octets of the packet's header.
         limit: how many variables there may be.
 
     Raises:
-        BadRequest: a size that leads beyond the block, or too many variables.
+        BadRequest: a size that leads beyond the end, too many variables, or one that can be no field.
     """
-    variables: Variables = {}
-    octets = block  # of which slices are made without a detour when compiled
-    position = count = 0
-    while position < len(block):
-        middle = _end_of_string(block, position)
-        end = _end_of_string(block, middle)
+    variables = Variables()
+    octets = packet  # of which slices are made without a detour when compiled
+    position = start
+    count = 0
+    while position < end:
+        middle = _end_of_string(octets, position, end)
+        following = _end_of_string(octets, middle, end)
         count += 1
         if count > limit:
             raise BadRequest(f"uwsgi variables: expected at most {limit}, got more")
-        name = _recall(block, position + _SIZE_OCTETS, middle, count % _SLOTS)
-        variables[name] = octets[middle + _SIZE_OCTETS : end]
-        position = end
+        meaning = _recall(octets, position + _SIZE_OCTETS, middle, count % _SLOTS)
+        part = meaning.part
+        value = octets[middle + _SIZE_OCTETS : following]
+        if part >= 0:
+            variables.parts[part] = value
+        elif part == FIELD:
+            if not is_value(value):
+                raise _bad_value(meaning.field, value)
+            variables.fields[meaning.field] = value
+        elif part == OFFERED:
+            variables.offered[meaning.key] = value.decode("latin-1")
+        position = following
     return variables
 
 
-def _recall(block: bytes, start: int, end: int, slot: int) -> bytes:
-    """Return the name ``block[start:end]``: the object that was met last at its place, if it is the same."""
-    name = _RECENT[slot]
-    if len(name) != end - start or not block.startswith(name, start, end):
-        octets = block
-        name = octets[start:end]
-        name = _SOUGHT.get(name, name)
-        if len(name) <= _NAME_OCTETS_MAX:
-            _RECENT[slot] = name
-    return name
-
-
-def _end_of_string(block: bytes, position: int) -> int:
+def _end_of_string(octets: bytes, position: int, limit: int) -> int:
     """Return where the string ends whose size stands at ``position``."""
-    size = len(block)
     end = position + _SIZE_OCTETS
-    if end <= size:
-        end += block[position] + 256 * block[position + 1]
-    if end > size:
-        raise BadRequest(f"uwsgi packet: expected {end - position} octets of a string, got {size - position}")
+    if end <= limit:
+        end += octets[position] + 256 * octets[position + 1]
+    if end > limit:
+        raise BadRequest(f"uwsgi packet: expected {end - position} octets of a string, got {limit - position}")
     return end
+
+
+def _recall(octets: bytes, start: int, end: int, slot: int) -> Meaning:
+    """Return what is known of the name ``octets[start:end]``, most likely that which was met last at its place."""
+    recent = _RECENT[slot]
+    if is_spelled(octets, start, end, recent.name):
+        return recent
+    name = octets[start:end]
+    known = _MEANINGS.get(name)
+    meaning = _learn(name) if known is None else known
+    if len(name) <= _NAME_OCTETS_MAX:
+        _RECENT[slot] = meaning
+    return meaning
+
+
+def _learn(name: bytes) -> Meaning:
+    """Return what a variable is whose name was not met before."""
+    part = _PARTS.get(name, OFFERED)
+    field = b""
+    if name.startswith(b"HTTP_"):
+        field = _field(name)
+        part = NOTHING if field in _FRAMING else FIELD
+    elif part == OFFERED and b"." in name:
+        part = NOTHING
+    meaning = Meaning(name, part, field, name.decode("latin-1") if part == OFFERED else "")
+    if len(_MEANINGS) < _MEANINGS_MAX and len(name) <= _NAME_OCTETS_MAX:
+        _MEANINGS[name] = meaning
+    return meaning
+
+
+def _field(name: bytes) -> bytes:
+    """Return the name of the field that a variable is."""
+    field = name[5:].lower().replace(b"_", b"-")
+    if not is_token(field):
+        raise BadRequest(f"variable {name!r}: expected the name of a field behind HTTP_")
+    return field
+
+
+def _bad_value(field: bytes, value: bytes) -> BadRequest:
+    return BadRequest(f"field {field!r}: expected a value without control characters, got {value!r}")
 
 
 def build_request(variables: Variables, info: ConnectionInfo) -> Request:
@@ -113,27 +215,30 @@ def build_request(variables: Variables, info: ConnectionInfo) -> Request:
     Raises:
         BadRequest: a variable that is missing or malformed.
     """
-    path = _path(variables)
-    query = variables.get(b"QUERY_STRING", b"")
-    uri = variables.get(b"REQUEST_URI") or (path + b"?" + query if query else path)
-    version = _VERSIONS.get(variables.get(b"SERVER_PROTOCOL", b""), HTTP_1_1)
-    request = Request(STREAM, _method(variables), uri, version)
+    parts = variables.parts
+    path = _path(parts)
+    query = parts[QUERY_STRING]
+    protocol = parts[SERVER_PROTOCOL]
+    version = HTTP_1_1 if protocol == _USUAL_PROTOCOL else _VERSIONS.get(protocol, HTTP_1_1)
+    uri = parts[REQUEST_URI] or (path + b"?" + query if query else path)
+    request = Request(STREAM, _method(parts[REQUEST_METHOD]), uri, version)
     request.path = path
     request.query = query
-    length = variables.get(b"CONTENT_LENGTH")
-    request.content_length = content_length(length) if length else 0
     request.keep_alive = False
-    mount = variables.get(b"SCRIPT_NAME")
-    request.script_name = mount.decode("latin-1").rstrip("/") or None if mount else None
-    request.scheme = _scheme(variables, info)
-    request.client = _client(variables, info)
-    request.authority, request.server = _authority(variables)
-    request.headers, request.variables = _fields_and_others(variables)
+    mount = parts[SCRIPT_NAME]
+    if mount:
+        request.script_name = mount.decode("latin-1").rstrip("/") or None
+    request.scheme = _scheme(parts, info)
+    request.client = _client(parts, info)
+    request.headers = _fields(variables, request)
+    _address(variables, request)
+    request.variables = variables.offered
     return request
 
 
-def _method(variables: Variables) -> str:
-    method = variables.get(b"REQUEST_METHOD", b"")
+def _method(method: bytes) -> str:
+    if method == _USUAL_METHOD_OCTETS:
+        return _USUAL_METHOD
     usual = _METHODS.get(method)
     if usual is not None:
         return usual
@@ -142,19 +247,19 @@ def _method(variables: Variables) -> str:
     return method.decode("ascii")
 
 
-def _path(variables: Variables) -> bytes:
+def _path(parts: List[bytes]) -> bytes:
     """Return the path, percent-encoded and with the mount point in it.
 
     PATH_INFO is what the proxy's rewrites made of the path; it comes decoded. nginx sends the whole path in it
     also where it sets SCRIPT_NAME, CGI what follows SCRIPT_NAME: REQUEST_URI tells which.
     """
-    decoded = variables.get(b"PATH_INFO") or _requested_path(variables)
-    mount = variables.get(b"SCRIPT_NAME")
+    decoded = parts[PATH_INFO] or _requested_path(parts)
+    mount = parts[SCRIPT_NAME]
     if mount:
         mount = mount.rstrip(b"/")
     if mount:
         below = decoded == mount or decoded.startswith(mount + b"/")
-        if not below or _requested_path(variables).startswith(mount + mount):
+        if not below or _requested_path(parts).startswith(mount + mount):
             decoded = mount + decoded
     if not decoded.startswith(b"/"):
         if decoded == b"*":
@@ -177,95 +282,66 @@ def _is_plain(path: bytes) -> bool:
     return True
 
 
-def _requested_path(variables: Variables) -> bytes:
+def _requested_path(parts: List[bytes]) -> bytes:
     """Return the path of REQUEST_URI, decoded."""
-    return percent_decoded(variables.get(b"REQUEST_URI", b"").partition(b"?")[0])
+    return percent_decoded(parts[REQUEST_URI].partition(b"?")[0])
 
 
-def _fields_and_others(variables: Variables) -> Tuple[Headers, Dict[str, str]]:
-    """Return the HTTP_* variables as fields, CONTENT_TYPE and CONTENT_LENGTH behind them; and what else is offered."""
-    headers = []
-    others: Dict[str, str] = {}
-    for name, value in variables.items():
-        known = _MEANINGS.get(name)
-        meaning = _learn(name) if known is None else known
-        if not meaning:
-            continue
-        if isinstance(meaning, bytes):
-            headers.append((meaning, value))
-        else:
-            others[meaning] = value.decode("latin-1")
-    content_type = variables.get(b"CONTENT_TYPE")
+def _fields(variables: Variables, request: Request) -> Headers:
+    """Return the fields, CONTENT_TYPE and CONTENT_LENGTH behind the others, and note the length."""
+    headers: Headers = []
+    for field, value in variables.fields.items():
+        headers.append((field, value))
+    content_type = variables.parts[CONTENT_TYPE]
     if content_type:
+        if not is_value(content_type):
+            raise _bad_value(b"content-type", content_type)
         headers.append((b"content-type", content_type))
-    length = variables.get(b"CONTENT_LENGTH")
+    length = variables.parts[CONTENT_LENGTH]
     if length:
+        request.content_length = content_length(length)
         headers.append((b"content-length", length))
-    for field, value in headers:
-        if not is_value(value):
-            raise BadRequest(f"field {field!r}: expected a value without control characters, got {value!r}")
-    return headers, others
+    return headers
 
 
-def _learn(name: bytes) -> Union[bytes, str]:
-    """Return what a variable is: a field, by its name in octets; one that is offered as it is, by its name in text; or
-    nothing of its own (``b""``, ``""``), because it is read where the request is built."""
-    meaning: Union[bytes, str]
-    if name.startswith(b"HTTP_"):
-        meaning = _field(name)
-    elif name in _CONSUMED or b"." in name:
-        meaning = ""
-    else:
-        meaning = name.decode("latin-1")
-    if len(_MEANINGS) < _MEANINGS_MAX and len(name) <= _NAME_OCTETS_MAX:
-        _MEANINGS[name] = meaning
-    return meaning
-
-
-def _field(name: bytes) -> bytes:
-    """Return the name of the field that a variable is, b"" where CONTENT_LENGTH and CONTENT_TYPE stand for it."""
-    field = name[5:].lower().replace(b"_", b"-")
-    if not is_token(field):
-        raise BadRequest(f"variable {name!r}: expected the name of a field behind HTTP_")
-    return b"" if field in _FRAMING else field
-
-
-def _scheme(variables: Variables, info: ConnectionInfo) -> str:
-    secure = variables.get(b"HTTPS")
+def _scheme(parts: List[bytes], info: ConnectionInfo) -> str:
+    secure = parts[HTTPS]
     if secure and secure.lower() in (b"on", b"1"):
         return "https"
-    for name in _SCHEMES:
-        said = variables.get(name)
+    for part in range(REQUEST_SCHEME, URL_SCHEME + 1):
+        said = parts[part]
         if said and said != b"http" and said.lower() == b"https":
             return "https"
-    return info.scheme
+    return info.scheme()
 
 
-def _client(variables: Variables, info: ConnectionInfo) -> Optional[Tuple[str, int]]:
+def _client(parts: List[bytes], info: ConnectionInfo) -> Optional[Tuple[str, int]]:
     """Return the address of the proxy's client; of one that came by a unix socket nginx says ``unix:``."""
-    host = variables.get(b"REMOTE_ADDR", b"")
+    host = parts[REMOTE_ADDR]
     if not host:
         return info.client
     if host.startswith(b"unix:"):
         return None
-    port = variables.get(b"REMOTE_PORT") or b"0"
+    port = parts[REMOTE_PORT] or b"0"
     number = _port(port)
     if number < 0:
         raise BadRequest(f"REMOTE_PORT: expected a port, got {port!r}")
     return host.decode("latin-1"), number
 
 
-def _authority(variables: Variables) -> Tuple[bytes, Optional[Tuple[str, int]]]:
-    """Return the authority that was asked for, and where the proxy says that it serves it."""
-    name, port = variables.get(b"SERVER_NAME", b""), variables.get(b"SERVER_PORT", b"")
+def _address(variables: Variables, request: Request) -> None:
+    """Note the authority that was asked for, and where the proxy says that it serves it."""
+    name = variables.parts[SERVER_NAME]
+    port = variables.parts[SERVER_PORT]
     number = _port(port) if name else -1
-    server = (name.decode("latin-1"), number) if number >= 0 else None
-    host = variables.get(b"HTTP_HOST", b"")
+    if number >= 0:
+        request.server = name.decode("latin-1"), number
+    host = variables.fields.get(b"host")
     if host:
         check_authority(host)
-    elif server is not None:
-        host = name + b":" + port
-    return host, server
+        request.authority = host
+    elif number >= 0:
+        request.authority = name + b":" + port
 
 
 def _port(value: bytes) -> int:

@@ -11,11 +11,13 @@ per listener, ``connection_environ`` once per connection, ``request_environ`` (a
 from __future__ import annotations
 
 import io
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Tuple, Union
 
+from server_http.engine import ConnectionInfo
 from server_http.errors import ApplicationFault
 from server_http.events import Header, Headers, Request
-from server_http.fields import percent_decoded
+from server_http.fields import meta_variable, percent_decoded
+from server_http.lines import FieldLines
 from server_http.states import HTTP_1_0, HTTP_1_1, HTTP_2
 
 try:
@@ -43,7 +45,7 @@ DEFAULT_H2_WEIGHT = 16
 
 _SERVER_PROTOCOLS = {HTTP_1_0: "HTTP/1.0", HTTP_1_1: "HTTP/1.1", HTTP_2: "HTTP/2.0"}
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
-_environ_keys: Dict[bytes, str] = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
+_environ_keys: Dict[bytes, str] = {}
 _header_names: Dict[str, HeaderName] = {}
 _statuses: Dict[str, Tuple[int, bytes]] = {}
 _servers: Dict[bytes, Tuple[str, str]] = {}
@@ -135,29 +137,22 @@ def listener_environ(
     return environ
 
 
-def connection_environ(
-    listener: Environ,
-    client: Optional[Tuple[str, int]],
-    scheme: str,
-    socket: Any,
-    variables: Optional[Mapping[str, str]] = None,
-) -> Environ:
+def connection_environ(listener: Environ, info: ConnectionInfo, socket: Any) -> Environ:
     """Return the keys that all requests of a connection share.
 
     Args:
         listener: what ``listener_environ`` returned.
-        client: the address the requests come from, or None for a unix peer (REMOTE_ADDR is empty then and
-            REMOTE_PORT absent).
-        scheme: ``"http"`` or ``"https"`` of the connection itself.
+        info: the connection. REMOTE_ADDR is empty, and REMOTE_PORT absent, for a unix peer; facts of the PROXY header
+            and of the TLS session have variables of their own.
         socket: ``server.socket``, also under the names that it has in gunicorn's workers.
-        variables: facts of the TLS session and of the PROXY header.
     """
     environ = listener.copy()
-    environ["wsgi.url_scheme"] = scheme
     environ["server.socket"] = environ["gunicorn.socket"] = environ["gunicorn.sock"] = socket
-    _set_client(environ, client)
-    if variables:
-        environ.update(variables)
+    _set_client(environ, info.client)
+    if info.proxy is not None:
+        environ.update(info.proxy.variables())
+    if info.tls is not None:
+        environ.update(info.tls.variables())
     return environ
 
 
@@ -186,12 +181,16 @@ def request_environ(
             _set_h2(environ, request)
     environ["wsgi.url_scheme"] = request.scheme
     _set_path(environ, request, raw)
-    _set_headers(environ, request.headers)
+    lines = request.lines
+    if lines is not None:
+        _set_lines(environ, lines)
+    else:
+        _set_headers(environ, request.headers)
     if request.client is not client:
         _set_client(environ, request.client)
     if request.server is not None:
         environ["SERVER_NAME"] = request.server[0]
-        environ["SERVER_PORT"] = str(request.server[1])
+        environ["SERVER_PORT"] = _digits(request.server[1])
     elif "SERVER_NAME" not in environ:
         _set_server_from_host(environ, request)
     variables = request.variables
@@ -226,17 +225,28 @@ def _set_headers(environ: Environ, headers: Headers) -> None:
         if key is None:
             key = _environ_key(name)
         octets = value
-        text = octets.decode("latin-1")
-        earlier = environ.setdefault(key, text)
-        size += 1
-        if len(environ) < size:
-            size -= 1
-            # RFC 9110 section 5.3; Cookie alone is joined as in its own syntax (RFC 9113 section 8.2.3).
-            environ[key] = earlier + ("; " if key == "HTTP_COOKIE" else ",") + text
+        size = _set_field(environ, key, octets.decode("latin-1"), size)
+
+
+def _set_lines(environ: Environ, lines: FieldLines) -> None:
+    """``_set_headers`` of fields that are still octets."""
+    size = len(environ)
+    for index, name in enumerate(lines.names):
+        size = _set_field(environ, name.variable, lines.text(index), size)
+
+
+def _set_field(environ: Environ, key: str, text: str, size: int) -> int:
+    """Set a field, or join it to an earlier one of its name; returns the size of the environ, which was ``size``."""
+    earlier = environ.setdefault(key, text)
+    if len(environ) > size:
+        return size + 1
+    # RFC 9110 section 5.3; Cookie alone is joined as in its own syntax (RFC 9113 section 8.2.3).
+    environ[key] = earlier + ("; " if key == "HTTP_COOKIE" else ",") + text
+    return size
 
 
 def _environ_key(name: bytes) -> str:
-    key = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
+    key = meta_variable(name)
     if len(_environ_keys) < NAME_CACHE_SIZE:
         _environ_keys[name] = key
     return key
@@ -248,7 +258,11 @@ def _set_client(environ: Environ, client: Optional[Tuple[str, int]]) -> None:
         environ.pop("REMOTE_PORT", None)
     else:
         environ["REMOTE_ADDR"] = client[0]
-        environ["REMOTE_PORT"] = str(client[1])
+        environ["REMOTE_PORT"] = _digits(client[1])
+
+
+def _digits(number: int) -> str:
+    return f"{number}"  # compiled, a number of C becomes text without being an object before
 
 
 def _set_server_from_host(environ: Environ, request: Request) -> None:

@@ -27,11 +27,14 @@ from server_http.events import (
     Headers,
     InputEnded,
     Request,
-    RequestReceived,
     StreamClosed,
     StreamReset,
     Warned,
     Writable,
+    body_received,
+    end_body,
+    request_received,
+    stream_closed,
 )  # fmt: skip
 from server_http.exchange import Exchange, error_page
 from server_http.h1.body import DONE, ChunkedBody
@@ -45,7 +48,7 @@ from server_http.states import AWAITING, CHUNKED, ENDED, HTTP_1_1, RAW
 try:
     import cython
 except ImportError:  # Cython is a build requirement only
-    from server_http import _cython as cython  # type: ignore[no-redef]  # noqa: F401
+    from server_http import _cython as cython  # type: ignore[no-redef]
 
 #: Called for a request without body that offers ``Upgrade: h2c``: (request, octets behind it, now) to the engine that
 #: takes over, whose output begins with the 101 head, and its first events; None to ignore the offer.
@@ -81,6 +84,8 @@ _NOTHING: Tuple[Event, ...] = ()
 _NO_OCTETS = b""
 
 
+@cython.freelist(8)
+@cython.cclass
 class Http1Engine:
     """One HTTP/1 connection; see ``server_http.engine.Engine`` for the methods of the contract.
 
@@ -93,19 +98,20 @@ class Http1Engine:
 
     __slots__ = (
         "_blocked", "_body", "_draining", "_eof", "_exchange", "_facts", "_held", "_info", "_last", "_out",
-        "_out_since", "_progress", "_remaining", "_rules", "_scheme", "_since", "_state", "_stream", "_trusted",
+        "_progress", "_remaining", "_resumed", "_rules", "_scheme", "_since", "_spare", "_state", "_stream", "_trusted",
         "_unread", "_upgrade", "queue",
     )  # fmt: skip
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float, upgrade: Optional[Upgrade] = None) -> None:
         self._info = info
-        self._scheme = info.scheme
+        self._scheme = self._info.scheme()
         self._rules = config.rules
         self._upgrade = upgrade
         self._trusted = self._rules.trusted_peers.has(self._info.peer)
         self._state = IDLE
         self._stream = 0  # number of the last request
         self._exchange: Optional[Exchange] = None  # of the live stream
+        self._spare: Exchange = Exchange.__new__(Exchange)  # of all streams, one after another: each begins it
         self._body: Optional[ChunkedBody] = None
         self._remaining = 0  # octets of a body with Content-Length that have not come
         self._unread = 0  # octets of a body: given out and not consumed, or discarded once the stream is over
@@ -114,8 +120,8 @@ class Http1Engine:
         self.queue = self._out.segments()
         self._facts: Optional[List[Event]] = None  # what commands caused and nobody was told yet
         self._since = now  # when the input last made the progress its deadline is about
-        self._out_since = now  # when the output did
-        self._progress = False  # there was progress of which the time is not known
+        self._progress = False  # output was written, at a time that is not known
+        self._resumed = False  # a peer that was held up may send again, since a time that is not known
         self._blocked = False  # the application waits for Writable
         self._eof = False
         self._draining = self._info.draining
@@ -131,8 +137,8 @@ class Http1Engine:
         if data:
             if self._state == IDLE:
                 self._take_head(data, now, events)
-            else:
-                self._take(data, now, events)
+                return events  # of a request that has just begun nothing is settled
+            self._take(data, now, events)
         self._settle(now, events)
         return events
 
@@ -168,17 +174,23 @@ class Http1Engine:
         events: List[Event] = []
         if self._progress:
             self._progress = False
-            self._out_since = now
+            self._out.since = now
+        if self._resumed:
+            self._resumed = False
+            self._since = now
         self._settle(now, events)
         return events
 
     def want_read(self) -> bool:
         """Whether the driver may read. See ``Engine.want_read``."""
-        if self._state == CLOSED or self._eof:
+        state = self._state
+        if state == CLOSED or self._eof:
             return False
-        if self._state == WAITING:
+        if state == IDLE:
+            return True
+        if state == WAITING:
             return len(self._held) < self._rules.receive_high_water
-        if self._state != TUNNEL and not self._reading():
+        if state != TUNNEL and not self._reading():
             return self._unread <= self._rules.unread_body_drain
         return self._unread < self._rules.receive_high_water
 
@@ -192,10 +204,14 @@ class Http1Engine:
         """The output that waits. See ``Engine.segments``."""
         return self._out.segments()
 
-    def sent(self, n: int) -> None:
+    def sent(self, n: int) -> bool:
         """Octets were written. See ``Engine.sent``."""
         self._out.sent(n)
         self._progress = True
+        exchange = self._exchange
+        if exchange is None or exchange.state >= ENDED or exchange.warning or self._facts is not None:
+            return True
+        return self._blocked or self._out.pending > 0
 
     def pending(self, stream: int) -> int:
         """Octets of the stream that wait to be written. See ``Engine.pending``."""
@@ -217,13 +233,13 @@ class Http1Engine:
         return exchange.respond(status, headers, reason)
 
     def _write_head(self, exchange: Exchange, fields: Headers, reason: bytes, now: float) -> None:
-        self._write(response_head(exchange, fields, self._rules.defaults, reason), now)
+        self._out.add(response_head(exchange, fields, self._rules.defaults, reason), now)
         if exchange.framing == RAW:
             self._open_tunnel()
 
     def answer(self, stream: int, status: int, headers: Headers, body: bytes, now: float, reason: bytes = b"") -> None:
         """Send a whole response, in one piece while it is short. See ``Engine.answer``."""
-        exchange = self._live(stream)
+        exchange = self._exchange if stream == self._stream else self._live(stream)
         if exchange is None:
             return
         if type(body) is not bytes:
@@ -235,11 +251,10 @@ class Http1Engine:
                 self.send(stream, body, now)
             self.end(stream, now)
         else:
-            size = exchange.send(len(body)) if body else 0
+            size = exchange.complete(len(body))
             if size < len(body):
                 body = body[:size]
-            self._write(response_head(exchange, fields, self._rules.defaults, reason, body), now)
-            exchange.end()
+            self._out.add(response_head(exchange, fields, self._rules.defaults, reason, body), now)
             self._unread = 0
 
     def inform(self, stream: int, status: int, headers: Headers, now: float) -> None:
@@ -251,7 +266,7 @@ class Http1Engine:
         if fields is not None:
             if status == 100:
                 self._since = now  # the body is wanted from now on
-            self._write(informational_head(status, fields), now)
+            self._out.add(informational_head(status, fields), now)
 
     def send(self, stream: int, data: bytes, now: float) -> None:
         """Send a part of the response body. See ``Engine.send``."""
@@ -266,10 +281,9 @@ class Http1Engine:
         if size < len(data):
             data = data[:size]
         if exchange.framing == CHUNKED:
-            self._touch(now)
-            self._out.add_chunk(data)
+            self._out.add_chunk(data, now)
         else:
-            self._write(data, now)
+            self._out.add(data, now)
         if self._out.pending > self._rules.send_high_water:
             self._blocked = True
 
@@ -281,12 +295,11 @@ class Http1Engine:
         size = exchange.send(count)
         if size == 0:
             return
-        self._touch(now)
         if exchange.framing == CHUNKED:
-            self._out.add(b"%x\r\n" % size)
-        self._out.add_file(fd, offset, size)
+            self._out.add(b"%x\r\n" % size, now)
+        self._out.add_file(fd, offset, size, now)
         if exchange.framing == CHUNKED:
-            self._out.add(b"\r\n")
+            self._out.add(b"\r\n", now)
         if self._out.pending > self._rules.send_high_water:
             self._blocked = True
 
@@ -297,7 +310,7 @@ class Http1Engine:
             return
         fields = exchange.end(trailers)
         if exchange.state == ENDED and exchange.framing == CHUNKED:
-            self._write(trailer_section(fields), now)
+            self._out.add(trailer_section(fields), now)
         self._unread = 0
 
     def reset(self, stream: int, code: int, now: float) -> None:
@@ -311,7 +324,7 @@ class Http1Engine:
         """The body's owner took ``n`` octets. See ``Engine.consumed``."""
         if stream == self._stream and self._exchange is not None and self._exchange.state < ENDED:
             if self._unread >= self._rules.receive_high_water:
-                self._progress = True  # the peer was held up: its deadline begins anew
+                self._resumed = True  # the peer was held up: its deadline begins anew
             self._unread = max(0, self._unread - n)
 
     def drain(self, now: float) -> None:
@@ -330,20 +343,17 @@ class Http1Engine:
         """When ``handle_timer`` wants to be called. See ``Engine.deadline``."""
         timeout = self._input_timeout()
         if self._out.pending and self._rules.send_timeout:
-            written_by = self._out_since + self._rules.send_timeout
+            written_by = self._out.since + self._rules.send_timeout
             if not timeout or written_by < self._since + timeout:
                 return written_by
         return self._since + timeout if timeout else None
 
     def handle_timer(self, now: float) -> Sequence[Event]:
         """Act on deadlines that have passed. See ``Engine.handle_timer``."""
-        events: List[Event] = []
-        if self._progress:
-            self._progress = False
-            self._since = self._out_since = now
+        events = list(self.advance(now))
         patience = self._rules.send_timeout
         timeout = self._input_timeout()
-        if self._out.pending and patience and now >= self._out_since + patience:
+        if self._out.pending and patience and now >= self._out.since + patience:
             self._break(RequestTimeout(f"output: expected the peer to read within {patience} s"), events)
         elif timeout and now >= self._since + timeout:
             if self._state == HEAD and not self._held.empty:
@@ -404,11 +414,11 @@ class Http1Engine:
         try:
             if end > self._rules.head > 0:
                 examine(data, self._rules)
-            request, underscored = read_head(self._stream + 1, data, 0, end, self._rules)
+            request = read_head(self._stream + 1, data, 0, end, self._rules)
         except ProtocolError as error:
             self._fail(_exact(error, data, self._rules), now, events)
             return
-        self._accept(request, underscored, data, end + 4, now, events)
+        self._accept(request, data, end + 4, now, events)
 
     def _begin_head(self, data: bytes, now: float, events: List[Event]) -> None:
         """Keep the first part of a head."""
@@ -424,36 +434,33 @@ class Http1Engine:
             if end < 0:
                 return
             octets = bytes(partial.octets)
-            request, underscored = read_head(self._stream + 1, octets, partial.start, end, self._rules)
+            request = read_head(self._stream + 1, octets, partial.start, end, self._rules)
         except ProtocolError as error:
             self._fail(error, now, events)
             return
         self._held = _NO_OCTETS
-        self._accept(request, underscored, octets, end + 4, now, events)
+        self._accept(request, octets, end + 4, now, events)
 
-    def _accept(
-        self, request: Request, underscored: bool, data: bytes, at: int, now: float, events: List[Event]
-    ) -> None:
+    def _accept(self, request: Request, data: bytes, at: int, now: float, events: List[Event]) -> None:
         """Begin the exchange of a request whose head passed the grammar."""
         rules = self._rules
         request.client = self._info.client
         request.scheme = self._scheme
         length = request.content_length
         try:
-            if underscored or rules.always or (self._trusted and rules.watched.among(request.headers)):
-                rules.policy.apply(request, self._trusted, underscored)
+            if self._trusted or request.underscored or rules.policy.always:
+                rules.policy.apply(request, self._trusted, request.underscored)
             if length and 0 < rules.body < length:
                 raise ContentTooLarge(f"body: expected at most {rules.body} octets, got {length}")
         except ProtocolError as error:
             self._fail(error, now, events)
             return
-        self._stream += 1
+        self._stream = request.stream
         self._last = not request.keep_alive
         if self._draining or not rules.persistent:
             request.keep_alive = False
-        self._exchange = Exchange(
-            request.method, request.version, request.keep_alive, request.upgrade, request.expects_continue
-        )
+        exchange = self._exchange = self._spare  # that of the request before is over
+        exchange.begin(request.method, request.version, request.keep_alive, request.upgrade, request.expects_continue)
         self._unread = 0
         self._since = now
         complete = length == 0
@@ -464,10 +471,11 @@ class Http1Engine:
             and self._hand_over(request, data, at, now, events)
         ):
             return
-        events.append(RequestReceived(self._stream, request, complete))
+        events.append(request_received(self._stream, request, complete))
         if complete:
             self._state = WAITING
-            self._held = data[at:] if at < len(data) else _NO_OCTETS
+            if at < len(data):
+                self._held = data[at:]
             return
         if length is None:
             self._state = CHUNKS
@@ -501,23 +509,35 @@ class Http1Engine:
         self._since = now
         if self._exchange is not None:
             self._exchange.expects_continue = False  # the peer did not wait
+        if self._state == LENGTH:
+            self._take_length(data, at, events)
+        else:
+            self._take_chunks(data, at, now, events)
+
+    def _take_length(self, data: bytes, at: int, events: List[Event]) -> None:
+        size = len(data)
+        end = size if size - at <= self._remaining else at + self._remaining
+        self._remaining -= end - at
+        octets = data
+        self._give(data if at == 0 and end == size else octets[at:end], events)
+        if self._remaining == 0:
+            self._complete_body(data, end, [], events)
+
+    def _take_chunks(self, data: bytes, at: int, now: float, events: List[Event]) -> None:
         parts: List[bytes] = []
         error: Optional[ProtocolError] = None
-        complete = False
+        body: ChunkedBody = self._body  # type: ignore[assignment]  # there in CHUNKS
         try:
-            if self._state == LENGTH:
-                at = self._take_length(data, at, parts)
-                complete = self._remaining == 0
-            else:
-                at = self._body.feed(data, at, parts)  # type: ignore[union-attr]  # there in CHUNKS
-                complete = self._body.state == DONE  # type: ignore[union-attr]
+            at = body.feed(data, at, parts)
         except ProtocolError as caught:
             error = caught
-        self._give(parts, events)
-        if complete:
-            self._complete_body(data, at, events)
-        elif error is not None:
+        if parts:
+            self._give(parts[0] if len(parts) == 1 else b"".join(parts), events)
+        if error is not None:
             self._fail_body(error, now, events)
+        elif body.state == DONE:
+            self._body = None
+            self._complete_body(data, at, body.trailers, events)
 
     def _fail_body(self, error: ProtocolError, now: float, events: List[Event]) -> None:
         """A body is malformed. Where nobody reads it the request was answered before, and once is enough."""
@@ -529,30 +549,17 @@ class Http1Engine:
             self._exchange.keep_alive = False
             self._state = WAITING  # for the end of the output; what still comes is never looked at
 
-    def _take_length(self, data: bytes, at: int, parts: List[bytes]) -> int:
-        size = len(data)
-        end = size if size - at <= self._remaining else at + self._remaining
-        self._remaining -= end - at
-        octets = data
-        parts.append(data if at == 0 and end == size else octets[at:end])
-        return end
-
-    def _give(self, parts: List[bytes], events: List[Event]) -> None:
+    def _give(self, content: bytes, events: List[Event]) -> None:
         """Report content, or discard and count it when nobody takes it any more."""
-        if not parts:
-            return
-        content = parts[0] if len(parts) == 1 else b"".join(parts)
         self._unread += len(content)
         if self._reading():
-            events.append(BodyReceived(self._stream, content, len(content)))
+            events.append(body_received(self._stream, content, len(content)))
 
-    def _complete_body(self, data: bytes, at: int, events: List[Event]) -> None:
-        trailers = self._body.trailers if self._body is not None else []
-        self._body = None
+    def _complete_body(self, data: bytes, at: int, trailers: Headers, events: List[Event]) -> None:
         self._state = WAITING
         self._held = data[at:] if at < len(data) else _NO_OCTETS
-        if self._reading():
-            events.append(BodyEnded(self._stream, trailers))
+        if self._reading() and end_body(events, self._stream, trailers):
+            self._unread = 0
 
     def _open_tunnel(self) -> None:
         """The octets that follow are not HTTP: also those that are here already."""
@@ -575,17 +582,6 @@ class Http1Engine:
         if stream > self._stream:
             raise StateError(f"stream: expected at most {self._stream}, got {stream}")
         return None
-
-    def _write(self, data: bytes, now: float) -> None:
-        out = self._out
-        if out.pending == 0:
-            self._out_since = now
-        out.add(data)
-
-    def _touch(self, now: float) -> None:
-        """The output's deadline begins with its first octet."""
-        if self._out.pending == 0:
-            self._out_since = now
 
     def _note(self, facts: List[Event]) -> None:
         """Keep facts for the next call that returns events."""
@@ -618,7 +614,7 @@ class Http1Engine:
 
     def _finish(self, exchange: Exchange, now: float, events: List[Event]) -> None:
         """The response is written: forget the stream, and the connection unless it persists."""
-        events.append(StreamClosed(self._stream, exchange.status, exchange.sent))
+        events.append(stream_closed(self._stream, exchange.status, exchange.sent))
         self._exchange = None
         self._blocked = False
         self._since = now
@@ -628,12 +624,12 @@ class Http1Engine:
 
     def _next(self, now: float, events: List[Event]) -> None:
         """Turn to the next request, which may be here already."""
-        data = bytes(self._held) if self._held else _NO_OCTETS
-        self._held = _NO_OCTETS
+        held = self._held
         self._state = IDLE
         self._since = now
-        if data:
-            self._take_head(data, now, events)
+        if held:
+            self._held = _NO_OCTETS
+            self._take_head(bytes(held), now, events)
         if self._eof:
             self._apply_eof(now, events)
 
@@ -666,10 +662,9 @@ class Http1Engine:
         exchange.keep_alive = False
         headers, page = error_page(status)
         fields = exchange.respond(status, headers)
-        size = exchange.send(len(page))
-        exchange.end()
-        self._write(response_head(exchange, fields, self._rules.defaults), now)
-        self._write(page[:size], now)
+        size = exchange.complete(len(page))
+        self._out.add(response_head(exchange, fields, self._rules.defaults), now)
+        self._out.add(page[:size], now)
 
     def _break(self, error: ProtocolError, events: List[Event]) -> None:
         """The peer does not read: nothing can be answered."""
@@ -682,7 +677,7 @@ class Http1Engine:
             events.append(StreamReset(self._stream, error))
             events.append(StreamClosed(self._stream, exchange.status, max(0, exchange.sent - waiting)))
             self._exchange = None
-        self._close(events, error, False)
+        self._close(events, error, False, True)  # what it may still read has no end that can be told from a whole one
 
     def _close(
         self, events: List[Event], error: Optional[BaseException], linger: bool, abort: bool = False

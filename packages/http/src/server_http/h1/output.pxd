@@ -11,13 +11,14 @@ cdef list _STATUS_LINES
 cdef class Output:
     cdef list _segments
     cdef public long long pending, written
+    cdef public double since
 
     cpdef list segments(self)
     @cython.locals(size=Py_ssize_t, segments=list)
-    cpdef add(self, bytes data)
+    cpdef add(self, bytes data, double now)
     @cython.locals(size=Py_ssize_t)
-    cpdef add_chunk(self, bytes data)
-    cpdef add_file(self, int fd, long long offset, long long count)
+    cpdef add_chunk(self, bytes data, double now)
+    cpdef add_file(self, int fd, long long offset, long long count, double now)
     @cython.locals(gone=Py_ssize_t, size="long long", segments=list)
     cpdef sent(self, long long n)
     cpdef clear(self)

@@ -50,27 +50,33 @@ _CHUNKED_LINES = {
 }  # fmt: skip
 
 
+@cython.freelist(8)
+@cython.cclass
 class Output:
     """The segments of one connection in order, and how many octets they are.
 
     Attributes:
         pending: octets that wait.
+        since: when the first of them came, or the peer last took some; monotonic seconds.
         written: octets that were written, since the connection began.
     """
 
-    __slots__ = ("_segments", "pending", "written")
+    __slots__ = ("_segments", "pending", "since", "written")
 
     def __init__(self) -> None:
         self._segments: List[Segment] = []
         self.pending = 0
+        self.since = 0.0
         self.written = 0
 
     def segments(self) -> List[Segment]:
         """Return what waits, in order. The list is the queue itself, always the same, and not to be changed."""
         return self._segments
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes, now: float) -> None:
         """Append octets; a small part joins the one before it."""
+        if self.pending == 0:
+            self.since = now
         size = len(data)
         self.pending += size
         segments = self._segments
@@ -81,18 +87,20 @@ class Output:
                 return
         segments.append(data)
 
-    def add_chunk(self, data: bytes) -> None:
+    def add_chunk(self, data: bytes, now: float) -> None:
         """Append one chunk (RFC 9112 section 7.1); ``data`` is not empty, which would end the body."""
         size = len(data)
         if size <= _JOINED:
-            self.add(_chunk(data))
+            self.add(_chunk(data), now)
         else:
-            self.add(b"%x\r\n" % size)
-            self.add(data)
-            self.add(b"\r\n")
+            self.add(b"%x\r\n" % size, now)
+            self.add(data, now)
+            self.add(b"\r\n", now)
 
-    def add_file(self, fd: int, offset: int, count: int) -> None:
+    def add_file(self, fd: int, offset: int, count: int, now: float) -> None:
         """Append ``count`` octets of an open file."""
+        if self.pending == 0:
+            self.since = now
         self.pending += count
         self._segments.append(FileRegion(fd, offset, count))
 
@@ -172,9 +180,10 @@ def _spell(start: bytes, own: bytes, connection: bytes, fields: Headers, body: b
         if spelled is not None:
             return spelled
     parts = [start, own, connection]
-    for name, value in fields:
-        parts += name, b": ", value, b"\r\n"
-    parts += b"\r\n", body
+    for field in fields:
+        parts.append(b"%b: %b\r\n" % field)
+    parts.append(b"\r\n")
+    parts.append(body)
     return b"".join(parts)
 
 

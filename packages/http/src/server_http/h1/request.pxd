@@ -1,14 +1,14 @@
 cimport cython
 from server_http.events cimport Request
-from server_http.fields cimport check_authority, is_method, is_target
+from server_http.fields cimport check_authority, content_length, is_target
 from server_http.h1.rules cimport RequestRules
-from server_http.h1.scan cimport end_of_line, scan_fields, split_request_line
+from server_http.h1.scan cimport end_of_line, scan_fields, split_fields, split_request_line, walk_fields
 
 @cython.locals(line_end=Py_ssize_t, first=Py_ssize_t, special=list)
-cpdef tuple read_head(object stream, bytes head, Py_ssize_t start, Py_ssize_t end, RequestRules rules)
+cpdef Request read_head(object stream, bytes head, Py_ssize_t start, Py_ssize_t end, RequestRules rules)
 cdef int CONNECTION, CONTENT_LENGTH, EXPECT, HOST, SINGLE_KINDS, TRANSFER_ENCODING, UNDERSCORED, UPGRADE
 cdef bytes LATEST_VERSION
-cdef str HTTP_1_0, HTTP_1_1
+cdef str HTTP_1_0, HTTP_1_1, _CONNECT
 cdef dict _METHODS
 cdef list _LATEST
 cdef int _SLASH, _QUESTION_MARK
@@ -18,7 +18,7 @@ cpdef Request read_request_line(object stream, bytes head, Py_ssize_t start, Py_
 cdef _other_forms(Request request, bytes target)
 cdef _absolute_form(Request request, bytes target)
 @cython.locals(seen=int, kind=int, repeated=int)
-cdef bint _interpret(Request request, list special) except -1
+cdef _interpret(Request request, list special)
 cdef _expect(Request request, bytes value)
 cdef _authority(Request request, host)
 cdef _framing(Request request, length, transfer)

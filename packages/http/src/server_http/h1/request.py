@@ -11,7 +11,7 @@ from typing import Any, List, Optional, Tuple
 
 from server_http.errors import BadRequest, ExpectationFailed, NotImplementedByServer, UriTooLong, VersionNotSupported
 from server_http.events import Headers, Request
-from server_http.fields import check_authority, content_length, is_method, is_target, is_token, members, split_authority
+from server_http.fields import check_authority, content_length, is_target, is_token, members, split_authority
 from server_http.h1.rules import Grammar, RequestRules
 from server_http.h1.scan import (
     CONNECTION,
@@ -26,10 +26,17 @@ from server_http.h1.scan import (
     end_of_line,
     relax,
     scan_fields,
+    split_fields,
     split_request_line,
+    walk_fields,
 )
 from server_http.headers import set_authority
 from server_http.states import HTTP_1_0, HTTP_1_1
+
+try:
+    import cython
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]
 
 _METHODS = {
     name.encode(): name
@@ -38,6 +45,8 @@ _METHODS = {
         "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH", "PURGE",
     )
 }  # fmt: skip
+
+_CONNECT = _METHODS[b"CONNECT"]  # of equal names this is the one that a request has
 
 _LATEST: List[Any] = [b"GET", "GET"]  # what was met last; comparing costs less than hashing
 
@@ -52,7 +61,7 @@ _UNCONVENTIONAL = b"abcdefghijklmnopqrstuvwxyz#"
 _CODINGS = frozenset((b"gzip", b"deflate", b"compress", b"x-gzip", b"x-compress"))
 
 
-def read_head(stream: int, head: bytes, start: int, end: int, rules: RequestRules) -> Tuple[Request, bool]:
+def read_head(stream: int, head: bytes, start: int, end: int, rules: RequestRules) -> Request:
     """Read the head ``head[start:end]``.
 
     Args:
@@ -63,7 +72,7 @@ def read_head(stream: int, head: bytes, start: int, end: int, rules: RequestRule
         rules: of the listener.
 
     Returns:
-        The request, of which ``content_length`` is None with a chunked body, and whether a field name contains ``_``.
+        The request, of which ``content_length`` is None with a chunked body.
 
     Raises:
         ProtocolError: the head is refused.
@@ -78,8 +87,12 @@ def read_head(stream: int, head: bytes, start: int, end: int, rules: RequestRule
         head = relax(head, first, end, rules.grammar)
         first = 0
         end = len(head) - 4
-    scan_fields(head, first, end, request.headers, special, rules.header_field, rules.header_count)
-    return request, _interpret(request, special)
+    if cython.compiled:
+        request.lines = walk_fields(head, first, end, special, rules.header_field, rules.header_count)
+    else:
+        request.headers = split_fields(head, first, end, special, rules.header_field, rules.header_count)
+    _interpret(request, special)
+    return request
 
 
 def read_request_line(stream: int, head: bytes, start: int, end: int, rules: RequestRules) -> Request:
@@ -102,7 +115,7 @@ def read_request_line(stream: int, head: bytes, start: int, end: int, rules: Req
     if not is_target(target):
         raise BadRequest(f"request target: expected visible ASCII octets without '#', got {target[:64]!r}")
     request = Request(stream, method, target, version)
-    if target[0] == _SLASH and not is_method(method, "CONNECT"):  # origin-form
+    if target[0] == _SLASH and method is not _CONNECT:  # origin-form
         if _QUESTION_MARK in target:
             request.path, _, request.query = target.partition(b"?")
     else:
@@ -164,14 +177,15 @@ def _absolute_form(request: Request, target: bytes) -> None:
         request.path = b"*" if request.method == "OPTIONS" and not mark else b"/"
 
 
-def _interpret(request: Request, special: List[Tuple[int, bytes]]) -> bool:  # noqa: C901 - one branch for each kind
-    """Apply the protocol's own fields; returns whether a name contains ``_``."""
+def _interpret(request: Request, special: List[Tuple[int, bytes]]) -> None:  # noqa: C901 - one branch for each kind
+    """Apply the protocol's own fields."""
     seen = 0
-    host = length = transfer = connection = upgrade = b""
+    host = length = transfer = None
+    connection = upgrade = b""
     for kind, value in special:
-        if kind & seen & SINGLE_KINDS:
-            raise BadRequest(f"header fields: expected one of its name, got a second with value {value[:64]!r}")
         repeated = kind & seen
+        if repeated & SINGLE_KINDS:
+            raise BadRequest(f"header fields: expected one of its name, got a second with value {value[:64]!r}")
         seen |= kind
         if kind == HOST:
             host = value
@@ -180,21 +194,22 @@ def _interpret(request: Request, special: List[Tuple[int, bytes]]) -> bool:  # n
         elif kind == CONTENT_LENGTH:
             length = value
         elif kind == TRANSFER_ENCODING:
-            transfer = transfer + b"," + value if repeated else value
+            transfer = value if transfer is None else transfer + b"," + value
         elif kind == UPGRADE:
             upgrade = upgrade + b"," + value if repeated else value
         elif kind == EXPECT:
             _expect(request, value)
-    _authority(request, host if seen & HOST else None)
-    if seen & (CONTENT_LENGTH | TRANSFER_ENCODING):
-        _framing(request, length if seen & CONTENT_LENGTH else None, transfer if seen & TRANSFER_ENCODING else None)
-    if request.content_length == 0:
+    _authority(request, host)
+    if length is not None or transfer is not None:
+        _framing(request, length, transfer)
+    if request.expects_continue and request.content_length == 0:
         request.expects_continue = False
     if seen & CONNECTION:
         _connection(request, connection, upgrade)
     elif request.version != HTTP_1_1:
         request.keep_alive = False
-    return seen & UNDERSCORED != 0
+    if seen & UNDERSCORED:
+        request.underscored = True
 
 
 def _expect(request: Request, value: bytes) -> None:
@@ -222,7 +237,7 @@ def _authority(request: Request, host: Optional[bytes]) -> None:
 
 def _framing(request: Request, length: Optional[bytes], transfer: Optional[bytes]) -> None:
     """Decide how long the body is (RFC 9112 section 6.3): one rule, or none at all."""
-    if request.method == "CONNECT":
+    if request.method is _CONNECT:
         raise BadRequest("CONNECT: expected no body (RFC 9110 section 9.3.6), got Content-Length or Transfer-Encoding")
     if transfer is None:
         if length is not None:
@@ -254,7 +269,8 @@ def _transfer_codings(request: Request, codings: List[bytes]) -> None:
 
 def _connection(request: Request, value: bytes, upgrade: bytes) -> None:
     """Read ``Connection`` (RFC 9112 section 9.3) and what it says of ``Upgrade`` (RFC 9110 section 7.8)."""
-    if request.version == HTTP_1_1 and value == b"keep-alive":  # what browsers send
+    if request.version == HTTP_1_1 and (value == b"keep-alive" or value == b"close"):  # what most say
+        request.keep_alive = value != b"close"
         return
     options = members(value)
     if b"close" in options or (request.version == HTTP_1_0 and b"keep-alive" not in options):
@@ -266,6 +282,4 @@ def _connection(request: Request, value: bytes, upgrade: bytes) -> None:
 
 def trailer_fields(section: bytes, field_limit: int, count: int) -> Headers:
     """Read a trailer section that ends with CRLF CRLF (RFC 9112 section 7.1.2)."""
-    fields: Headers = []
-    scan_fields(section, 0, len(section) - 4, fields, [], field_limit, count)
-    return fields
+    return scan_fields(section, 0, len(section) - 4, [], field_limit, count)

@@ -7,7 +7,7 @@ Must not know: how a rule is applied.
 from __future__ import annotations
 
 from server_http.exchange import ResponseDefaults
-from server_http.headers import HeaderPolicy
+from server_http.headers import AddressSet, HeaderPolicy
 from server_http.limits import Limits
 from server_http.record import Record
 
@@ -26,9 +26,11 @@ class RequestRules:
     """What the settings of a listener say of requests; made once for it, and never changed.
 
     Attributes:
-        limits, policy, defaults: those of the listener.
-        trusted_peers, always, watched: as in ``HeaderPolicy``.
-        request_line, header_field, header_count, leading_empty_lines, head, body: as in ``Limits``.
+        limits, defaults: those of the listener.
+        policy: its header policy (``HeaderPolicy.applied``).
+        trusted_peers: as in ``HeaderPolicy``.
+        uwsgi_peers: who may speak uwsgi.
+        request_line, header_field, header_count, leading_empty_lines, head, body, uwsgi_vars: as in ``Limits``.
         receive_high_water, send_high_water, send_low_water, unread_body_drain: as in ``Limits``.
         head_timeout, body_timeout, send_timeout, keepalive, first_request: as in ``Limits``.
         persistent: whether a connection may carry more than one request.
@@ -37,25 +39,32 @@ class RequestRules:
     """
 
     __slots__ = (
-        "always", "body", "body_timeout", "defaults", "first_request", "grammar", "head", "head_timeout",
+        "body", "body_timeout", "defaults", "first_request", "grammar", "head", "head_timeout",
         "header_count", "header_field", "keepalive", "leading_empty_lines", "limits", "persistent", "policy",
         "receive_high_water", "relaxed", "request_line", "send_high_water", "send_low_water", "send_timeout",
-        "trusted_peers", "unread_body_drain", "watched",
+        "trusted_peers", "unread_body_drain", "uwsgi_peers", "uwsgi_vars",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits, grammar: Grammar, policy: HeaderPolicy, defaults: ResponseDefaults) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        grammar: Grammar,
+        policy: HeaderPolicy,
+        defaults: ResponseDefaults,
+        uwsgi_peers: AddressSet,
+    ) -> None:
         self.limits = limits
-        self.policy = policy
+        self.policy = policy.applied
         self.defaults = defaults
         self.trusted_peers = policy.trusted_peers
-        self.always = policy.always
-        self.watched = policy.watched
+        self.uwsgi_peers = uwsgi_peers
         self.request_line = limits.request_line
         self.header_field = limits.header_field
         self.header_count = limits.header_count
         self.leading_empty_lines = limits.leading_empty_lines
         self.head = limits.head
         self.body = limits.body
+        self.uwsgi_vars = limits.uwsgi_vars
         self.receive_high_water = limits.receive_high_water
         self.send_high_water = limits.send_high_water
         self.send_low_water = limits.send_low_water

@@ -1,25 +1,27 @@
 # cython: boundscheck=False, wraparound=False
 # ruff: noqa: F821 - the names of the C library come from the .pxd
 # mypy: disable-error-code="name-defined, no-any-return, operator"
-"""Field lines of an HTTP/1 head or trailer section: octets in, ``(name, value)`` pairs out (RFC 9112 section 5).
+"""Field lines of an HTTP/1 head or trailer section (RFC 9112 section 5).
 
-Owns: the grammar of field lines, which names are special to the protocol, and interned lower-case names.
+Owns: the grammar of field lines, which names are special to the protocol, and the names that were met.
 Must not know: what a field means. ``request`` reads the special ones, ``partial`` says which limit was broken.
 
-There are two scanners of one meaning, held equal by a property test: ``walk_fields`` looks at octets in place, which is
-the fastest when compiled; ``split_fields`` leaves the octets to ``split`` and ``partition``, and knows lines that came
-before, which is the fastest when interpreted. ``scan_fields`` calls the right one.
+There are two scanners of one meaning, held equal by a property test: ``walk_fields`` looks at octets in place and
+leaves the values there (``lines``), which is the fastest when compiled; ``split_fields`` makes ``(name, value)`` pairs
+by ``split`` and ``partition``, and knows lines that came before, which is the fastest when interpreted. ``scan_fields``
+is for callers who want pairs from either.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from server_http.errors import BadRequest, HeaderFieldsTooLarge
 from server_http.events import Headers
 from server_http.fields import is_token, is_value, value_end
 from server_http.h1.rules import Grammar
+from server_http.lines import FieldLines, FieldName, field_lines, find_octet
 
 try:
     import cython
@@ -61,8 +63,8 @@ _COMMON_NAMES = (
     b"x-forwarded-proto x-real-ip x-request-id x-requested-with"
 ).split()
 
-# Spelling -> (lower-case name, kind). Clients spell few names in few ways; what they make up is learned up to a bound.
-_NAMES: Dict[bytes, Tuple[bytes, int]] = {}
+# By spelling. Clients spell few names in few ways; what they make up is learned up to a bound.
+_NAMES: Dict[bytes, FieldName] = {}
 _NAMES_MAX = 1024
 _NAME_OCTETS_MAX = 64
 
@@ -72,10 +74,10 @@ _LINES_MAX = 512
 _LINE_OCTETS_MAX = 128
 _SECRET_NAMES = frozenset((b"authorization", b"cookie", b"proxy-authorization"))  # not kept longer than their request
 
-# For ``walk_fields``: the spelling that was met last in each slot, and its entry.
+# For ``walk_fields``: the name that was met last in each slot.
 _SLOTS = 256
 _SLOT = _SLOTS - 1
-_RECENT: List[Tuple[bytes, bytes, int]] = [(b"", b"", 0)] * _SLOTS
+_RECENT: List[FieldName] = [FieldName(b"", b"", 0)] * _SLOTS
 
 #: The version of nearly all requests.
 LATEST_VERSION = b"HTTP/1.1"
@@ -92,27 +94,27 @@ _SPACE_BEFORE_COLON = re.compile(rb"(?m)^([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:")
 
 
 def walk_fields(
-    head: bytes, start: int, end: int, fields: Headers, special: List[Tuple[int, bytes]], field_limit: int, count: int
-) -> int:
-    """Append the fields of ``head[start:end]`` to ``fields``; in place.
+    head: bytes, start: int, end: int, special: List[Tuple[int, bytes]], field_limit: int, count: int
+) -> FieldLines:
+    """Check the field lines ``head[start:end]``, in place.
 
     Args:
         head: octets of which those at ``end`` are the CRLF CRLF that close the section.
         start: of the first field line; above ``end`` when there is none.
         end: see ``head``.
-        fields: receives ``(name, value)``: names in lower case, values without surrounding white space.
         special: receives ``(kind, value)`` of the fields whose kind is not 0.
         field_limit: octets of one line without CRLF; 0 = none.
         count: the most lines allowed.
 
     Returns:
-        The number of lines.
+        The lines, of which each value is read when somebody asks for it.
 
     Raises:
         BadRequest: a line is no field line.
         HeaderFieldsTooLarge: a limit is exceeded.
     """
     octets = head
+    fields = field_lines(head if len(head) == end + 4 else octets[: end + 4])  # without a body that is behind
     lines = 0
     at = start
     while at < end:
@@ -120,35 +122,35 @@ def walk_fields(
         at = find_octet(octets, _COLON, line, end)
         if at <= line:
             raise _malformed(head, line)
-        entry = _recall(octets, line, at)
-        at += 1
-        while octets[at] == _SPACE or octets[at] == _TAB:
-            at += 1
-        first = at
+        name = _recall(octets, line, at)
+        first = after_blanks(octets, at + 1)
         at = value_end(head, first, end)
         if octets[at] != _CR or octets[at + 1] != _LF:
             raise _malformed(head, line)
-        last = at
-        while last > first and (octets[last - 1] == _SPACE or octets[last - 1] == _TAB):
-            last -= 1
         lines += 1
         if lines > count or (field_limit and at - line > field_limit):
             raise _too_large(lines, count, at - line, field_limit)
-        value = octets[first:last]
-        fields.append((entry[1], value))
-        kind = entry[2]
-        if kind:
-            special.append((kind, value))
+        last = before_blanks(octets, first, at)
+        fields.add(name, first, last)
+        if name.kind:
+            value = octets[first:last]
+            special.append((name.kind, value))
         at += 2
-    return lines
+    return fields
 
 
-def find_octet(octets: bytes, octet: int, start: int, end: int) -> int:
-    """Return the offset of the first ``octet`` in ``octets[start:end]``, or -1."""
-    if not cython.compiled:
-        return octets.find(octet, start, end)
-    found = cython.cast(cython.p_const_uchar, memchr(octets + start, octet, end - start))
-    return -1 if found is cython.NULL else found - octets
+def after_blanks(octets: bytes, at: int) -> int:
+    """Return where at or behind ``at`` something else than white space is (RFC 9110 section 5.6.3); there is one."""
+    while octets[at] == _SPACE or octets[at] == _TAB:
+        at += 1
+    return at
+
+
+def before_blanks(octets: bytes, first: int, end: int) -> int:
+    """Return where white space at the end of ``octets[first:end]`` begins, or ``end``."""
+    while end > first and (octets[end - 1] == _SPACE or octets[end - 1] == _TAB):
+        end -= 1
+    return end
 
 
 def is_spelled(octets: bytes, start: int, end: int, known: bytes) -> bool:
@@ -158,7 +160,7 @@ def is_spelled(octets: bytes, start: int, end: int, known: bytes) -> bool:
     return len(known) == end - start and memcmp(PyBytes_AS_STRING(known), octets + start, end - start) == 0
 
 
-def _recall(octets: bytes, start: int, end: int) -> Tuple[bytes, bytes, int]:
+def _recall(octets: bytes, start: int, end: int) -> FieldName:
     """Return what is known of the spelling ``octets[start:end]``, which is not empty.
 
     What was met last in each slot is compared in place: no object is made for a name that is known, and none of its
@@ -167,24 +169,25 @@ def _recall(octets: bytes, start: int, end: int) -> Tuple[bytes, bytes, int]:
     size = end - start
     # What tells common names apart: the length, and an octet each from the middle, behind it and the end.
     slot = (size * 19 + octets[start + (size >> 1)] + octets[end - 1] + octets[end - ((size + 3) >> 2)] * 37) & _SLOT
-    entry = _RECENT[slot]
-    if is_spelled(octets, start, end, entry[0]):
-        return entry
-    name = octets[start:end]
-    known = _NAMES.get(name)
-    lower, kind = _learn(name) if known is None else known
-    entry = (name, lower, kind)
+    recent = _RECENT[slot]
+    if is_spelled(octets, start, end, recent.spelling):
+        return recent
+    spelling = octets[start:end]
+    known: Optional[FieldName] = _NAMES.get(spelling)
+    if known is None:
+        known = _learn(spelling)
     if size <= _NAME_OCTETS_MAX:
-        _RECENT[slot] = entry
-    return entry
+        _RECENT[slot] = known
+    return known
 
 
 def split_fields(
-    head: bytes, start: int, end: int, fields: Headers, special: List[Tuple[int, bytes]], field_limit: int, count: int
-) -> int:
-    """As ``walk_fields``, by operations on the whole section and on whole lines."""
+    head: bytes, start: int, end: int, special: List[Tuple[int, bytes]], field_limit: int, count: int
+) -> Headers:
+    """As ``walk_fields``, but return pairs; by operations on the whole section and on whole lines."""
+    fields: Headers = []
     if start > end:
-        return 0
+        return fields
     section = head[start:end]
     lines = section.split(b"\r\n")
     size = len(lines)
@@ -200,7 +203,7 @@ def split_fields(
         fields.append(field)
         if kind:
             special.append((kind, field[1]))
-    return size
+    return fields
 
 
 def _split_line(line: bytes) -> Tuple[Tuple[bytes, bytes], int]:
@@ -208,9 +211,9 @@ def _split_line(line: bytes) -> Tuple[Tuple[bytes, bytes], int]:
     name, colon, value = line.partition(b":")
     if not colon or not name or not is_value(value):
         raise _malformed(line, 0)
-    lower, kind = _NAMES.get(name) or _learn(name)
-    found = (lower, value.strip(b" \t")), kind
-    if len(line) <= _LINE_OCTETS_MAX and lower not in _SECRET_NAMES:
+    known = _NAMES.get(name) or _learn(name)
+    found = (known.lower, value.strip(b" \t")), known.kind
+    if len(line) <= _LINE_OCTETS_MAX and known.lower not in _SECRET_NAMES:
         if len(_LINES) >= _LINES_MAX:
             _LINES.clear()
         _LINES[line] = found
@@ -218,12 +221,12 @@ def _split_line(line: bytes) -> Tuple[Tuple[bytes, bytes], int]:
 
 
 def scan_fields(
-    head: bytes, start: int, end: int, fields: Headers, special: List[Tuple[int, bytes]], field_limit: int, count: int
-) -> int:
-    """As ``walk_fields``, by the faster scanner of this build."""
+    head: bytes, start: int, end: int, special: List[Tuple[int, bytes]], field_limit: int, count: int
+) -> Headers:
+    """Return the fields ``head[start:end]``: as ``walk_fields``, by the faster scanner of this build."""
     if cython.compiled:
-        return walk_fields(head, start, end, fields, special, field_limit, count)
-    return split_fields(head, start, end, fields, special, field_limit, count)
+        return walk_fields(head, start, end, special, field_limit, count).pairs()
+    return split_fields(head, start, end, special, field_limit, count)
 
 
 def end_of_head(data: bytes) -> int:
@@ -251,7 +254,7 @@ def end_of_line(head: bytes, start: int) -> int:
     return at
 
 
-def split_request_line(head: bytes, start: int, end: int, method: bytes) -> List[bytes]:
+def split_request_line(head: bytes, start: int, end: int, method: bytes) -> Tuple[bytes, bytes, bytes]:
     """Split the request line ``head[start:end]`` at its two spaces (RFC 9112 section 3).
 
     Args:
@@ -267,18 +270,18 @@ def split_request_line(head: bytes, start: int, end: int, method: bytes) -> List
         parts = head[start:end].split(b" ")
         if len(parts) != 3:
             raise _unsplit(head, start, end)
-        return parts
+        return parts[0], parts[1], parts[2]
     octets = head
     first = find_octet(octets, _SPACE, start, end)
     second = find_octet(octets, _SPACE, first + 1, end) if first >= 0 else -1
     if second < 0 or find_octet(octets, _SPACE, second + 1, end) >= 0:
         raise _unsplit(head, start, end)
     version = _LATEST_VERSION
-    return [
+    return (
         method if is_spelled(octets, start, first, method) else octets[start:first],
         octets[first + 1 : second],
         version if is_spelled(octets, second + 1, end, version) else octets[second + 1 : end],
-    ]
+    )
 
 
 def _unsplit(head: bytes, start: int, end: int) -> BadRequest:
@@ -300,17 +303,18 @@ def relax(head: bytes, start: int, end: int, grammar: Grammar) -> bytes:
     return section + b"\r\n\r\n"
 
 
-def _learn(name: bytes) -> Tuple[bytes, int]:
+def _learn(spelling: bytes) -> FieldName:
     """Classify a spelling that was not met before."""
-    if not is_token(name):
-        raise _malformed(name, 0)
-    lower = name.lower()
-    entry = _NAMES.get(lower)
-    if entry is None:
-        entry = (lower, SPECIAL_NAMES.get(lower, UNDERSCORED if b"_" in lower else 0))
-    if len(_NAMES) < _NAMES_MAX and len(name) <= _NAME_OCTETS_MAX:
-        _NAMES[name] = entry
-    return entry
+    if not is_token(spelling):
+        raise _malformed(spelling, 0)
+    lower = spelling.lower()
+    same = _NAMES.get(lower)
+    if same is not None:
+        lower = same.lower  # one object for all spellings
+    known = FieldName(spelling, lower, SPECIAL_NAMES.get(lower, UNDERSCORED if b"_" in lower else 0))
+    if len(_NAMES) < _NAMES_MAX and len(spelling) <= _NAME_OCTETS_MAX:
+        _NAMES[spelling] = known
+    return known
 
 
 def _malformed(head: bytes, start: int) -> BadRequest:
@@ -330,4 +334,5 @@ def _too_large(lines: int, count: int, octets: int, field_limit: int) -> HeaderF
 
 
 for _name in (*SPECIAL_NAMES, *_COMMON_NAMES):
-    _NAMES[_name.title()] = _learn(_name)
+    _learn(_name)
+    _learn(_name.title())

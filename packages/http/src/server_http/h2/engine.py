@@ -27,6 +27,7 @@ from server_http.h2.output import Output
 from server_http.h2.session import Session
 from server_http.h2.stream import Stream
 from server_http.h2.streams import NO_ERROR, Streams
+from server_http.states import RAW
 
 EVERY_STREAM = 2**31 - 1
 DRAIN_WAIT = 1.0
@@ -158,11 +159,12 @@ class Http2Engine:
             self._incoming.guard.worked(framed * WINDOW_UPDATES_PER_FRAME)
         return self._output.segments()
 
-    def sent(self, n: int) -> None:
+    def sent(self, n: int) -> bool:
         """See ``Engine.sent``."""
         marks = self._output.sent(n)
         if marks:
             self._streams.written(marks)
+        return True
 
     # -- commands -----------------------------------------------------------------------------------------------
 
@@ -332,9 +334,13 @@ class Http2Engine:
         self._check_at = now + self._check_every if waits else None
 
     def _check_body(self, stream: Stream, now: float) -> None:
-        """Time out a body that is wanted: everything that came was taken, and no more comes."""
+        """Time out a body that is wanted: everything that came was taken, and no more comes.
+
+        A tunnel may be silent, and so may a peer whose handshake the application has not accepted yet.
+        """
         timeout = self._limits.body_timeout
-        if not timeout or not stream.receiving or stream.given_up or stream.exchange.method == "CONNECT":
+        exchange = stream.exchange
+        if not timeout or not stream.receiving or stream.given_up or exchange.framing == RAW or exchange.upgrade:
             return
         if stream.held > 0:
             stream.body_since = now

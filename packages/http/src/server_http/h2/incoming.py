@@ -12,7 +12,7 @@ from h2 import events as h2_events
 
 from server_http.config import HttpConfig
 from server_http.errors import ContentTooLarge, ProtocolError
-from server_http.events import BodyEnded, BodyReceived, Warned
+from server_http.events import BodyReceived, Warned, end_body
 from server_http.h2 import frames
 from server_http.h2.guard import FloodGuard
 from server_http.h2.priority import MAX_FIELD, parse_priority
@@ -238,7 +238,8 @@ class Incoming:
             self._streams.events.append(BodyReceived(stream.number, data, size))
         if ended:
             stream.receiving = False
-            self._streams.events.append(BodyEnded(stream.number, []))
+            if end_body(self._streams.events, stream.number, []):
+                stream.held = 0
         elif octets > size:
             self._streams.credit(stream, octets - size)  # padding: nobody else will
 
@@ -253,7 +254,8 @@ class Incoming:
             self._spoil(stream, error, now)
             return
         stream.receiving = False
-        self._streams.events.append(BodyEnded(stream.number, trailers))
+        if end_body(self._streams.events, stream.number, trailers):
+            stream.held = 0
 
     def _on_reset(self, event: Any, now: float) -> None:
         stream = self._streams.table.get(event.stream_id)

@@ -14,6 +14,7 @@ from server_http.errors import ContentTooLarge, ProtocolError
 from server_http.events import (
     Event,
     Headers,
+    InputEnded,
     Request,
     RequestReceived,
     StreamClosed,
@@ -103,7 +104,7 @@ class Streams:
 
     def admit(self, request: Request) -> None:
         """Apply policy and limits to a request that is well-formed; raises the error that answers it."""
-        request.scheme = self._info.scheme
+        request.scheme = self._info.scheme()
         request.client = self._info.client
         self._config.policy.apply(request, self._trusted, True)
         length = request.content_length
@@ -114,11 +115,14 @@ class Streams:
         """Give a request to the driver."""
         stream = self._open(request.stream, request.method, request.expects_continue, complete, now)
         stream.known = True
+        stream.exchange.upgrade = request.protocol
         if request.priority is not None:
             stream.urgency, stream.incremental = request.priority
         if request.content_length is not None:
             stream.remaining = request.content_length
         self.events.append(RequestReceived(request.stream, request, complete))
+        if complete and request.protocol:
+            self.events.append(InputEnded(request.stream))  # the tunnel that is asked for has ended on that side
 
     def refuse(self, number: int, fields: Headers, complete: bool, error: ProtocolError, now: float) -> None:
         """Answer a request that the driver never sees with the page of its status."""
