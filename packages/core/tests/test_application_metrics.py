@@ -182,6 +182,14 @@ def test_labels_that_mean_something_elsewhere_break_nothing(value_class):
     assert found["odd_count", ()] == 0
 
 
+def test_a_label_that_is_no_unicode_is_shown_escaped_and_hides_nothing_else(value_class):
+    metrics = made()
+    be(metrics, 0)
+    Counter("paths", "Paths.", ["path"], registry=CollectorRegistry()).labels("/\udcff").inc()
+    text = render(metrics.families({0: 1}, [], None)).encode()
+    assert b'paths_total{path="/\\\\udcff"} 1\n' in text
+
+
 def test_special_values_are_spelled_as_prometheus_reads_them(value_class):
     metrics = made()
     be(metrics, 0)

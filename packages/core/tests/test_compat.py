@@ -19,7 +19,7 @@ from server_core.worker import Worker
 FILES = Path(__file__).parent / "gunicorn_files"
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("gunicorn") is not None, reason="gunicorn itself answers its imports"
+    importlib.util.find_spec("gunicorn") is not None, reason="the tests look whether the stand-ins are gone"
 )
 
 
@@ -115,6 +115,25 @@ def test_the_stand_ins_are_gone_when_the_file_has_run(load):
     assert not [name for name in sys.modules if name.partition(".")[0] == "gunicorn"]
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("gunicorn")
+
+
+@pytest.mark.parametrize("imported", [False, True])
+def test_an_installed_gunicorn_changes_nothing_and_is_there_afterwards(load, tmp_path, monkeypatch, imported):
+    package = tmp_path / "installed" / "gunicorn"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("from gunicorn import glogging\n")
+    (package / "glogging.py").write_text("class Logger:\n    pass\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+    theirs = importlib.import_module("gunicorn.glogging") if imported else None
+    try:
+        cfg = load("own_logger").cfg
+        assert issubclass(cfg.logger_class, Logger)
+        found = importlib.import_module("gunicorn.glogging")
+        assert found.__file__ == str(package / "glogging.py")
+        assert found is theirs or not imported
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "gunicorn"]:
+            del sys.modules[name]
 
 
 @pytest.mark.parametrize(

@@ -275,7 +275,7 @@ class TestTLS:
         client = Client(connection, material).shake(size)
         assert connection.engine.opened == 1.0
         assert connection.deadline() == 77.0
-        assert connection.info.scheme == "https"
+        assert connection.info.scheme() == "https"
         assert connection.info.tls.version == "TLSv1.3"
         assert body(client.say(b"hello")) == b"hello"
 

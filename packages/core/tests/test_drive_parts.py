@@ -300,6 +300,14 @@ def test_a_worker_alone_takes_whatever_its_number(listening: socket.socket) -> N
         sock.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a listener cannot be shut down")
+def test_a_listener_that_was_shut_down_is_not_asked_again_at_once(listening: socket.socket) -> None:
+    acceptor = Acceptor(FakeListener(listening), Silent(), False, Silent())
+    listening.shutdown(socket.SHUT_RDWR)
+    assert acceptor.accept(5.0, 10, False, 0, 0) == []
+    assert acceptor.muted_until > 5.0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the only loopback network of which all addresses are there")
 @pytest.mark.parametrize("address", ["127.0.0.9", "127.10.99.100", "127.255.200.19"])
 def test_an_address_is_spelled_as_the_system_does(listening: socket.socket, address: str) -> None:

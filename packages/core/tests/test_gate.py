@@ -197,3 +197,34 @@ def test_the_kernel_knows_how_long_octets_were_there(pair: Tuple[socket.socket, 
     assert arrivals.waited(server, 0.0) < 0.1
     assert is_timed(LOCAL)
     assert not is_timed(UNIX)
+
+
+def test_of_what_two_polls_close_together_had_between_them_the_middle_is_told() -> None:
+    arrivals = Arrivals()
+    assert arrivals.reported(5.0) == 0.0, "nobody polls"
+    arrivals.polled(1.0, 1.0, False)
+    arrivals.polled(1.004, 1.004, False)
+    assert arrivals.close
+    assert arrivals.reported(1.004) == pytest.approx(0.002)
+    assert arrivals.reported(1.104) == pytest.approx(0.102)
+    arrivals.polled(1.104, 1.104, False)
+    assert not arrivals.close, "after a long pause only the kernel knows"
+    assert arrivals.reported(1.104) == pytest.approx(0.05)
+
+
+def test_a_poll_that_had_to_wait_reports_what_came_just_now() -> None:
+    arrivals = Arrivals()
+    arrivals.polled(1.0, 1.0, False)
+    arrivals.polled(1.2, 1.206, False)
+    assert arrivals.close
+    assert arrivals.reported(1.207) == pytest.approx(0.001)
+
+
+def test_what_an_earlier_poll_left_over_is_not_taken_for_new() -> None:
+    arrivals = Arrivals()
+    arrivals.polled(1.0, 1.0, False)
+    arrivals.polled(1.1, 1.1, False)
+    arrivals.polled(1.101, 1.101, True)
+    assert not arrivals.close
+    arrivals.polled(1.102, 1.102, False)
+    assert arrivals.close

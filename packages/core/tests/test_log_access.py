@@ -403,6 +403,25 @@ def test_files_are_opened_again_after_a_rotation(logger, tmp_path):
     assert "two" not in read(tmp_path, "error.log.1")
 
 
+def test_a_rotation_while_a_line_is_made_stops_no_later_line(logger, tmp_path, monkeypatch):
+    log = logger()
+    writer = log.access_log_writer
+    if not hasattr(writer, "__dict__"):
+        pytest.skip("a compiled line is made without a look at signals")
+    os.rename(tmp_path / "access.log", tmp_path / "access.log.1")
+    make_line = writer._line
+
+    def interrupted(*args):
+        monkeypatch.undo()
+        log.reopen_files()
+        return make_line(*args)
+
+    monkeypatch.setattr(writer, "_line", interrupted)
+    write_one(log, b"/1")
+    write_one(log, b"/2")
+    assert len(read(tmp_path).splitlines()) == 2
+
+
 def test_a_second_setup_takes_the_new_settings(logger, tmp_path):
     log = logger()
     descriptors = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
@@ -416,6 +435,29 @@ def test_a_second_setup_takes_the_new_settings(logger, tmp_path):
     assert descriptors == (len(os.listdir("/proc/self/fd")) if descriptors else 0)
 
 
+def test_a_second_setup_that_fails_leaves_everything_as_it_was(logger, tmp_path):
+    log = logger()
+    descriptors = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    with pytest.raises(ConfigError, match="accesslog: expected a file"):
+        log.setup(Settings.make(errorlog=str(tmp_path / "other.log"), accesslog="/no/x", loglevel="error"))
+    write_one(log)
+    log.info("heard")
+    assert len(read(tmp_path).splitlines()) == 1
+    assert read(tmp_path, "error.log").endswith("heard\n")
+    assert descriptors == (len(os.listdir("/proc/self/fd")) if descriptors else 0)
+
+
+def test_only_files_are_given_to_the_user_of_the_workers(logger, tmp_path, monkeypatch):
+    given = []
+    log = logger(user=os.geteuid() + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", lambda fd, uid, gid: given.append(fd))
+    with open(os.devnull, "wb") as device, open(tmp_path / "error.log", "ab") as file:
+        log._give_to_workers(device.fileno())
+        log._give_to_workers(file.fileno())
+        assert given == [file.fileno()]
+
+
 @pytest.mark.parametrize("name", ["errorlog", "accesslog"])
 def test_a_log_that_cannot_be_written_is_one_line(name):
     with pytest.raises(
@@ -427,6 +469,16 @@ def test_a_log_that_cannot_be_written_is_one_line(name):
 def test_a_format_that_is_none_is_one_line(logger):
     with pytest.raises(ConfigError, match=r"access_log_format: expected %% or %\(name\)s, got ' %y' \(from code\)"):
         logger(access_log_format="%(h)s %y")
+
+
+def test_what_is_written_to_wsgi_errors_is_json_in_a_log_of_json(logger, tmp_path):
+    log = logger(log_format="json")
+    log.wsgi_errors.write("100 %s of\nit failed\n")
+    log.wsgi_errors.write("half")
+    log.wsgi_errors.flush()
+    entries = [json.loads(text) for text in read(tmp_path, "error.log").splitlines()]
+    assert [entry["message"] for entry in entries] == ["100 %s of\nit failed", "half"]
+    assert {(entry["log"], entry["level"], entry["pid"]) for entry in entries} == {("error", "error", os.getpid())}
 
 
 def test_wsgi_errors_pass_whole_lines_to_the_error_log(logger, tmp_path):

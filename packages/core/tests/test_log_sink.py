@@ -145,6 +145,68 @@ def test_the_end_waits_a_bounded_time_for_a_blocked_output(pipe):
     sink.close()
 
 
+def test_the_end_does_not_wait_longer_for_an_output_that_takes_a_little_again_and_again(pipe):
+    class Slow(PipeSink):
+        def flush(self) -> bool:
+            return False
+
+    Slow(pipe[1]).finish(0.1)
+
+
+@pytest.mark.parametrize("come", ["reopen", "flush"])
+def test_a_signal_s_handler_that_comes_while_a_file_is_written_breaks_nothing(tmp_path, come):
+    class Interrupted(FileSink):
+        def _write(self, data):
+            written = super()._write(data)
+            handler, self.handler = self.handler, lambda: None
+            handler()
+            return written
+
+    path = tmp_path / "log"
+    sink = Interrupted(str(path))
+
+    def handler():
+        os.rename(path, tmp_path / "old")
+        getattr(sink, come)()
+        sink.write(b"handler\n")
+
+    sink.handler = handler
+    sink.write(b"before\n")
+    new = path.read_bytes() if come == "reopen" else b""
+    assert (tmp_path / "old").read_bytes() + new == b"before\nhandler\n"
+    assert not sink.pending
+    sink.close()
+
+
+def test_the_end_waits_for_an_output_where_a_green_library_took_poll_away(pipe, monkeypatch):
+    sink = PipeSink(pipe[1])
+    fill(sink)
+    monkeypatch.delattr("select.poll")
+    sink.finish(0.01)
+    assert sink.pending
+    sink.close()
+
+
+def test_what_a_handler_says_that_ends_the_process_in_the_middle_of_a_write_is_written(pipe):
+    reader, writer = pipe
+
+    class Interrupted(PipeSink):
+        interrupted = False
+
+        def _write(self, data) -> int:
+            written = super()._write(data)
+            if not self.interrupted:
+                self.interrupted = True
+                self.write(b"from the handler\n")
+                self.finish(1.0)
+                raise SystemExit
+            return written
+
+    with pytest.raises(SystemExit):
+        Interrupted(writer).write(b"first\n")
+    assert b"from the handler\n" in os.read(reader, 100)
+
+
 def test_a_socket_is_written_without_waiting():
     ours, theirs = socket.socketpair()
     with ours, theirs:

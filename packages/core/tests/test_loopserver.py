@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import selectors
 import socket
 from typing import Any, Iterator, List
@@ -135,6 +136,22 @@ def test_nothing_more_is_carried_out_for_a_peer_that_does_not_read(tmp_path):
                 break
         assert server.done == [b"x", b"y", b"x"]
     server.server.close()
+
+
+def test_who_comes_while_no_descriptor_is_left_waits_for_the_next_tick_and_costs_nothing(server):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX) as client, socket.socket() as highest:
+        client.connect(server.path)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest.fileno(), before[1]))
+        try:
+            server.loop.turn()
+            assert server.loop.selector.select(0) == []
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        server.server.tick(1.0)
+        client.sendall(b"line\n")
+        server.loop.turns(3)
+        assert server.done == [b"line"]
 
 
 def test_connections_over_the_limit_are_closed_at_once_and_places_come_back(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from server_core.errors import ConfigError
 from server_core.pidfile import Pidfile
+from server_core.supervise.presence import Presence
 
 
 def test_a_pid_file_is_written_renamed_and_removed(tmp_path: Path) -> None:
@@ -45,3 +47,29 @@ def test_a_pid_file_that_is_no_longer_ours_stays(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot write"):
         Pidfile(str(tmp_path / "no" / "a.pid")).create(1)
+
+
+class Stuck(Pidfile):
+    """One whose folder was mounted read-only meanwhile."""
+
+    def unlink(self) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+class Arbiter:
+    """The log of an arbiter."""
+
+    def __init__(self) -> None:
+        self.log = self
+        self.errors: list[str] = []
+
+    def error(self, message: str, *arguments: object) -> None:
+        self.errors.append(message % arguments)
+
+
+def test_a_file_that_cannot_be_removed_ends_no_server() -> None:
+    arbiter = Arbiter()
+    presence = Presence(arbiter)
+    presence.pidfile = Stuck("server.pid")
+    presence.close()
+    assert arbiter.errors == ["pidfile: cannot remove 'server.pid': Read-only file system"]

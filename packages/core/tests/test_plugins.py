@@ -11,8 +11,8 @@ import pytest
 
 from server_core import plugins
 from server_core.distributions import entry_points
-from server_core.errors import PluginError
-from server_core.settings import Settings
+from server_core.errors import ConfigError, PluginError, UsageError
+from server_core.settings import Settings, commandline, sources
 
 
 @pytest.fixture
@@ -185,6 +185,30 @@ def test_settings_groups_are_added_and_broken_ones_left_out(site):
     plugins.forget()
 
 
+def test_a_setting_of_a_package_that_is_absent_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(plugins, "_found", {plugins.SETTINGS: []})
+    catalogue = plugins.catalogue()
+    install = r"is not installed: pip install 'server-cli\[dirty\]' \(from a\)"
+    with pytest.raises(ConfigError, match=f"dirty_workers: the setting {install}"):
+        Settings(catalogue).set("dirty_workers", 2, "a")
+    with pytest.raises(UsageError, match=f"--dirty-app: the option {install}"):
+        commandline.parse(catalogue, ["--dirty-app", "a:B"], "a")
+    cfg = Settings(catalogue)
+    sources.apply_module(cfg, {"dirty_workers": 2}, "a")
+    assert len(cfg.warnings) == 1
+    assert "dirty_workers: the setting is not installed" in cfg.warnings[0]
+
+
+def test_a_mistyped_setting_of_a_package_that_is_there_is_not_said_to_be_absent():
+    with pytest.raises(ConfigError, match="dirty_wokers: expected the name of a setting, did you mean 'dirty_workers'"):
+        Settings(plugins.catalogue()).set("dirty_wokers", 2, "a")
+
+
+def test_a_group_without_names_takes_dotted_paths():
+    with pytest.raises(PluginError, match="logger class: expected a dotted path, got 'foo'"):
+        plugins.logger_class("foo")
+
+
 @pytest.mark.parametrize(
     ("foreign", "ours"),
     [
@@ -203,9 +227,19 @@ def test_workers_of_others_are_served_by_ours_with_one_line(foreign, ours):
     assert cfg.warnings == [f"worker_class: {foreign} is served by the {ours!r} worker"]
 
 
+OPTIONS = {
+    "loop": "uvloop",
+    "ws_ping_interval": 5,
+    "headers": [],
+    "http": "httptools",
+    "proxy_headers": True,
+    "access_log": False,
+}
+
+
 def test_a_subclass_of_a_foreign_worker_is_told_the_settings():
     foreign = type("UvicornWorker", (), {"__module__": "uvicorn.workers", "CONFIG_KWARGS": {"loop": "auto"}})
-    mine = type("MyWorker", (foreign,), {"CONFIG_KWARGS": {"loop": "uvloop", "ws_ping_interval": 5, "headers": []}})
+    mine = type("MyWorker", (foreign,), {"CONFIG_KWARGS": OPTIONS})
     with pytest.raises(PluginError) as caught:
         plugins.worker_class(mine)
     message = str(caught.value)
@@ -214,6 +248,9 @@ def test_a_subclass_of_a_foreign_worker_is_told_the_settings():
     assert "asgi_loop = 'uvloop' for 'loop'" in message
     assert "ws_ping_interval = 5 for 'ws_ping_interval'" in message
     assert "drop 'headers'" in message
+    assert "drop 'http'" in message
+    assert "forwarded_hops = 1 for 'proxy_headers'" in message
+    assert "drop 'access_log'" in message
 
 
 def test_setup_of_a_worker_class_is_left_to_the_worker_process():

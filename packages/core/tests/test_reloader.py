@@ -92,12 +92,12 @@ class Scripted:
         yield from self.paths
 
 
-def test_one_change_is_enough():
+def test_every_change_is_told_because_a_reload_may_fail():
     told = []
     thread = Reloader(Scripted("a", "b"), told.append)
     thread.start()
     thread.join(5)
-    assert told == ["a"]
+    assert told == ["a", "b"]
     assert thread.daemon
 
 
@@ -147,9 +147,13 @@ def test_the_worker_that_watches_asks_the_arbiter(monkeypatch):
     class Worker:
         cfg = hooks = Settings.make(worker_int=lambda worker: said.append("worker_int"))
         log = Log()
+        alive = True
         app = None
         ppid = 4711
 
-    reloader.start(Worker()).join(5)
+    worker = Worker()
+    reloader.start(worker).join(5)
+    worker.alive = False
+    reloader.start(worker).join(5)
     assert said == ["Worker reloading: changed.py modified", "worker_int"]
     assert sent == [4711]

@@ -61,6 +61,13 @@ def test_a_request_is_shown_while_it_runs_and_counted_when_it_ends() -> None:
     assert counters.latency[at.LATENCY_BOUNDS.index(0.25)] == 1
 
 
+def test_control_characters_of_a_request_reach_no_log_and_no_terminal() -> None:
+    board = Scoreboard(slots=1)
+    index = new_slot(board)
+    board.slot(index).record(0).begin("GET", b"/a\nb\x1b[31m\x9bm\xe4", 5.0)
+    assert [request.text for request in board.reader().running(index)] == ["GET /a\\nb\\x1b[31m\\x9bm\\xe4"]
+
+
 def test_running_requests_are_listed_oldest_first() -> None:
     board = Scoreboard(slots=1)
     index = new_slot(board)
@@ -90,7 +97,8 @@ def test_any_target_is_kept_as_far_as_there_is_room(target: bytes) -> None:
     index = new_slot(board)
     board.slot(index).record(0).begin("PROPFIND", target, 1.0)
     text = board.reader().running(index)[0].text
-    assert text == (b"PROPFIND " + bytes(target))[: at.ENTRY_TEXT].decode("latin-1")
+    kept = (b"PROPFIND " + bytes(target))[: at.ENTRY_TEXT].decode("latin-1")
+    assert text == (kept if kept.isprintable() else kept.encode("unicode_escape").decode())
 
 
 @pytest.mark.parametrize("status", [-5, 0, 99, 600, 999])
@@ -144,6 +152,18 @@ def test_a_request_that_died_with_its_child_ended_without_an_answer() -> None:
     board.release(index)
     totals = board.reader().totals(0)
     assert (totals.running, totals.finished, totals.statuses[0]) == (0, 1, 1)
+    assert sum(totals.latency) == 0  # nobody knows how long it was at work
+
+
+def test_short_requests_are_what_the_longer_ones_and_the_refused_ones_leave() -> None:
+    board = Scoreboard(slots=1)
+    record = board.slot(new_slot(board)).record(0)
+    for seconds in (0.0, 0.001, 0.002, 0.2, 100.0):
+        record.finish(record.begin("GET", b"/", 5.0), 200, 0, 0.0, seconds)
+    record.shed()
+    latency = board.reader().totals(0).latency
+    assert (latency[0], latency[1], latency[at.LATENCY_BOUNDS.index(0.25)], latency[-1]) == (2, 1, 1, 1)
+    assert sum(latency) == 5
 
 
 def test_queue_times_are_counted_by_bucket_and_short_ones_are_what_is_left() -> None:

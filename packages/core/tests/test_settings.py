@@ -332,3 +332,17 @@ def test_two_groups_cannot_declare_one_setting():
     group = Group("Mine", [Setting("workers", kinds.Integer(), 1, "Mine.")])
     with pytest.raises(ConfigError, match="declared twice"):
         Catalogue([*GROUPS, group])
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("local", "'local'"),
+        ("redis://cache:6379/0", "'redis://cache:6379/0'"),
+        ("redis://:pass:w@rd@cache:6379/0", "'redis://:***@cache:6379/0'"),
+        ("unix://user:password@/run/redis?db=1", "'unix://user:***@/run/redis?db=1'"),
+        ("rediss://cache/0?password=secret&db=1", "'rediss://cache/0?password=***&db=1'"),
+    ],
+)
+def test_a_password_in_a_url_is_not_shown(url: str, shown: str) -> None:
+    assert kinds.Url().show(url) == shown

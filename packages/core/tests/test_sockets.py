@@ -71,6 +71,18 @@ def test_a_listener_names_itself_and_is_ready_for_accept(tcp: Listener) -> None:
         tcp.accept()
 
 
+@pytest.mark.parametrize(
+    ("bind", "hint"),
+    [
+        ("203", r"203:8000: cannot listen: .* \(a number alone is a host; a port is written ':203'\)"),
+        ("unix:/no/such/place.sock", r"No such file or directory \(the directory /no/such has to be there\)"),
+    ],
+)
+def test_a_frequent_mistake_is_told(bind: str, hint: str) -> None:
+    with pytest.raises(BindError, match=hint):
+        open_listener(parse_address(bind), SocketOptions(), attempts=1)
+
+
 def test_an_address_in_use_is_tried_again_and_then_named() -> None:
     first = open_listener(parse_address("127.0.0.1:0"), SocketOptions())
     told: list[str] = []
@@ -154,6 +166,32 @@ def test_a_unix_socket_is_made_with_mode_and_removed_at_the_end(tmp_path: Path) 
     listener.close()
 
 
+def test_a_unix_socket_file_that_cannot_be_removed_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = open_listener(parse_address(f"unix:{tmp_path / 'a.sock'}"), SocketOptions())
+
+    def unlink(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    listener.unlink()
+    assert not listener.unlinks
+    listener.close()
+
+
+def test_a_unix_socket_that_cannot_be_given_away_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chown(path: str, uid: int, gid: int, follow_symlinks: bool = True) -> None:
+        assert not follow_symlinks
+        raise PermissionError(1, "Operation not permitted", path)
+
+    monkeypatch.setattr(os, "chown", chown)
+    path = tmp_path / "a.sock"
+    with pytest.raises(BindError, match="Operation not permitted"):
+        open_listener(parse_address(f"unix:{path}"), SocketOptions(owner=(1, 1)))
+    assert not path.exists()
+
+
 def test_a_stale_unix_socket_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "s"
     open_listener(parse_address(f"unix:{path}"), SocketOptions()).close()
@@ -167,6 +205,15 @@ def test_a_unix_socket_somebody_listens_on_is_not_taken(tmp_path: Path) -> None:
     with pytest.raises(BindError, match="already in use"):
         open_listener(address, SocketOptions(), attempts=1)
     listener.close()
+
+
+def test_a_socket_that_another_kind_of_server_serves_is_not_removed(tmp_path: Path) -> None:
+    path = str(tmp_path / "log")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as served:
+        served.bind(path)
+        with pytest.raises(BindError, match="expected a stream socket that nobody serves"):
+            open_listener(Address("unix", path=path), SocketOptions())
+        assert os.path.exists(path)
 
 
 def test_a_file_that_is_no_socket_is_not_removed(tmp_path: Path) -> None:

@@ -111,6 +111,10 @@ def test_the_older_variable_counts_when_ours_is_not_there(here, monkeypatch):
     [
         ("--workers x", ConfigError, r"workers: expected an integer >= 1, got 'x' \(from SERVER_CMD_ARGS\)"),
         ("--wrokers 3", UsageError, r"--wrokers: expected a known option, did you mean --workers\? \(from SERVER_CMD"),
+        ("--port 3", UsageError, "--port: expected a known option, did you mean --bind HOST:PORT"),
+        ("--tmp-upload-dir x", UsageError, "expected an option, got a setting that only config files have, tmp_upload"),
+        ("--cpu-affinity all", ConfigError, "cpu_affinity: expected 'auto', or the cores of each slot such as"),
+        ("--metrics-bind localhost", ConfigError, "metrics_bind: expected HOST:PORT, unix:PATH or fd://N, got"),
         ("app:app", ConfigError, "SERVER_CMD_ARGS: expected options only, got 'app:app'"),
         ("--bind 'x", ConfigError, "SERVER_CMD_ARGS: expected arguments as in a shell"),
         ("--bind", UsageError, r"argument -b/--bind: expected one argument \(from SERVER_CMD_ARGS\)"),
@@ -120,6 +124,21 @@ def test_a_fault_in_the_variable_names_the_variable(here, monkeypatch, text, err
     monkeypatch.setenv("SERVER_CMD_ARGS", text)
     with pytest.raises(error, match=message):
         loaded("a")
+
+
+def test_a_config_file_of_another_kind_is_said_to_be_read_as_python(here):
+    here("server.yaml", "workers: 3")
+    cfg = loaded("a", "-c", "server.yaml")
+    assert cfg.warnings == [
+        "config file server.yaml: read as Python; expected a name that ends in .py, or in .toml for TOML"
+    ]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_directory_is_no_config_file(tmp_path):
+    (tmp_path / "conf").mkdir()
+    with pytest.raises(ConfigError, match="config: expected a file, got 'conf', which is a directory"):
+        loaded("a", "-c", "conf")
 
 
 @pytest.mark.parametrize("form", ["{0}", "file:{0}"])

@@ -461,8 +461,9 @@ def test_a_reload_whose_children_do_not_boot_keeps_the_old_ones(code: int) -> No
 def test_a_failed_reload_brings_old_numbers_back() -> None:
     world = World().begin()
     world.reload(ev.GroupPlan("http", 5))
-    world.exit(world.of_state("booting")[0], 4)
+    actions = world.exit(world.of_state("booting")[0], 4)
     assert world.state.groups["http"].target == 2
+    assert only(ev.SetTarget, actions) == [ev.SetTarget("http", 2, 5)], "sockets without workers get no connection"
     world.exit_leaving()
     assert len(world.children()) == 2
 
@@ -493,6 +494,29 @@ def test_a_hup_during_a_reload_follows_it() -> None:
     before = len(only(ev.LoadConfig, world.actions))
     world.ready_all()
     assert len(only(ev.LoadConfig, world.actions)) == before + 1
+
+
+def test_a_hup_during_a_reload_that_fails_follows_it_too() -> None:
+    world = World().begin()
+    world.reload()
+    world.signal("HUP")
+    before = len(only(ev.LoadConfig, world.actions))
+    world.exit(world.of_state("booting")[0], 4)
+    assert len(only(ev.LoadConfig, world.actions)) == before + 1
+
+
+def test_nothing_is_due_once_those_who_died_too_early_are_replaced() -> None:
+    world = World(ev.GroupPlan("http", 1)).begin()
+    world.exit(world.of_state("ready")[0], signal=9)
+    world.ready_all()
+    assert world.state.deadline(world.now) is None
+    world.exit(world.of_state("ready")[0], signal=9)
+    held = world.state.deadline(world.now)
+    assert held is not None
+    assert held > world.now
+    world.pass_time(held - world.now + 1)
+    world.ready_all()
+    assert world.state.deadline(world.now) is None
 
 
 def test_ttin_survives_a_reload_unless_the_number_was_changed() -> None:

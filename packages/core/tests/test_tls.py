@@ -187,6 +187,10 @@ class TestCertificates:
             ({"certfile": "{cert}", "keyfile": "{dir}/missing.key"}, "keyfile: expected a readable file .*No such"),
             ({"certfile": "{empty}"}, "certfile: expected a certificate and its key"),
             ({"certfile": "{cert}", "keyfile": "{other}"}, "KEY_VALUES_MISMATCH"),
+            (
+                {"certfile": "{bare}"},
+                "certfile: expected the key in '.*', because keyfile names no other file, got none",
+            ),
             ({"certfile": "{encrypted}"}, "keyfile: expected a key without a passphrase"),
             ({"keyfile": "{cert}"}, "certfile: expected a certificate beside keyfile"),
             ({"certfile": "{cert}", "ca_certs": "{dir}/no.pem"}, "ca_certs: expected a readable file"),
@@ -199,6 +203,8 @@ class TestCertificates:
         places = {"dir": tmp_path, "cert": material.issue("a", "a"), "other": material.issue("b", "b")}
         places["empty"] = tmp_path / "empty.pem"
         places["empty"].write_bytes(b"")
+        places["bare"] = tmp_path / "bare.pem"
+        places["bare"].write_text(_without_key(places["cert"]))
         places["encrypted"] = tmp_path / "encrypted.pem"
         places["encrypted"].write_text(_encrypted(places["cert"]))
         filled = {
@@ -240,7 +246,7 @@ class TestCertificates:
         running = Client(tls, material.ca).shake()
         material.issue("server", "localhost", "new.example.org")
         assert tls.refresh(109.0) == []
-        assert tls.refresh(110.0) == ["Certificates changed and were read again"]
+        assert told(tls.refresh(110.0)) == [("info", "Certificates changed and were read again")]
         assert tls.refresh(130.0) == []
         assert "new.example.org" in Client(tls, material.ca).shake().common_names()
         running.wrapped.write(b"still here")
@@ -251,11 +257,12 @@ class TestCertificates:
         tls = serving(material, certificate_reload=1)
         tls.refresh(0.0)
         (tmp_path / "server.pem").write_text("half written")
-        (line,) = tls.refresh(1.0)
+        ((level, line),) = told(tls.refresh(1.0))
+        assert level == "warning"
         assert line.startswith("Certificates changed and cannot be used, the old ones stay: certfile: expected")
         assert Client(tls, material.ca).shake().server.established
         material.issue("server", "localhost", "new.example.org")
-        assert tls.refresh(2.0) == ["Certificates changed and were read again"]
+        assert told(tls.refresh(2.0)) == [("info", "Certificates changed and were read again")]
 
     def test_without_the_setting_files_are_not_looked_at(self, material):
         tls = serving(material)
@@ -275,9 +282,35 @@ class TestCertificates:
         Client(tls, material.ca).shake()
         assert asked == [(path, "localhost")]
 
+    def test_hook_that_fails_while_files_change_leaves_the_old_certificate(self, material):
+        broken = []
+
+        def ssl_context(config, default_ssl_context_factory):
+            if broken:
+                raise ssl.SSLError(1, "half written")
+            return default_ssl_context_factory()
+
+        tls = serving(material, ssl_context=ssl_context, certificate_reload=1)
+        tls.refresh(0.0)
+        broken.append(material.issue("server", "localhost", "new.example.org"))
+        ((level, line),) = told(tls.refresh(1.0))
+        assert level == "warning"
+        assert line.startswith("Certificates changed and cannot be used, the old ones stay: SSLError: ")
+        assert Client(tls, material.ca).shake().server.established
+
     def test_hook_that_returns_something_else_is_refused(self, material):
         with pytest.raises(ConfigError, match=r"ssl_context: expected an ssl\.SSLContext from the hook, got None"):
             serving(material, ssl_context=lambda config, factory: None)
+
+
+def told(notices):
+    return [(notice.level, notice.message) for notice in notices]
+
+
+def _without_key(path):
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    return text[text.index("-----BEGIN CERT") :]
 
 
 def _encrypted(path):

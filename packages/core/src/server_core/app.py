@@ -12,7 +12,7 @@ import os
 import sys
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Set
 
-from server_core import apploader
+from server_core import apploader, sockets  # noqa: F401 - has to see the socket class before a config file patches it
 from server_core.errors import EXIT_INTERRUPTED, AppImportError, ConfigError, ServerError, UsageError
 from server_core.settings import Settings, commandline, sources
 from server_core.settings.config import working_directory
@@ -274,5 +274,27 @@ def guarded(action: Callable[[], Any], prog: str = "server") -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # whoever read the output has gone, as in ``| head``
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it at its end
+        _drop_output()
     return 0
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Write what a command was asked for to standard output; what its encoding does not have is escaped.
+
+    Raises:
+        BrokenPipeError: nobody reads any more; ``guarded`` takes that for an end like any other.
+        ServerError: it cannot be written, because a disk is full, say.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), end=end, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _drop_output()
+        raise ServerError(f"standard output: cannot be written: {error.strerror}") from None
+
+
+def _drop_output() -> None:
+    """Have what is left in the buffer of standard output go nowhere: the interpreter flushes it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -74,10 +74,12 @@ class LoopServer:
         self._make_client = make_client
         self._limit = limit
         self._clients: Dict[Client, None] = {}
-        arbiter.watch(listener, self._accept)
+        self._accepting = False
+        self._accept_from_now()
 
     def tick(self, now: float) -> None:
-        """Let every client act on what is overdue."""
+        """Let every client act on what is overdue, and accept again where that failed."""
+        self._accept_from_now()
         for client in list(self._clients):
             client.tick(now)
             self._write(client)
@@ -86,7 +88,7 @@ class LoopServer:
         """Close the connections, and the listener."""
         for client in list(self._clients):
             self._drop(client)
-        self._arbiter.unwatch(self._listener)
+        self._accept_later()
         self._listener.close()
 
     def close_in_child(self) -> None:
@@ -95,10 +97,24 @@ class LoopServer:
             client.socket.close()
         self._listener.close()
 
+    def _accept_from_now(self) -> None:
+        if not self._accepting:
+            self._accepting = True
+            self._arbiter.watch(self._listener, self._accept)
+
+    def _accept_later(self) -> None:
+        """Leave who comes in the backlog until the next tick."""
+        if self._accepting:
+            self._accepting = False
+            self._arbiter.unwatch(self._listener)
+
     def _accept(self) -> None:
         try:
             accepted, _ = self._listener.accept()
-        except OSError:  # it has gone already, or there is no descriptor left: it may try again
+        except (BlockingIOError, ConnectionAbortedError):  # it has gone already
+            return
+        except OSError:  # there is no descriptor left, and there will be none at once
+            self._accept_later()
             return
         client = self._make_client(accepted) if len(self._clients) < self._limit else None
         if client is None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import re
 from functools import lru_cache
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Type
 
 from server_core.compat import gunicorn_imports
 from server_core.distributions import entry_points
@@ -80,23 +80,23 @@ _ASGI_WORKERS = {
     "hypercorn.workers.HypercornUvloopWorker": {"asgi_loop": "uvloop"},
 }
 
-# What a subclass of such a worker configures, and the setting that does it here.
+# What a subclass of such a worker configures, and what does it here: a setting of the same values, or a line.
 _UVICORN_OPTIONS = {
     "loop": "asgi_loop",
     "lifespan": "asgi_lifespan",
-    "http": "http_parser",
+    "http": "",
     "ws": "",
     "ws_max_size": "websocket_max_message_size",
     "ws_ping_interval": "ws_ping_interval",
     "ws_ping_timeout": "ws_ping_timeout",
     "root_path": "root_path",
-    "proxy_headers": "forwarded_allow_ips",
+    "proxy_headers": "forwarded_hops = 1",
     "forwarded_allow_ips": "forwarded_allow_ips",
     "limit_concurrency": "worker_connections",
     "timeout_keep_alive": "keepalive",
     "timeout_graceful_shutdown": "graceful_timeout",
     "limit_max_requests": "max_requests",
-    "access_log": "accesslog",
+    "access_log": "accesslog = '-'",
     "log_config": "logconfig_dict",
     "log_level": "loglevel",
     "h11_max_incomplete_event_size": "limit_request_field_size",
@@ -176,7 +176,8 @@ def find(group: str, name: str) -> Plugin:
 
     close = difflib.get_close_matches(name, names(group), 1, 0.6)
     hint = f", did you mean {close[0]!r}?" if close else ""
-    raise PluginError(f"{noun}: expected one of {', '.join(names(group))} or a dotted path, got {name!r}{hint}")
+    known = f"one of {', '.join(names(group))} or " if names(group) else ""
+    raise PluginError(f"{noun}: expected {known}a dotted path, got {name!r}{hint}")
 
 
 @lru_cache(maxsize=64)
@@ -266,7 +267,7 @@ def catalogue() -> Catalogue:
                 continue
             taken.update(dict.fromkeys((setting.name for setting in group.settings), plugin.distribution))
             groups.append(group)
-    return Catalogue(groups, _MissingSettings())
+    return Catalogue(groups, _MissingSettings(taken))
 
 
 _problems: List[str] = []
@@ -297,7 +298,18 @@ def _groups_of(plugin: Plugin) -> Iterator[Group]:
 
 
 class _MissingSettings(Dict[str, str]):
-    """Names of settings that a package which is absent would declare, with how to install it."""
+    """Names of settings that a package which is absent would declare, with how to install it.
+
+    Args:
+        present: the names of settings that there are.
+    """
+
+    def __init__(self, present: Iterable[str]) -> None:
+        super().__init__()
+        names = tuple(present)
+        self._extras = [
+            (prefix, extra) for prefix, extra in _SETTING_EXTRAS if not any(name.startswith(prefix) for name in names)
+        ]
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self._extra(name) is not None
@@ -309,9 +321,8 @@ class _MissingSettings(Dict[str, str]):
         broken = [problem for problem in _problems if f"-{extra}" in problem or f"-workers-{extra}" in problem]
         return "; ".join(broken) or how_to_install(extra)
 
-    @staticmethod
-    def _extra(name: str) -> Optional[str]:
-        return next((extra for prefix, extra in _SETTING_EXTRAS if name.startswith(prefix)), None)
+    def _extra(self, name: str) -> Optional[str]:
+        return next((extra for prefix, extra in self._extras if name.startswith(prefix)), None)
 
 
 # --- worker and logger classes ------------------------------------------------------------------
@@ -362,8 +373,10 @@ def _refuse_foreign_base(worker: Type[Any]) -> None:
 
 def _advice(option: str, value: Any) -> str:
     setting = _UVICORN_OPTIONS.get(option)
-    if setting:
+    if setting and " = " not in setting:
         return f"{setting} = {value!r} for {option!r}"
+    if setting and value:
+        return f"{setting} for {option!r}"
     return f"and drop {option!r}, which has no setting here"
 
 

@@ -1,4 +1,4 @@
-"""What a process does to itself: identity, death with its parent, cores, memory, stacks.
+"""What a process does to itself: identity, death with its parent, cores, memory, stacks, signals.
 
 Owns: the calls to the system that Python's library lacks, each with its fallback.
 Must not know: settings, workers, the arbiter.
@@ -6,13 +6,14 @@ Must not know: settings, workers, the arbiter.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what ``signal`` wraps; see ``set_handler``
 import faulthandler
 import os
 import pwd
 import signal
 import threading
 import time
-from typing import List, Optional, Set, Union
+from typing import Any, Iterable, List, Optional, Set, Union
 
 from server_core.prctl import prctl
 
@@ -56,6 +57,8 @@ def take_identity(uid: int, gid: int, initgroups: bool) -> None:
         gid: the group to become.
         initgroups: take the supplementary groups of the user. Without it a process that gives up
             root keeps none, because root's groups would be privileges left over.
+
+    Raises PermissionError.
     """
     if gid != os.getegid() or uid != os.geteuid() or initgroups:
         if initgroups:
@@ -141,15 +144,32 @@ def set_title(title: str) -> None:
     setproctitle(f"server: {title}")
 
 
-def release_signals() -> None:
-    """Let signals in that were held back around a fork."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+def set_handler(number: int, handler: Any) -> None:
+    """Have ``handler`` called for a signal, as ``signal.signal`` does.
+
+    That one makes an ``Enum`` of the handler before, or an error where it was none: so much Python that it caused 55 of
+    the 700 page faults of a worker's start. Where something has taken its place (gevent, perhaps by a config file that
+    ran before this module was imported), what is there now is called.
+    """
+    install = _signal.signal if signal.signal.__module__ == signal.__name__ else signal.signal
+    install(number, handler if callable(handler) else int(handler))
+
+
+def hold_signals() -> Iterable[int]:
+    """Hold all signals back. Return those that were held before, for ``release_signals``."""
+    held: Iterable[int] = _signal.pthread_sigmask(signal.SIG_BLOCK, _signal.valid_signals())
+    return held
+
+
+def release_signals(held: Iterable[int] = ()) -> None:
+    """Let signals in that were held back, around a fork or by the program that started this one, except ``held``."""
+    _signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def ignore_stop_signals() -> None:
     """A process that is ending is not interrupted by being told to end; KILL remains."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)
+        set_handler(number, signal.SIG_IGN)
 
 
 def await_reparenting(intermediate: int) -> None:

@@ -132,7 +132,9 @@ class Watcher(Poller):
 
 
 class Reloader(threading.Thread):
-    """The thread that waits for a change and then calls ``on_change(path)``, once.
+    """The thread that waits for changes and calls ``on_change(path)`` for each.
+
+    It goes on after a change: a reload may fail, and then the worker stays and the next save may mend it.
 
     Args:
         engine: a ``Poller`` or ``Watcher``.
@@ -147,9 +149,9 @@ class Reloader(threading.Thread):
     def run(self) -> None:
         """Wait for changes until ``stop``."""
         for path in self._engine.watch(self._stop_event):
-            if not self._stop_event.is_set():
-                self._on_change(path)
-            return
+            if self._stop_event.is_set():
+                return
+            self._on_change(path)
 
     def stop(self) -> None:
         """Look no more."""
@@ -168,6 +170,8 @@ def start(worker: Any) -> Reloader:
     """Watch for a worker: at a change tell the hook ``worker_int`` and ask the arbiter to reload."""
 
     def on_change(path: str) -> None:
+        if not worker.alive:  # it has a successor, which watches
+            return
         worker.log.info("Worker reloading: %s modified", path)
         worker.hooks.worker_int(worker)
         os.kill(worker.ppid, signal.SIGHUP)

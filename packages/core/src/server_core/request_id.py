@@ -11,6 +11,7 @@ import os
 from typing import Any, Dict, Optional
 
 from server_http.events import Headers
+from server_http.fields import printable
 
 
 class RequestIds:
@@ -53,4 +54,4 @@ class RequestIds:
 
     def record_fields(self, request: Any) -> Dict[str, str]:
         """Return the ``extra`` of log records about ``request``."""
-        return {"request_id": self.give(request).decode("latin-1")}
+        return {"request_id": printable(self.give(request))}

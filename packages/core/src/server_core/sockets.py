@@ -6,6 +6,7 @@ Must not know: settings, processes, protocols.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -170,6 +171,11 @@ class Listener:
         return self.sock.family == socket.AF_UNIX
 
     @property
+    def borrowed(self) -> bool:
+        """Whether somebody else made the socket and goes on with it: systemd, or who passed ``fd://N``."""
+        return self.address.kind in (FD, SYSTEMD)
+
+    @property
     def unlinks(self) -> bool:
         """Whether ``unlink`` would remove a file."""
         return self._file is not None
@@ -201,9 +207,13 @@ class Listener:
         self._file = None
 
     def unlink(self) -> None:
-        """Remove the unix socket file, unless somebody else made another at its place."""
+        """Remove the unix socket file, unless somebody else made another at its place.
+
+        One that cannot be removed (its directory is read-only now) stays: nobody listens there, and it ends no server.
+        """
         if self._file is not None and _identity(self.address.path) == self._file:
-            os.unlink(self.address.path)
+            with contextlib.suppress(OSError):
+                os.unlink(self.address.path)
         self._file = None
 
     def refuse_new(self) -> None:
@@ -211,8 +221,10 @@ class Listener:
 
         A filter on the socket drops new SYNs (their senders repeat them and are refused once the
         socket is gone); a unix socket refuses at once. Where neither is possible the backlog
-        shrinks to its minimum.
+        shrinks to its minimum. A borrowed socket stays as it is: who comes waits for the next that accepts.
         """
+        if self.borrowed:
+            return
         if self.is_unix:
             self.unlink()
             _ignore_disconnected(lambda: self.sock.shutdown(socket.SHUT_RD))
@@ -221,7 +233,9 @@ class Listener:
             _ignore_disconnected(lambda: self.sock.listen(0))
 
     def queued(self) -> int:
-        """Return how many connections wait to be accepted; 0 where the system does not tell."""
+        """Return how many connections wait for us and nobody else; 0 where the system does not tell."""
+        if self.borrowed:
+            return 0
         if self.is_unix:
             return unix_queue.waiting(self.sock)
         if not sys.platform.startswith("linux"):
@@ -231,8 +245,9 @@ class Listener:
         return int(struct.unpack_from("=I", info, 24)[0])
 
     def shut(self) -> None:
-        """End listening in all processes that share the socket; ``accept`` fails there."""
-        _ignore_disconnected(lambda: self.sock.shutdown(socket.SHUT_RDWR))
+        """End listening in all processes that share the socket; ``accept`` fails there. Not with a borrowed one."""
+        if not self.borrowed:
+            _ignore_disconnected(lambda: self.sock.shutdown(socket.SHUT_RDWR))
 
 
 def open_listener(
@@ -260,14 +275,27 @@ def open_listener(
             return _open(address, options, scheme)
         except OSError as error:
             reason = f"{address}: cannot listen: {error.strerror or error}"
-            if error.errno == errno.EADDRINUSE and address.port:
-                reason += " (is another server running?)"
+            reason += _hint(address, error)
             if error.errno not in _RETRIED or not left:
                 raise BindError(reason) from error
             if on_retry is not None:
                 on_retry(f"{reason}; trying again in {BIND_RETRY_DELAY:g} s")
             time.sleep(BIND_RETRY_DELAY)
     raise BindError(f"{address}: cannot listen")
+
+
+def _hint(address: Address, error: OSError) -> str:
+    """Return what usually is the matter."""
+    if address.kind == UNIX:
+        missing = error.errno == errno.ENOENT
+        return f" (the directory {os.path.dirname(address.path)} has to be there)" if missing else ""
+    if error.errno == errno.EADDRINUSE and address.port:
+        return " (is another server running?)"
+    if error.errno == errno.EACCES:
+        return " (root and systemd's sockets may have ports below 1024)"
+    if address.host.isdigit():
+        return f" (a number alone is a host; a port is written ':{address.host}')"
+    return ""
 
 
 def adopt(fd: int, address: Address, scheme: str = "http", unlinks: bool = False) -> Listener:
@@ -345,10 +373,15 @@ def _bind_file(sock: socket.socket, path: str, options: SocketOptions) -> None:
         sock.bind(path)
     finally:
         os.umask(before)
-    if options.mode is not None:
-        os.chmod(path, options.mode)
-    if options.owner is not None:
-        os.chown(path, *options.owner)
+    try:
+        if options.mode is not None:
+            os.chmod(path, options.mode)
+        if options.owner is not None:  # of the file itself: who may write in the directory could put a link there
+            os.chown(path, *options.owner, follow_symlinks=False)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
 
 
 def _remove_stale(path: str) -> None:
@@ -365,7 +398,11 @@ def _remove_stale(path: str) -> None:
         outcome = probe.connect_ex(path)
     if outcome in (0, errno.EAGAIN, errno.EINPROGRESS):
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-    os.unlink(path)
+    if outcome not in (errno.ECONNREFUSED, errno.ENOENT):
+        # Whoever may not connect (EACCES), or speaks datagrams (EPROTOTYPE), does not know that nobody is there.
+        raise BindError(f"unix:{path}: expected a stream socket that nobody serves, got: {os.strerror(outcome)}")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _identity(path: str) -> Optional[Tuple[int, int]]:

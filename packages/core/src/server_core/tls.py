@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 from server_core.errors import ConfigError
 from server_core.tls_session import TLSSession
+from server_http.events import Warned
 
 ALPN_NAMES: Mapping[str, str] = {"h1": "http/1.1", "h2": "h2"}
 
@@ -106,7 +107,7 @@ class ServerTLS:
             certificate.context.set_alpn_protocols(list(kept))
         self._base.set_alpn_protocols(list(kept))
 
-    def refresh(self, now: float) -> List[str]:
+    def refresh(self, now: float) -> List[Warned]:
         """Read the certificates again when ``certificate_reload`` seconds have passed and a file changed.
 
         Connections and session tickets stay as they are; what cannot be loaded is not used.
@@ -115,7 +116,7 @@ class ServerTLS:
             now: monotonic seconds.
 
         Returns:
-            Lines for the log.
+            What the log should hear of it.
         """
         if not self._interval or (self._next_look is not None and now < self._next_look):
             return []
@@ -125,10 +126,11 @@ class ServerTLS:
             return []
         try:
             self._default, self._named = self._load()
-        except ConfigError as error:
-            return [f"Certificates changed and cannot be used, the old ones stay: {error}"]
+        except Exception as error:  # the ssl_context hook is the user's own, and a file may be half written
+            reason = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
+            return [Warned(f"Certificates changed and cannot be used, the old ones stay: {reason}")]
         self._stamp = stamp
-        return ["Certificates changed and were read again"]
+        return [Warned("Certificates changed and were read again", "info")]
 
     def wrap(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> _SSLObject:
         """Return the SSL object of a new session."""
@@ -242,6 +244,11 @@ def _load_chain(context: ssl.SSLContext, files: _CertificateFiles) -> None:
     try:
         context.load_cert_chain(files.certfile, files.keyfile, password=refuse_password)
     except (ssl.SSLError, OSError) as error:
+        if not files.keyfile and _first_certificate(files.certfile) and not _holds_key(files.certfile):
+            where = "its entry" if files.name else "keyfile"
+            raise ConfigError(
+                f"{setting}: expected the key in {files.certfile!r}, because {where} names no other file, got none"
+            ) from None
         what = f"{files.certfile!r}" + (f" and {files.keyfile!r}" if files.keyfile else "")
         raise ConfigError(
             f"{setting}: expected a certificate and its key (PEM), got {what} ({_reason(error)})"
@@ -256,6 +263,11 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return error.reason or "not PEM"
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+
+
+def _holds_key(path: str) -> bool:
+    with open(path, encoding="latin-1") as file:
+        return "PRIVATE KEY-----" in file.read()
 
 
 def _first_certificate(path: str) -> str:

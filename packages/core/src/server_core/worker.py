@@ -18,6 +18,7 @@ from server_core.process import (
     end_with_parent,
     pin_to_cores,
     resident_memory,
+    set_handler,
     take_identity,
 )
 from server_core.scoreboard import SlotWriter, detached_slot
@@ -130,7 +131,8 @@ class Worker:
         self.aborted = False
         self.reloader: Any = None
         self.wsgi: Any = None
-        self.nr = 0
+        self.counter: Any = None  # what counts the requests that are served, where a driver of ours does
+        self._served = 0
         self.max_requests = cfg.max_requests + _jitter(cfg) if cfg.max_requests > 0 else sys.maxsize
         self.max_memory = cfg.max_memory
         self.tmp = Heartbeat(self)
@@ -151,6 +153,18 @@ class Worker:
     def hooks(self) -> Any:
         """The settings as hooks, or what calls none when this is no HTTP worker."""
         return self.cfg if self.serves_http else _NoHooks
+
+    @property
+    def nr(self) -> int:
+        """How many requests the worker has served; a worker with a loop of its own counts here, as gunicorn's do."""
+        return self._served if self.counter is None else int(self.counter.served)
+
+    @nr.setter
+    def nr(self, served: int) -> None:
+        if self.counter is None:
+            self._served = served
+        else:
+            self.counter.served = served
 
     @property
     def PIPE(self) -> Tuple[int, int]:  # noqa: N802 - gunicorn's name
@@ -194,12 +208,25 @@ class Worker:
         self.run()
 
     def _init_environment(self) -> None:
-        os.environ.update(self.cfg.env)
+        variables = self.cfg.env
+        if variables:
+            os.environ.update(variables)
         os.environ[SLOT_VARIABLE] = str(self.slot)
 
     def _init_identity(self) -> None:
-        pin_to_cores(self.cfg.cpu_affinity, self.slot)
-        take_identity(self.cfg.uid, self.cfg.gid, self.cfg.initgroups)
+        try:
+            pin_to_cores(self.cfg.cpu_affinity, self.slot)
+        except OSError as error:
+            raise BootError(
+                f"cpu_affinity: expected cores this process may use, got {self.cfg.cpu_affinity!r}: {error.strerror}"
+            ) from None
+        try:
+            take_identity(self.cfg.uid, self.cfg.gid, self.cfg.initgroups)
+        except PermissionError as error:
+            raise BootError(
+                f"user, group: expected a server that root started, who alone may become user {self.cfg.uid} and group "
+                f"{self.cfg.gid}, got one of user {os.geteuid()} and group {os.getegid()}: {error.strerror}"
+            ) from None
         # Only now: a change of user id clears the parent-death signal.
         end_with_parent(self.ppid)
         if self.report_fd is not None:
@@ -221,13 +248,13 @@ class Worker:
     def init_signals(self) -> None:
         """Install the handlers. A subclass with a loop of its own may replace this."""
         for number in self.SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, self.handle_exit)
-        signal.signal(signal.SIGQUIT, self.handle_quit)
-        signal.signal(signal.SIGINT, self.handle_quit)
-        signal.signal(signal.SIGWINCH, self.handle_winch)
-        signal.signal(signal.SIGUSR1, self.handle_usr1)
-        signal.signal(signal.SIGABRT, self.handle_abort)
+            set_handler(number, signal.SIG_DFL)
+        set_handler(signal.SIGTERM, self.handle_exit)
+        set_handler(signal.SIGQUIT, self.handle_quit)
+        set_handler(signal.SIGINT, self.handle_quit)
+        set_handler(signal.SIGWINCH, self.handle_winch)
+        set_handler(signal.SIGUSR1, self.handle_usr1)
+        set_handler(signal.SIGABRT, self.handle_abort)
         # Interrupted system calls are to be resumed, so that the application does not see EINTR.
         signal.siginterrupt(signal.SIGTERM, False)
         signal.siginterrupt(signal.SIGUSR1, False)
@@ -346,6 +373,7 @@ class Worker:
         would take it for the application's.
         """
         if not self.booted:
+            self.log.flush()
             os._exit(0)
 
     def handle_abort(self, sig: int, frame: Any) -> None:

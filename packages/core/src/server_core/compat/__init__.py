@@ -11,11 +11,10 @@ import builtins
 import contextlib
 import importlib
 import importlib.machinery
-import importlib.util
 import sys
 import threading
 import types
-from typing import Any, Iterator, Optional, Sequence
+from typing import Any, Dict, Iterator, Optional, Sequence
 
 from server_core.compat import table
 
@@ -24,14 +23,12 @@ ROOT = "gunicorn"
 
 @contextlib.contextmanager
 def gunicorn_imports() -> Iterator[None]:
-    """While open, ``import gunicorn...`` finds this server's classes, when gunicorn is not installed.
+    """While open, ``import gunicorn...`` finds this server's classes, also when gunicorn is installed: a worker or
+    logger class over gunicorn's own could not serve here.
 
     Afterwards the stand-ins are forgotten again: an application that looks whether gunicorn is
     there gets a true answer.
     """
-    if not _finder.entered and (ROOT in sys.modules or importlib.util.find_spec(ROOT) is not None):
-        yield
-        return
     _finder.enter()
     try:
         yield
@@ -54,7 +51,7 @@ class ConfigLoader(importlib.machinery.SourceFileLoader):
 def _import_for_gunicorn(
     name: str, namespace: Any = None, local: Any = None, names: Optional[Sequence[str]] = (), level: int = 0
 ) -> Any:
-    present = sys.modules.get(name) if level == 0 else None
+    present = sys.modules.get(name) if level == 0 and not _is_gunicorn(name) else None
     if present is not None and all(hasattr(present, item) for item in names or ()):
         return builtins.__import__(name, namespace, local, names or (), level)
     with gunicorn_imports():  # what is imported for the first time may import it in turn
@@ -67,12 +64,14 @@ class _Finder:
     def __init__(self) -> None:
         self.entered = 0  # hooks run in several threads
         self._lock = threading.Lock()
+        self._own: Dict[str, types.ModuleType] = {}  # gunicorn's modules, where it is installed and was imported
 
     def enter(self) -> None:
         """Be asked for modules."""
         with self._lock:
             self.entered += 1
             if self.entered == 1:
+                self._own = _taken_from_modules()
                 finder: Any = self
                 sys.meta_path.insert(0, finder)
 
@@ -84,13 +83,13 @@ class _Finder:
                 return
             finder: Any = self
             sys.meta_path.remove(finder)
-            for name in [name for name in sys.modules if name == ROOT or name.startswith(ROOT + ".")]:
-                del sys.modules[name]
+            _taken_from_modules()
+            sys.modules.update(self._own)
 
     def find_spec(
         self, fullname: str, path: Optional[Sequence[str]] = None, target: Optional[types.ModuleType] = None
     ) -> Optional[importlib.machinery.ModuleSpec]:
-        if fullname != ROOT and not fullname.startswith(ROOT + "."):
+        if not _is_gunicorn(fullname):
             return self._speaking_of_gunicorn(fullname, path, target)
         if fullname not in table.MODULES:
             raise ModuleNotFoundError(table.missing(fullname), name=fullname)
@@ -120,6 +119,15 @@ class _Finder:
 
 
 _finder = _Finder()
+
+
+def _is_gunicorn(name: str) -> bool:
+    return name == ROOT or name.startswith(ROOT + ".")
+
+
+def _taken_from_modules() -> Dict[str, types.ModuleType]:
+    """Remove gunicorn's modules, or what stands for them, from those that are imported; returns them."""
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if _is_gunicorn(name)}
 
 
 def _speaks_of_gunicorn(loader: importlib.machinery.SourceFileLoader) -> bool:

@@ -137,8 +137,8 @@ def missing(path: str) -> str:
     """Return the message for a path that nothing here stands for."""
     for beginning in sorted(_INSTEAD, key=len, reverse=True):
         if path == beginning or path.startswith(beginning + "."):
-            return f"{path} belongs to gunicorn, which is not installed; write instead: {_INSTEAD[beginning]}"
+            return f"{path} belongs to gunicorn; write instead: {_INSTEAD[beginning]}"
     module, _, _name = path.rpartition(".")
     known = sorted(MODULES.get(module, {}))
     hint = f"; {module} has {', '.join(known)} here" if known else ""
-    return f"{path} belongs to gunicorn, which is not installed, and has no counterpart{hint}"
+    return f"{path} belongs to gunicorn and has no counterpart here{hint}"

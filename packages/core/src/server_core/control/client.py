@@ -60,8 +60,10 @@ class ControlClient:
     def _receive(self) -> Dict[str, Any]:
         while True:
             message = self._reader.next()
-            if message is not None:
+            if message is not None and message.get("id") in (self._number, None):
                 return message
+            if message is not None:  # the late answer to a call that was given up
+                continue
             data = self._socket.recv(65536)
             if not data:
                 raise ControlError("control socket: the server closed the connection")

@@ -4,8 +4,9 @@ Owns: the framing, the version, the shape of requests and answers.
 Must not know: sockets, what a command does.
 
 A message is four octets (its length, big-endian) and that many octets of JSON. A request is
-``{"version": 1, "id": any, "command": "show workers", "args": [...]}``, its answer
+``{"version": 1, "id": 7, "command": "show workers", "args": [...]}``, its answer
 ``{"version": 1, "id": the same, "status": "ok", "data": ...}`` or ``{..., "status": "error", "error": "text"}``.
+An id is a number or a string; without one it is null.
 """
 
 from __future__ import annotations
@@ -84,6 +85,8 @@ def _parse(body: bytes) -> Dict[str, Any]:
         raise ControlError(f"message: expected JSON, got {body[:40]!r} ({error})") from None
     if not isinstance(message, dict):
         raise ControlError(f"message: expected a JSON object, got {type(message).__name__}")
+    if isinstance(message.get("id"), (dict, list)):  # it goes back, and might be nested too deep for that
+        raise ControlError(f"id: expected a number or a string, got {type(message['id']).__name__}")
     return message
 
 

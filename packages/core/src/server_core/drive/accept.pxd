@@ -7,6 +7,8 @@ cdef class Door:
     cdef bint _is_unix, _nodelay
 
     cpdef admit(self, sock, address)
+    cpdef list take(self, long long count, double now)
+    cpdef fail(self, error, double now)
 
 cdef class Acceptor(Door):
     cdef public double muted_until
@@ -14,6 +16,5 @@ cdef class Acceptor(Door):
     cdef bint _shared, _declined
 
     cpdef list accept(self, double now, long long room, bint busy, long long own, long long fewest)
-    cpdef list take(self, long long count, double now)
     cpdef mute(self, double until)
     cpdef bint unmute(self, double now) except -1

@@ -29,6 +29,7 @@ EXHAUSTED_SECONDS = 0.25
 BATCH = 8
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_SHUT = (errno.EINVAL, errno.EBADF)
 #: Linux hands TCP_NODELAY of a listener on to what it accepts; others do not.
 _INHERITS_NODELAY = sys.platform == "linux"
 
@@ -66,12 +67,37 @@ class Door:
         """Return the facts of a connection that was accepted, and set it up."""
         if self._nodelay:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return ConnectionInfo(None if self._is_unix else (address[0], address[1]), self.server)
+        if self._is_unix:
+            return ConnectionInfo(None, self.server)
+        return ConnectionInfo(address if len(address) == 2 else (address[0], address[1]), self.server)
+
+    def take(self, count: int, now: float) -> List[Accepted]:
+        """Accept up to ``count`` connections that wait at ``now``, monotonic seconds."""
+        accepted: List[Accepted] = []
+        while len(accepted) < count:
+            try:
+                connection = accept(self.sock, self.fd, self.family)
+            except OSError as error:
+                self.fail(error, now)
+                break
+            if connection is None:
+                break
+            sock, address = connection
+            accepted.append((sock, self.admit(sock, address)))
+        return accepted
+
+    def fail(self, error: OSError, now: float) -> None:
+        """The system gave no connection."""
 
 
 def is_exhausted(error: OSError) -> bool:
     """Whether process or system ran out of what an accepted connection needs."""
     return error.errno in _EXHAUSTED
+
+
+def is_shut(error: OSError) -> bool:
+    """Whether the listener was shut down or closed; other errors are those of one connection (accept(2))."""
+    return error.errno in _SHUT
 
 
 class Acceptor(Door):
@@ -116,22 +142,12 @@ class Acceptor(Door):
         self._declined = False
         return self.take(min(room, 1 if self._shared else BATCH), now)
 
-    def take(self, count: int, now: float) -> List[Accepted]:
-        """Accept up to ``count`` connections that wait."""
-        accepted: List[Accepted] = []
-        while len(accepted) < count:
-            try:
-                connection = accept(self.sock, self.fd, self.family)
-            except OSError as error:
-                if is_exhausted(error):
-                    self._log.error("accept: expected a free descriptor, got: %s", error.strerror)
-                    self.mute(now + EXHAUSTED_SECONDS)
-                break
-            if connection is None:
-                break
-            sock, address = connection
-            accepted.append((sock, self.admit(sock, address)))
-        return accepted
+    def fail(self, error: OSError, now: float) -> None:
+        """The system gave no connection: look away for a while where it will give none."""
+        if is_exhausted(error):
+            self._log.error("accept: expected a free descriptor, got: %s", error.strerror)
+        if is_exhausted(error) or is_shut(error):
+            self.mute(now + EXHAUSTED_SECONDS)
 
     def mute(self, until: float) -> None:
         """Do not look at the listener before ``until``."""

@@ -19,7 +19,7 @@ from collections import deque
 from time import monotonic
 from typing import Any, Deque, Dict, List, Set, Tuple
 
-from server_core.drive.accept import DECLINE_SECONDS, EXHAUSTED_SECONDS, Door, is_exhausted, uneven
+from server_core.drive.accept import DECLINE_SECONDS, EXHAUSTED_SECONDS, Door, is_exhausted, is_shut, uneven
 from server_core.drive.channel import Channel
 from server_core.drive.duties import Duties
 from server_core.drive.phases import BROKEN, CLOSED, CLOSING, LINGER_OCTETS, LINGER_SECONDS, OPEN
@@ -27,6 +27,7 @@ from server_core.drive.session import Session
 from server_core.drive.sockio import RECEIVE_OCTETS, WOULD_BLOCK, transmit
 from server_core.drive.timers import GRANULARITY
 from server_http.events import Warned
+from server_http.fields import printable
 
 #: How long a stream of several sleeps at most before it looks at its connection again, in seconds.
 WAIT_SECONDS = 1.0
@@ -57,7 +58,7 @@ class BlockingSession(Session):
         """Serve the connection to its end."""
         try:
             while self.phase == OPEN:
-                if self.layer.want_read():
+                if self.readable and self.layer.want_read():  # a socket at its end would be read without a wait
                     self.pump()
                 else:
                     self._wanted.wait(WAIT_SECONDS)
@@ -198,7 +199,7 @@ class BlockingSession(Session):
         finally:
             self.leave()
 
-    def settle(self) -> None:
+    def settle(self, now: float) -> None:
         """The connection's own greenlet sees to its end."""
 
     def _stop_reading(self) -> None:
@@ -251,14 +252,16 @@ class BlockingServer(Duties):
         self._running = 0  # streams in greenlets of their own
         self._room = threading.Semaphore(worker.cfg.worker_connections)
         self._doors = [Door(listener) for listener in worker.sockets]
-        self._waiting: Dict[Channel, Any] = {}
+        self._listeners: List[Any] = []  # cooperative twins of the worker's, one for each door
 
     # The loop --------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Serve until the worker is told to leave, then finish what is there."""
         for door, opener in zip(self._doors, self.openers):
-            self._spawn(self._accept, door, opener)
+            listener = socket.socket(door.family, socket.SOCK_STREAM, 0, fileno=door.sock.dup().detach())
+            self._listeners.append(listener)
+            self._spawn(self._accept, listener, door, opener)
         while self.worker.alive:
             time.sleep(GRANULARITY)
             self._turn()
@@ -273,7 +276,8 @@ class BlockingServer(Duties):
     def _drain(self) -> None:
         self.worker.stopping()
         now = monotonic()
-        until = now + self.worker.cfg.graceful_timeout
+        until = now + self.drain_seconds()
+        self._stop_accepting(now)
         for session in list(self._sessions):
             session.drain(now)
         while (self._sessions or self._running) and monotonic() < until:
@@ -285,10 +289,18 @@ class BlockingServer(Duties):
             session.close()
         self.finish_log()
 
-    def _accept(self, door: Door, opener: Any) -> None:
+    def _stop_accepting(self, now: float) -> None:
+        """Take what is in the backlog, then accept no more: nobody would serve what a greenlet accepts at the end."""
+        for listener in self._listeners:
+            listener.close()  # whoever is blocked on it wakes
+        for door, opener in zip(self._doors, self.openers):
+            for sock, info in door.take(max(0, self.worker_connections - len(self._sessions)), now):
+                self._room.acquire(False)
+                self._open(sock, opener.open(info, now))
+
+    def _accept(self, listener: Any, door: Door, opener: Any) -> None:
         """Take connections from one listener, as long as the worker lives and has room."""
         board = self.worker.board
-        listener = socket.socket(door.family, socket.SOCK_STREAM, 0, fileno=door.sock.dup().detach())
         while self.worker.alive:
             self._room.acquire()
             if self.shared and uneven(len(self._sessions), board.fewest_connections()):
@@ -300,17 +312,21 @@ class BlockingServer(Duties):
                 if is_exhausted(error):
                     self.log.error("accept: expected a free descriptor, got: %s", error.strerror)  # noqa: TRY400 - as is
                     time.sleep(EXHAUSTED_SECONDS)
-                elif not self.worker.alive or not isinstance(error, (BlockingIOError, ConnectionAbortedError)):
+                elif is_shut(error):
                     return
+                else:
+                    time.sleep(DECLINE_SECONDS)  # of one connection; should it last, others get their turn
                 continue
-            session = BlockingSession(self, sock, opener.open(door.admit(sock, address), monotonic()))
-            self._sessions.add(session)
-            board.connections(len(self._sessions))
-            if not self.worker.alive:
-                session.drain(monotonic())
-            session.enter()
-            session.leave()  # its first deadline
-            self._spawn(session.serve)
+            self._open(sock, opener.open(door.admit(sock, address), monotonic()))
+
+    def _open(self, sock: Any, connection: Any) -> None:
+        """Begin with a connection, in a greenlet of its own."""
+        session = BlockingSession(self, sock, connection)
+        self._sessions.add(session)
+        self.worker.board.connections(len(self._sessions))
+        session.enter()
+        session.leave()  # its first deadline
+        self._spawn(session.serve)
 
     def beat(self, now: float) -> None:
         """The worker is alive; say how much of its time it has used."""
@@ -318,6 +334,9 @@ class BlockingServer(Duties):
         self.worker.board.busy(time.process_time())
         if self._request_timeout:
             self._end_overdue(now)
+
+    def post(self, session: BlockingSession) -> None:
+        """Nobody has to look: whoever gives the turn back has seen to the deadlines."""
 
     def forget(self, session: BlockingSession) -> None:
         """``session`` is about to close its socket."""
@@ -353,7 +372,7 @@ class BlockingServer(Duties):
         except OverdueError:
             self.log.debug("Ended %s %s", channel.request.method, channel.request.target)
         except BaseException as error:  # SystemExit and the timeouts of gevent are not meant for the server
-            uri = channel.request.target.decode("latin-1")
+            uri = printable(channel.request.target)
             self.log.error("Error handling request %s", uri, exc_info=error)  # noqa: TRY400 - it is given
         finally:
             self._requests.pop(channel, None)

@@ -1,5 +1,7 @@
 import cython
 
+cdef object BytesIO
+
 cdef class SpoolBudget:
     cdef public long long total, used
     cdef public object directory

@@ -7,15 +7,13 @@ Must not know: connections, engines, who waits.
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 from collections import deque
+from io import SEEK_END, BytesIO
 from typing import Any, Deque, Optional
 
-#: Octets up to which parts that wait are joined: a client may send a frame, or a chunk, for each octet, and each would
-#: be an object.
-JOIN_MAX = 1024
+from server_core.drive.streams import JOIN_MAX
 
 #: Values of ``CollectedBody.write``.
 TAKEN = 0
@@ -126,10 +124,11 @@ class CollectedBody:
             return TOO_LARGE
         if self._spool is None and size <= self._memory:
             if self._parts is None:
-                self._parts = io.BytesIO(data)  # shares the octets until something else is written
+                self._parts = BytesIO(data)  # shares the octets until something else is written
             else:
-                self._parts.seek(0, io.SEEK_END)
+                self._parts.seek(0, SEEK_END)
                 self._parts.write(data)
+                self._parts.seek(0)
         elif not self._write_spool(data):
             return NO_ROOM
         self.size = size
@@ -155,8 +154,7 @@ class CollectedBody:
             self._stream.seek(0)
             return self._stream
         if self._parts is None:
-            return io.BytesIO()
-        self._parts.seek(0)
+            return BytesIO()
         return self._parts
 
     def close(self) -> None:

@@ -10,22 +10,24 @@ from __future__ import annotations
 import os
 from typing import Any, List, Optional
 
-from server_core.drive.body import Spool, StreamedBody
+from server_core.drive.body import CollectedBody, Spool, StreamedBody
 from server_core.drive.clock import monotonic
+from server_core.drive.streams import INTERNAL_ERROR, ClientGoneError
 from server_http.events import Headers, Request
 from server_http.exchange import error_page
 
-#: HTTP/2's code for an application that failed after its head (RFC 9113 section 7); HTTP/1 closes.
-INTERNAL_ERROR = 0x2
+try:
+    import cython
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]
+
 #: Octets given to the engine at a time. What it has been given stays in memory until the peer reads it; the rest of a
 #: larger part can go to a spool.
 SEND_OCTETS = 256 * 1024
 
 
-class ClientGoneError(ConnectionAbortedError):
-    """Nobody is left to read the response or to send the rest of the body."""
-
-
+@cython.freelist(8)
+@cython.cclass
 class Channel:
     """One exchange, as its application sees it. Made when the head of a request arrives.
 
@@ -35,11 +37,13 @@ class Channel:
         request: the head.
 
     Attributes:
-        body: ``CollectedBody``, ``StreamedBody``, or None without a body.
+        body: the octets of a small body that came with the head, ``CollectedBody``, ``StreamedBody``, or None without
+            a body.
         collecting: the body is still being taken on the application's behalf.
         lost: the stream was reset or its connection broke; commands raise ``ClientGoneError``.
         finished: the response is complete, from the application's side.
         waiter: what the driver blocks on while the application waits, or None.
+        method, target, keep_alive, queued_since: of the request, as in ``Request``.
         status, reason, headers: of the response; status is 0 before the head.
         sent: octets of the response body the application gave.
         arrived: when what the application is to see of the request had arrived, monotonic seconds.
@@ -52,12 +56,15 @@ class Channel:
 
     __slots__ = (
         "_files", "_spool", "_spooled", "arrived", "began", "behind", "body", "collecting", "environ", "finished",
-        "headers", "last", "lost", "owed", "reason", "request", "sent", "session", "status", "stream", "unplaced",
-        "waited",
-        "waiter",
+        "headers", "keep_alive", "last", "lost", "method", "owed", "queued_since", "reason", "request", "sent",
+        "session", "status", "stream", "target", "unplaced", "waited", "waiter",
     )  # fmt: skip
 
     def __init__(self, session: Any, stream: int, request: Request) -> None:
+        self.set_up(session, stream, request)
+
+    def set_up(self, session: Any, stream: int, request: Request) -> None:
+        """Be the channel of a request of which only the head is there."""
         self.session = session
         self.stream = stream
         self.request = request
@@ -67,6 +74,10 @@ class Channel:
         self.finished = False
         self.last = False
         self.waiter: Any = None
+        self.method = ""
+        self.target = b""
+        self.keep_alive = False
+        self.queued_since = 0.0
         self.status = 0
         self.reason = b""
         self.headers: Headers = []
@@ -268,7 +279,7 @@ class Channel:
     def done(self) -> None:
         """The application is through with the request, or will never see it: give back what its body held."""
         body = self.body
-        if body is not None and type(body) is not StreamedBody:
+        if type(body) is CollectedBody:
             body.close()
 
     # ---------------------------------------------------------------------------------------------------------------
@@ -351,9 +362,9 @@ class Channel:
 
     def _finish(self, now: float, trailers: Any) -> None:
         session = self.session
-        self.finished = True
         self._leave_body()
-        session.engine.end(self.stream, now, trailers)
+        session.engine.end(self.stream, now, trailers)  # which refuses malformed trailers: then nothing is complete
+        self.finished = True
         session.flush(now, True)
 
     def _leave_body(self) -> None:

@@ -1,5 +1,6 @@
 cimport cython
 from libc.errno cimport EAGAIN, ECONNABORTED, errno
+from libc.string cimport strcmp, strcpy
 
 cdef extern from *:
     """
@@ -24,18 +25,20 @@ cdef extern from *:
         }
     }
 
-    /* Accepts with the close-on-exec flag; host becomes the text of an IP address, "" for other families. */
-    static int accept_client(int listener, char *host, int size, int *port)
+    /* Accepts with the close-on-exec flag; host becomes the text of an IP address, "" for other families, whose peers
+       have no address that anybody wants. */
+    static int accept_client(int listener, int family, char *host, int size, int *port)
     {
         struct sockaddr_storage peer;
-        socklen_t length;
+        struct sockaddr *at = family == AF_UNIX ? NULL : (struct sockaddr *)&peer;
+        socklen_t length, *of = at ? &length : NULL;
         int fd;
         do {
             length = sizeof peer;
     #ifdef __linux__
-            fd = accept4(listener, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC);
+            fd = accept4(listener, at, of, SOCK_CLOEXEC);
     #else
-            fd = accept(listener, (struct sockaddr *)&peer, &length);
+            fd = accept(listener, at, of);
     #endif
         } while (fd < 0 && errno == EINTR);
         host[0] = '\\0';
@@ -45,28 +48,29 @@ cdef extern from *:
     #ifndef __linux__
         fcntl(fd, F_SETFD, FD_CLOEXEC);
     #endif
-        if (length < sizeof peer.ss_family)
+        if (!at || length < sizeof peer.ss_family)
             return fd;
         if (peer.ss_family == AF_INET) {
-            struct sockaddr_in *at = (struct sockaddr_in *)&peer;
-            spell_ipv4((const unsigned char *)&at->sin_addr, host);
-            *port = ntohs(at->sin_port);
+            struct sockaddr_in *ip = (struct sockaddr_in *)&peer;
+            spell_ipv4((const unsigned char *)&ip->sin_addr, host);
+            *port = ntohs(ip->sin_port);
         } else if (peer.ss_family == AF_INET6) {
-            struct sockaddr_in6 *at = (struct sockaddr_in6 *)&peer;
-            inet_ntop(AF_INET6, &at->sin6_addr, host, size);
-            *port = ntohs(at->sin6_port);
+            struct sockaddr_in6 *ip = (struct sockaddr_in6 *)&peer;
+            inet_ntop(AF_INET6, &ip->sin6_addr, host, size);
+            *port = ntohs(ip->sin6_port);
         }
         return fd;
     }
     """
-    int accept_client(int listener, char *host, int size, int *port) nogil
+    int accept_client(int listener, int family, char *host, int size, int *port) nogil
     int SHUT_WR
     int c_shutdown "shutdown"(int fd, int how) nogil
     int c_close "close"(int fd) nogil
     int c_getsockopt "getsockopt"(int fd, int level, int option, void *value, unsigned int *size) nogil
 
 cdef int OPTION_OCTETS
-cdef char[64] HOST, OPTION
+cdef char[64] HOST, LATEST_HOST, OPTION
+cdef list _LATEST
 
 cdef class ClientSocket:
     cdef int _fd, _family

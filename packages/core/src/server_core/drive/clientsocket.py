@@ -28,6 +28,7 @@ Accepted = Tuple[Any, Any]
 OPTION_OCTETS = 64
 
 _making = threading.Lock()
+_LATEST = [""]  # the text of the address that was met last: many connections come from one proxy
 
 
 class ClientSocket:
@@ -110,7 +111,8 @@ def accept(listener: Any, fd: int, family: int) -> Optional[Accepted]:
         family: its address family.
 
     Returns:
-        The socket and the address of its other end, whose first two items are host and port; None when none waits.
+        The socket and the address of its other end, whose first two items are host and port unless the family is unix;
+        None when none waits.
 
     Raises:
         OSError: the process or the system ran out of something.
@@ -128,9 +130,12 @@ def accept(listener: Any, fd: int, family: int) -> Optional[Accepted]:
 def _accept(fd: int, family: int) -> Optional[Accepted]:
     """``accept`` where the C library is at hand."""
     port = cython.declare(cython.int, 0)
-    accepted = accept_client(fd, HOST, cython.sizeof(HOST), cython.address(port))
+    accepted = accept_client(fd, family, HOST, cython.sizeof(HOST), cython.address(port))
     if accepted >= 0:
-        return ClientSocket(accepted, family), (HOST.decode("ascii"), port)
+        if strcmp(HOST, LATEST_HOST):
+            strcpy(LATEST_HOST, HOST)
+            _LATEST[0] = HOST.decode("ascii")
+        return ClientSocket(accepted, family), (_LATEST[0], port)
     if errno in (EAGAIN, ECONNABORTED):
         return None
     raise OSError(errno, os.strerror(errno))

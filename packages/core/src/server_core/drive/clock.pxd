@@ -17,6 +17,6 @@ cdef extern from *:
     }
     """
     bint HAS_CLOCK
-    double clock_seconds()
+    double clock_seconds() nogil
 
 cpdef double monotonic() except? -1.0

@@ -2,6 +2,7 @@ import cython
 
 cdef class Opener:
     cdef public object config, open_engine, tls
+    cdef public bint is_plain
 
     cpdef Connection open(self, info, double now)
 
@@ -14,7 +15,7 @@ cdef class Connection:
     cpdef advance(self, double now)
     cpdef want_read(self)
     cpdef segments(self)
-    cpdef sent(self, long long n)
+    cpdef bint sent(self, long long n) except -1
     cpdef deadline(self)
     cpdef handle_timer(self, double now)
     cdef _handed_over(self, events)
@@ -39,7 +40,7 @@ cdef class LayeredConnection(Connection):
     @cython.locals(entry=_Output)
     cpdef segments(self)
     @cython.locals(entry=_Output, done=cython.longlong, size=cython.longlong)
-    cpdef sent(self, long long n)
+    cpdef bint sent(self, long long n) except -1
     cdef _put(self, octets, long long carried=*)
     @cython.locals(covered=cython.longlong, waiting=list)
     cdef _encrypt(self, tls)

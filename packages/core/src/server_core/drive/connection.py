@@ -22,9 +22,14 @@ from server_core.tls_errors import PlainHTTP, TLSError
 from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, Engine, FileRegion, Segment
 from server_http.errors import ProtocolError, RequestTimeout
-from server_http.events import ConnectionEnded, Event, Handover, Warned
+from server_http.events import ConnectionEnded, Event, Handover
 from server_http.negotiate import refusal
 from server_http.proxy import ProxyReader
+
+try:
+    import cython
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
     from server_core.tls import ServerTLS
@@ -48,24 +53,30 @@ class Opener:
         config: limits, policy and modes; see ``server_http.config``.
         open_engine: the protocol's connection factory, for example ``negotiate.open_http``.
         tls: the listener's TLS, or None for cleartext.
+
+    Attributes:
+        is_plain: nothing lies between its sockets and their engines.
     """
 
-    __slots__ = ("config", "open_engine", "tls")
+    __slots__ = ("config", "is_plain", "open_engine", "tls")
 
     def __init__(self, config: HttpConfig, open_engine: OpenEngine, tls: Optional[ServerTLS] = None) -> None:
         self.config = config
         self.open_engine = open_engine
         self.tls = tls
+        self.is_plain = tls is None and config.proxy_mode == "off"
         if tls is not None:
             tls.set_protocols(config.protocols)
 
     def open(self, info: ConnectionInfo, now: float) -> Connection:
         """Return the connection of a socket that was just accepted."""
-        if self.tls is None and self.config.proxy_mode == "off":
+        if self.is_plain:
             return Connection(info, self.open_engine(info, self.config, now))
         return LayeredConnection(self, info, now)
 
 
+@cython.freelist(8)
+@cython.cclass
 class Connection:
     """An engine with nothing below it; what a layered connection adds is empty here.
 
@@ -104,9 +115,10 @@ class Connection:
         """Return the octets that wait for the socket, in order."""
         return self.engine.segments()
 
-    def sent(self, n: int) -> None:
-        """The first ``n`` octets of ``segments()`` were written."""
-        self.engine.sent(n)
+    def sent(self, n: int) -> bool:
+        """The first ``n`` octets of ``segments()`` were written. Returns False when ``advance`` has nothing to do."""
+        sent: bool = self.engine.sent(n)
+        return sent
 
     def drain(self, now: float) -> None:
         """The worker is stopping: take no further request."""
@@ -236,7 +248,7 @@ class LayeredConnection(Connection):
         tls = self._opener.tls
         self._deadline = None
         if tls is not None:
-            self._notices = [Warned(line, "info") for line in tls.refresh(now)]
+            self._notices = list(tls.refresh(now))
             self._tls = tls.session()
             self._deadline = now + tls.handshake_timeout
 
@@ -312,11 +324,10 @@ class LayeredConnection(Connection):
                 self._failure = error
         return [entry.octets for entry in self._queue]
 
-    def sent(self, n: int) -> None:
+    def sent(self, n: int) -> bool:
         """See ``Connection.sent``."""
         if self.plain:
-            self.engine.sent(n)
-            return
+            return Connection.sent(self, n)  # named, which compiled is a call in C
         done = 0
         self._queued -= n
         while n:
@@ -331,6 +342,7 @@ class LayeredConnection(Connection):
         if done:
             self._covered -= done
             self.engine.sent(done)
+        return True
 
     def _put(self, octets: bytes, carried: int = 0) -> None:
         if octets:

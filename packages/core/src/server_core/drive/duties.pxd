@@ -11,7 +11,7 @@ cdef class Duties:
     cdef public long long body_buffer, body_spool, response_spool, worker_connections, high_water, low_water
     cdef public bint use_sendfile, shared, rearms
     cdef public TimerWheel wheel
-    cdef public double next_tick
+    cdef public double next_tick, patience
     cdef list _roomless
     cdef bint _logs_access
 
@@ -21,4 +21,3 @@ cdef class Duties:
     cpdef forget(self, Session session)
     cpdef closed(self, Channel channel, event, double now)
     cpdef received(self, long long octets)
-    cpdef lag(self, double now)

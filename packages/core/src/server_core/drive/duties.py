@@ -17,9 +17,14 @@ from server_core.drive.timers import TimerWheel
 from server_core.scoreboard.layout import RECEIVED, REFUSED
 from server_http.errors import ProtocolError
 from server_http.events import StreamClosed, Warned
+from server_http.fields import printable
 
 #: Seconds between two rounds of the duties that are not a connection's: heartbeat, Date, room for bodies.
 TICK = 1.0
+#: The part of ``graceful_timeout`` that is kept for the end of the worker, its hooks and its log, and its bound in
+#: seconds: the arbiter, which began to count before, kills at the end of ``graceful_timeout``.
+RESERVE = 0.2
+RESERVE_MAX = 1.0
 
 
 class Duties:
@@ -39,6 +44,7 @@ class Duties:
         self.openers = openers
         self.record = worker.board.record(0)
         self.limits = limits = openers[0].config.limits
+        self.patience: float = limits.patience
         self.high_water: int = limits.send_high_water
         self.low_water: int = limits.send_low_water
         self.body_buffer: int = cfg.body_buffer
@@ -77,10 +83,6 @@ class Duties:
         """The worker is alive."""
         self.worker.notify()
 
-    def lag(self, now: float) -> float:
-        """Return for how long what was just read may have been in the kernel, where the kernel does not say."""
-        return 0.0
-
     def finish_log(self) -> None:
         """The worker ends: write what waits."""
         self.gateway.flush_log()
@@ -100,6 +102,11 @@ class Duties:
         """``session`` is about to close its socket."""
         raise NotImplementedError
 
+    def drain_seconds(self) -> float:
+        """How long a worker that leaves waits for its connections."""
+        limit: float = self.worker.cfg.graceful_timeout
+        return limit - min(limit * RESERVE, RESERVE_MAX)
+
     # What sessions report ------------------------------------------------------------------------------------------
 
     def closed(self, channel: Channel, event: StreamClosed, now: float) -> None:
@@ -115,7 +122,7 @@ class Duties:
         """A request was answered without the application."""
         self.record.count(REFUSED)
         request = channel.request
-        self.log.warning("Refused %s %s with %d.", request.method, request.target.decode("latin-1"), status)
+        self.log.warning("Refused %s %s with %d.", request.method, printable(request.target), status)
 
     def warn(self, session: Any, event: Warned) -> None:
         """An engine has something for the log."""
@@ -138,7 +145,7 @@ class Duties:
         """
         request = channel.request
         seconds = self.worker.cfg.request_timeout
-        self.log.error("Request timeout (%g s): %s %s", seconds, request.method, request.target.decode("latin-1"))
+        self.log.error("Request timeout (%g s): %s %s", seconds, request.method, printable(request.target))
         channel.give_up(503, now)
         channel.lose()
 
@@ -162,3 +169,4 @@ class Duties:
                     self._roomless.append(channel)
             finally:
                 session.leave()
+            self.post(session)  # deadlines changed

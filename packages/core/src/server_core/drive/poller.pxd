@@ -2,6 +2,7 @@ import cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EINTR, errno
 from libc.math cimport ceil
+from server_core.drive.clock cimport clock_seconds, monotonic
 
 cdef extern from *:
     """
@@ -37,12 +38,15 @@ cdef extern from *:
         unsigned int flags
     int epoll_reports(int fd, report *reports, int most, int milliseconds) nogil
 
+
 cdef int MAX_EVENTS
 
 cdef class EpollPoller:
     cdef object _epoll
     cdef int _fd
     cdef unsigned int _stream_mask
+    cdef public double woke
+    cdef public bint full
     cdef report[256] _reports
 
     cpdef list wait(self, double seconds)

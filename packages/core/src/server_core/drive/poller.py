@@ -5,7 +5,8 @@ Must not know: connections and listeners.
 
 A descriptor is registered once for its lifetime. A *stream* is reported when its state changes: its owner
 remembers what is ready until an operation would block, so that a request costs no registration call. A
-*listener* is reported as long as it is ready, unless it is muted.
+*listener* is reported as long as it is ready, unless it is muted. ``woke`` is when the last ``wait`` had something to
+report, monotonic seconds, and ``full`` that it could not report all.
 """
 
 # ruff: noqa: F821 - the names of the C library come from the .pxd
@@ -16,6 +17,8 @@ from __future__ import annotations
 import os
 import select
 from typing import Any, Dict, List, Tuple
+
+from server_core.drive.clock import monotonic
 
 try:
     import cython
@@ -45,6 +48,8 @@ class EpollPoller:
         self._epoll = select.epoll()
         self._fd = self._epoll.fileno()
         self._stream_mask = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+        self.woke = 0.0
+        self.full = False
 
     def add_stream(self, fd: int) -> None:
         """Report changes of ``fd`` from now on, its state now included."""
@@ -72,7 +77,10 @@ class EpollPoller:
         """Return ``(fd, mask)`` of what is ready, waiting up to ``seconds`` (-1 = without limit)."""
         if cython.compiled:
             return self._wait(seconds)
-        return [(fd, _mask(flags)) for fd, flags in self._epoll.poll(seconds, MAX_EVENTS)]
+        reports = self._epoll.poll(seconds, MAX_EVENTS)
+        self.woke = monotonic()
+        self.full = len(reports) == MAX_EVENTS
+        return [(fd, _mask(flags)) for fd, flags in reports]
 
     def _wait(self, seconds: float) -> Ready:
         """``wait`` without Python's objects of what is reported. Compiled only."""
@@ -80,6 +88,8 @@ class EpollPoller:
         with cython.nogil:
             count = epoll_reports(self._fd, self._reports, MAX_EVENTS, milliseconds)
             problem = errno
+            self.woke = clock_seconds()  # before the interpreter's lock is waited for
+        self.full = count == MAX_EVENTS
         PyErr_CheckSignals()
         if count < 0 and problem != EINTR:
             raise OSError(problem, os.strerror(problem))
@@ -102,6 +112,8 @@ class KqueuePoller:
 
     def __init__(self) -> None:
         self._kqueue = _bsd.kqueue()
+        self.woke = 0.0
+        self.full = False
 
     def _change(self, fd: int, read: int, flags: int) -> None:
         filters = (_bsd.KQ_FILTER_READ,) if read else (_bsd.KQ_FILTER_READ, _bsd.KQ_FILTER_WRITE)
@@ -136,7 +148,10 @@ class KqueuePoller:
     def wait(self, seconds: float) -> Ready:
         """Return ``(fd, mask)`` of what is ready, waiting up to ``seconds`` (-1 = without limit)."""
         ready = []
-        for event in self._kqueue.control(None, MAX_EVENTS, None if seconds < 0 else seconds):
+        events = self._kqueue.control(None, MAX_EVENTS, None if seconds < 0 else seconds)
+        self.woke = monotonic()
+        self.full = len(events) == MAX_EVENTS
+        for event in events:
             mask = READ if event.filter == _bsd.KQ_FILTER_READ else WRITE
             if event.flags & _bsd.KQ_EV_EOF:
                 mask |= READ | GONE
@@ -156,6 +171,8 @@ class PollPoller:
     def __init__(self) -> None:
         self._poll = select.poll()
         self._streams: Dict[int, int] = {}
+        self.woke = 0.0
+        self.full = False
 
     def add_stream(self, fd: int) -> None:
         """Report changes of ``fd`` from now on, its state now included."""
@@ -191,7 +208,9 @@ class PollPoller:
     def wait(self, seconds: float) -> Ready:
         """Return ``(fd, mask)`` of what is ready, waiting up to ``seconds`` (-1 = without limit)."""
         ready = []
-        for fd, flags in self._poll.poll(None if seconds < 0 else seconds * 1000):
+        reports = self._poll.poll(None if seconds < 0 else seconds * 1000)
+        self.woke = monotonic()
+        for fd, flags in reports:
             mask = (READ if flags & select.POLLIN else 0) | (WRITE if flags & select.POLLOUT else 0)
             if flags & (select.POLLHUP | select.POLLERR):
                 mask |= READ | GONE

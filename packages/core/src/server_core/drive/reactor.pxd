@@ -7,7 +7,7 @@ from server_core.drive.session cimport Session
 from server_core.drive.channel cimport Channel
 from server_core.drive.wsgi cimport Gateway
 
-cdef double ROUND_SECONDS, SLEPT_SECONDS
+cdef double ROUND_SECONDS
 
 cdef class Reactor(Duties):
     cdef public object poller
@@ -20,17 +20,15 @@ cdef class Reactor(Duties):
     cdef unsigned long long[::1] _open_connections
     cdef object _posted
     cdef bint _asleep, _declines
-    cdef double _looked, _since
-    cdef list _alarms, _knocking
+    cdef list _alarms, _doors, _knocking
     cdef object _exchange
     cdef int _exchange_fd
 
-    @cython.locals(session=Session, acceptor=Acceptor, now=cython.double, called=cython.double, happened=list)
+    @cython.locals(session=Session, acceptor=Acceptor, now=cython.double, called=cython.double, behind=cython.bint, happened=list)
     cpdef turn(self)
     @cython.locals(session=Session, mask=cython.int)
     cdef double _look_at_unseen(self, double now) except? -1
     cpdef list take_unseen(self)
-    cpdef lag(self, double now)
     @cython.locals(until=cython.double)
     cdef double _timeout(self, double now) except? -1
     cpdef rouse(self)

@@ -20,8 +20,6 @@ from server_core.drive.phases import CLOSED
 from server_core.drive.poller import READ, make_poller
 from server_core.drive.session import Session
 
-#: A poll that took longer had nothing to report when it was made.
-SLEPT_SECONDS = 0.0005
 #: How long requests run in the thread of the loop before it looks at its connections again.
 ROUND_SECONDS = 0.005
 
@@ -44,6 +42,7 @@ class Reactor(Duties):
         self._open_connections = worker.board.open_connections()
         self.acceptors = [Acceptor(listener, self.poller, self.shared, self.log) for listener in worker.sockets]
         self._openers = dict(zip((acceptor.fd for acceptor in self.acceptors), openers))
+        self._doors = list(self.acceptors)  # by the numbers that workers tell one another; also while it drains
         self._listening = {acceptor.fd: acceptor for acceptor in self.acceptors}
         #: What the poller reported and nobody has looked at yet. While a request runs in between, its octets are still
         #: in the kernel, and the connection can be passed on.
@@ -51,7 +50,6 @@ class Reactor(Duties):
         self._seen = 0  # how many of them have been looked at
         self._posted: Deque[Session] = deque()
         self._knocking: List[Acceptor] = []  # of listeners at which a connection waits
-        self._looked = self._since = monotonic()  # the last look at the poller, and the one before
         self._asleep = False
         self._exchange: Any = worker.exchange
         self._exchange_fd: int = -1 if worker.exchange is None else worker.exchange.fileno()
@@ -78,12 +76,11 @@ class Reactor(Duties):
         self._asleep = True
         called = now
         timeout = 0.0 if self._posted or self.has_ready() else self._timeout(now)
+        behind = self.poller.full or self._seen < len(self.unseen)
         happened = self.poller.wait(timeout)
         self._asleep = False
         now = monotonic()
-        # What the poll had to wait for came just now, what it found at once came at some time since the last look.
-        self._since = now if now - called > SLEPT_SECONDS else self._looked
-        self._looked = now
+        self.arrivals.polled(called, self.poller.woke, behind)
         if self._logs_access or now >= self.next_tick:
             self.tick(now)
         self.unseen.extend(happened)
@@ -129,10 +126,6 @@ class Reactor(Duties):
         self.unseen = []
         self._seen = 0
         return rest
-
-    def lag(self, now: float) -> float:
-        """Where the kernel does not tell: the time since the poller reported it, and half of that before."""
-        return now - self._looked + (self._looked - self._since) / 2
 
     def _timeout(self, now: float) -> float:
         until = self.next_tick
@@ -215,22 +208,35 @@ class Reactor(Duties):
             session.watched = True
             self.poller.add_stream(session.fd)
 
-    def _take_passed(self, now: float) -> None:
-        """Another worker is busy and passes a connection on."""
+    def _take_passed(self, now: float) -> bool:
+        """Another worker, or this one, was busy and passed a connection on; returns whether there was one to take."""
+        if self._exchange is None:
+            return False
         if len(self.sessions) >= self.worker_connections:
             self._declines = True
             self.poller.mute(self._exchange_fd, True)
-            return
+            return False
         passed = self._exchange.take()
-        if passed is not None:
-            sock, number, client = passed
-            acceptor = self.acceptors[number]
-            self._open(sock, self._openers[acceptor.fd].open(acceptor.admit(sock, client), now))
+        if passed is None:
+            return False
+        sock, number, client = passed
+        door = self._doors[number]
+        info = door.admit(sock, client)
+        info.draining = not self.worker.alive
+        self._open(sock, self._openers[door.fd].open(info, now))
+        return True
+
+    def _take_forgotten(self) -> bool:
+        """Nothing is left to do: take a connection that was passed on and that nobody took."""
+        now = monotonic()
+        taken = self._take_passed(now)
+        self._look_at_unseen(now)
+        return taken
 
     def listener_of(self, session: Session) -> int:
         """Return the number of the listener that ``session`` was accepted from."""
         server = session.connection.info.server
-        return next(number for number, acceptor in enumerate(self.acceptors) if acceptor.server == server)
+        return next(number for number, door in enumerate(self._doors) if door.server == server)
 
     def forget(self, session: Session) -> None:
         """``session`` is about to close its socket."""
@@ -238,20 +244,20 @@ class Reactor(Duties):
             self.poller.closing(session.fd)
         del self.sessions[session.fd]
         self._open_connections[0] = len(self.sessions)
-        if self._declines and self._exchange is not None:
+        if self._declines:
             self._declines = False
             self.poller.mute(self._exchange_fd, False)
 
     # Draining ------------------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Take what waits in the backlog, finish every request, and wait for idle clients as long as they may idle."""
+        """Take what waits in the backlog, finish every request, and wait for idle clients as long as they may idle.
+
+        What busy workers pass on is still taken: all others may have left.
+        """
         self.worker.stopping()
-        if self._exchange is not None:
-            self.poller.remove(self._exchange_fd)
-            self._exchange = None
         now = monotonic()
-        until = now + self.worker.cfg.graceful_timeout
+        until = now + self.drain_seconds()
         for acceptor in self.acceptors:
             for sock, info in acceptor.take(max(0, self.worker_connections - len(self.sessions)), now):
                 self._open(sock, self._openers[acceptor.fd].open(info, now))
@@ -262,7 +268,8 @@ class Reactor(Duties):
         now = self._look_at_unseen(now)
         for session in list(self.sessions.values()):
             session.drain(now)
-        while (self.sessions or self.has_ready()) and monotonic() < until:
+        while (self.sessions or self.has_ready() or self._take_forgotten()) and monotonic() < until:
+            self.next_tick = min(self.next_tick, until)  # the loop sleeps no longer than that
             self.turn()
             self.run_ready()
 
@@ -337,6 +344,8 @@ class ReadyQueue:
         if channel is not None:
             self.first = channel.behind
             channel.behind = None
+            if self.first is None:
+                self._last = None  # a request that is over is not kept until the next
         return channel
 
 
@@ -388,6 +397,7 @@ class InlineReactor(Reactor):
             finally:
                 if helper is not None:
                     helper.end()
+            channel.session.settle(now)
             if now >= self.next_tick:
                 self.tick(now)  # however many requests wait, the worker is alive while each of them ends
             until = until or channel.began + ROUND_SECONDS
@@ -398,6 +408,7 @@ class InlineReactor(Reactor):
         """Move octets of all connections until this one has room, or another request wants the thread."""
         if not channel.session.watched:
             self._watch(channel.session)
+        channel.session.settle(monotonic())
         while channel.full():
             if spools and self.has_ready():
                 return False

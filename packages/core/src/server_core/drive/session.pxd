@@ -1,5 +1,6 @@
 import cython
 from server_core.drive.arrival cimport Arrivals, is_timed
+from server_core.drive.body cimport CollectedBody
 from server_core.drive.clock cimport monotonic
 from server_core.drive.channel cimport Channel
 from server_core.drive.clientsocket cimport close, descriptor, shut_down
@@ -13,7 +14,7 @@ cdef int NO_ROOM, TAKEN, TOO_LARGE
 cdef int READS_PER_TURN, RECEIVE_OCTETS, WOULD_BLOCK
 cdef dict _HANDLERS
 # Imported classes and functions, as C variables: a look-up in the module's dictionary would cost more than the comparison.
-cdef object BodyReceived, CollectedBody, RequestReceived, StreamClosed
+cdef object BodyEnded, BodyReceived, RequestReceived, StreamClosed
 
 cdef class Session:
     cdef public Duties driver
@@ -34,32 +35,41 @@ cdef class Session:
     cpdef on_ready(self, int mask, double now)
     cpdef on_timer(self, double now)
     @cython.locals(reads=cython.int)
-    cpdef read(self, double now)
+    cpdef read(self, double now, bint fresh=*)
     cpdef feed(self, data, double now)
-    @cython.locals(waited=cython.double)
-    cpdef note_arrival(self, double now)
+    @cython.locals(waited=cython.double, arrivals=Arrivals)
+    cpdef note_arrival(self, double now, bint fresh=*)
     @cython.locals(count=cython.longlong, wrote=cython.bint, segments=list)
     cpdef flush(self, double now, bint facts=*)
     cpdef dispatch(self, events, double now)
-    cpdef settle(self)
-    cpdef bint needs_loop(self) except -1
+    cpdef settle(self, double now)
+    cpdef bint needs_loop(self, double now) except -1
+    @cython.locals(due=cython.double)
+    cdef double _nearer(self, double now) except -1.0
     cpdef close(self)
     @cython.locals(lingers=cython.bint)
     cdef _close_when_sent(self)
     cdef _choose_layer(self)
     cdef _ended(self, event, double now)
     cdef bint _is_sent(self) except -1
+    @cython.locals(fresh=cython.bint)
     cdef _act(self, int mask, double now)
+    cdef bint _wants_input(self) except -1
     cdef _rearm(self, int mask)
     cdef _arm(self, double deadline)
-    @cython.locals(channel=Channel, driver=Duties)
+    @cython.locals(channel=Channel, driver=Duties, complete=cython.bint)
     cdef _request(self, event, double now)
     @cython.locals(driver=Duties)
     cdef _collect(self, Channel channel, double now)
-    @cython.locals(channel=Channel, outcome=cython.int)
-    cdef _body(self, event, double now)
+    @cython.locals(driver=Duties, size=Py_ssize_t)
+    cdef bint _keeps(self, Channel channel, bytes body) except -1
     @cython.locals(channel=Channel)
-    cpdef _body_ended(self, event, double now)
+    cdef _body(self, event, double now)
+    @cython.locals(collected=CollectedBody, outcome=cython.int)
+    cdef _take(self, Channel channel, data, long long credit, double now)
+    cdef _end(self, Channel channel)
+    @cython.locals(channel=Channel)
+    cdef _body_ended(self, event)
     cdef _complete(self, Channel channel)
     @cython.locals(channel=Channel)
     cdef _closed(self, event, double now)

@@ -34,12 +34,19 @@ from server_http.events import (
     Writable,
 )
 
+try:
+    import cython
+except ImportError:  # Cython is a build requirement only
+    from server_http import _cython as cython  # type: ignore[no-redef]
+
 #: Receives of one connection in a row before others get their turn.
 READS_PER_TURN = 4
 #: Bits of ``missed`` beside the poller's.
 LOOK = 8  # nothing happened on the socket: look at timers and phase
 
 
+@cython.freelist(8)
+@cython.cclass
 class Session:
     """One connection of one client.
 
@@ -116,11 +123,16 @@ class Session:
             self.turn.acquire()
 
     def leave(self) -> None:
-        """Give the turn back, and post what the loop has to do."""
+        """Give the turn back, and post what the loop has to do.
+
+        With one thread that is for whoever runs the request to see to, when it is through (``settle``); only the end
+        of the connection does not wait for what the application does behind its answer.
+        """
         if self.turn is None:
-            self.settle()
+            if self.phase != OPEN:
+                self.settle(monotonic())
             return
-        if self.needs_loop():
+        if self.needs_loop(monotonic()):
             self.missed |= LOOK
         self.turn.release()
         if self.missed:
@@ -135,6 +147,7 @@ class Session:
             return
         self.missed |= mask
         if not self.turn.acquire(False):
+            self.missed |= LOOK  # what came waits, and is not fresh
             return
         mask = self.missed
         self.missed = 0
@@ -163,7 +176,9 @@ class Session:
     # Octets in and out, holding the turn ---------------------------------------------------------------------------
 
     def _act(self, mask: int, now: float) -> None:
+        fresh = False
         if mask & READ:
+            fresh = not self.readable and not mask & LOOK
             self.readable = True
             if mask & GONE:
                 self.gone = True
@@ -171,18 +186,23 @@ class Session:
             if mask & WRITE and not self.writable:  # else everything was taken, and nothing waits
                 self.writable = True
                 self.flush(now)
-            self.read(now)
+            self.read(now, fresh)
         elif self.phase == CLOSING:
             self.writable = self.writable or bool(mask & WRITE)
             self.flush(now)
         elif self.phase == LINGERING:
             self.discard()
-        self.settle()
+        self.settle(now)
 
-    def read(self, now: float) -> None:
-        """Take what has arrived, as long as the engine wants it."""
+    def read(self, now: float, fresh: bool = False) -> None:
+        """Take what has arrived, as long as the engine wants it.
+
+        Args:
+            now: monotonic seconds.
+            fresh: nothing was there before the poller reported it in this turn.
+        """
         reads = 0
-        while self.readable and self.phase == OPEN and self.layer.want_read():
+        while self.readable and self.phase == OPEN and self._wants_input():
             if reads == READS_PER_TURN:
                 self.missed |= LOOK
                 if self.turn is None:
@@ -202,20 +222,25 @@ class Session:
                 # A short read emptied the socket; what comes later is a new edge (epoll(7)).
                 self.readable = False
                 self._rearm(READ)
-            self.note_arrival(now)
+            self.note_arrival(now, fresh)
             self.feed(data, now)
+
+    def _wants_input(self) -> bool:
+        """Whether to read on. An engine with a ``queue`` need not be asked while no stream is open."""
+        return (self.queue is not None and not self.channels) or bool(self.layer.want_read())
 
     def _rearm(self, mask: int) -> None:
         if self.driver.rearms:
             self.driver.poller.rearm(self.fd, mask)
 
-    def note_arrival(self, now: float) -> None:
+    def note_arrival(self, now: float, fresh: bool = False) -> None:
         """Octets were read at ``now``: note since when they had been there."""
+        arrivals = self.arrivals
         waited = 0.0
-        if not self.timed:
-            waited = self.driver.lag(now)
-        elif now >= self.arrivals.due:
-            waited = self.arrivals.waited(self.sock, now)
+        if (fresh and arrivals.close) or not self.timed:
+            waited = arrivals.reported(now)
+        elif now >= arrivals.due:
+            waited = arrivals.waited(self.sock, now)
         if self.served == 0:
             waited += self.delayed
             self.delayed = waited
@@ -261,8 +286,8 @@ class Session:
                 self.writable = False
                 self._rearm(WRITE)
                 break
-            layer.sent(count)
-            wrote = True
+            if layer.sent(count):
+                wrote = True
         if wrote:
             events = layer.advance(now)
             if events:
@@ -283,6 +308,8 @@ class Session:
                 self._closed(event, now)
             elif kind is BodyReceived:
                 self._body(event, now)
+            elif kind is BodyEnded:
+                self._body_ended(event)
             elif kind is ConnectionEnded:
                 self._ended(event, now)
             else:
@@ -314,21 +341,32 @@ class Session:
         self.queue = getattr(self.layer, "queue", None)
 
     def _request(self, event: RequestReceived, now: float) -> None:
-        stream = event.stream
-        channel = Channel(self, stream, event.request)
+        stream, request, complete, body, method, target, keep_alive, queued_since = event.facts()
+        channel = Channel.__new__(Channel)  # without the reading of arguments that a class does when it is called
+        channel.set_up(self, stream, request)
+        channel.method = method
+        channel.target = target
+        channel.keep_alive = keep_alive
+        channel.queued_since = queued_since
         channel.arrived = self.arrived
         self.channels[stream] = channel
         self.served += 1
         driver = self.driver
         if driver.gate is not None and self._health(channel, now):
             return
-        if event.complete:
+        if complete and (body is None or self._keeps(channel, body)):
             driver.submit(channel)
-        elif driver.streams(channel):
+            return
+        if driver.streams(channel):
             channel.body = StreamedBody()
             driver.submit(channel)
+        elif method == "CONNECT":
+            driver.submit(channel)  # what comes is the tunnel's, and comes when the application has opened it
         else:
             self._collect(channel, now)
+        if body is not None:
+            self._take(channel, body, 0, now)
+            self._end(channel)
 
     def _health(self, channel: Channel, now: float) -> bool:
         """Answer a question for the server's own health; returns whether it was one."""
@@ -337,6 +375,16 @@ class Session:
             return False
         status, headers, body = page
         channel.say(status, headers, body, now)
+        return True
+
+    def _keeps(self, channel: Channel, body: bytes) -> bool:
+        """Keep a body that came whole with its head as it is, if it is small enough for that."""
+        driver = self.driver
+        size = len(body)
+        if size > driver.body_buffer or 0 < driver.body_spool < size:
+            return False
+        driver.received(size)
+        channel.body = body
         return True
 
     def _collect(self, channel: Channel, now: float) -> None:
@@ -352,30 +400,38 @@ class Session:
             self.engine.inform(channel.stream, 100, [], now)
 
     def _body(self, event: BodyReceived, now: float) -> None:
-        channel = self.channels.get(event.stream)
-        if channel is None or channel.finished or channel.lost:
-            self.engine.consumed(event.stream, event.credit)
+        stream = event.stream
+        channel = self.channels.get(stream)
+        if channel is None:
+            self.engine.consumed(stream, event.credit)
+        else:
+            self._take(channel, event.data, event.credit, now)
+
+    def _take(self, channel: Channel, data: bytes, credit: int, now: float) -> None:
+        """Take a part of a body, for which ``credit`` is to be given back."""
+        if channel.finished or channel.lost or channel.body is None:  # None: nobody reads a tunnel
+            self.engine.consumed(channel.stream, credit)
             return
-        self.driver.received(len(event.data))
+        self.driver.received(len(data))
         if not channel.collecting:
-            channel.body.write(event.data, event.credit)
+            channel.body.write(data, credit)
             channel.readable()
             return
         if channel.unplaced is not None:
-            channel.unplaced.append(event.data)
-            channel.owed += event.credit
+            channel.unplaced.append(data)
+            channel.owed += credit
             return
-        outcome = channel.body.write(event.data)
-        if outcome == TOO_LARGE:
-            self.engine.consumed(event.stream, event.credit)
-            self.refuse(channel, 413, now)
-        elif outcome == NO_ROOM:
+        collected: CollectedBody = channel.body
+        outcome = collected.write(data)
+        if outcome == NO_ROOM:
             # The credit is kept back, so the engine soon stops reading; ``place`` goes on when there is room.
-            channel.unplaced = [event.data]
-            channel.owed = event.credit
+            channel.unplaced = [data]
+            channel.owed = credit
             self.driver.wants_room(channel, now)
-        else:
-            self.engine.consumed(event.stream, event.credit)
+            return
+        self.engine.consumed(channel.stream, credit)
+        if outcome == TOO_LARGE:
+            self.refuse(channel, 413, now)
 
     def place(self, channel: Channel) -> bool:
         """Try again to find room for what waits of a body; returns whether it was found."""
@@ -391,9 +447,14 @@ class Session:
         channel.owed = 0
         return True
 
-    def _body_ended(self, event: BodyEnded, now: float) -> None:
+    def _body_ended(self, event: BodyEnded) -> None:
         channel = self.channels.get(event.stream)
-        if channel is None or channel.finished or channel.lost:
+        if channel is not None:
+            self._end(channel)
+
+    def _end(self, channel: Channel) -> None:
+        """The body is complete."""
+        if channel.finished or channel.lost or channel.body is None:
             return
         if channel.collecting:
             if channel.unplaced is None:
@@ -446,31 +507,43 @@ class Session:
         self.enter()
         try:
             self.connection.drain(now)
+            self.due = 0.0  # an idle connection ends earlier than it would have
             self.flush(now, True)
         finally:
             self.leave()
+        self.driver.post(self)  # deadlines changed
 
-    def settle(self) -> None:
+    def settle(self, now: float) -> None:
         """See to the timer, and to the end if it has come. In the thread of the loop only."""
         if self.phase == BROKEN:
             self.close()
         elif self.phase == CLOSING:
             self._close_when_sent()
         if self.phase == OPEN or self.phase == CLOSING:
-            deadline = self.layer.deadline()
-            if deadline is not None and (self.due == 0.0 or deadline < self.due):
+            deadline = self._nearer(now)
+            if deadline:
                 self._arm(deadline)
+
+    def _nearer(self, now: float) -> float:
+        """Return the deadline that the wheel would miss, 0.0 when it misses none.
+
+        The engine is not asked while the wheel calls so soon that no deadline which began meanwhile can be earlier.
+        """
+        due = self.due
+        if due and due <= now + self.driver.patience and self.queue is not None:
+            return 0.0
+        deadline = self.layer.deadline()
+        return deadline if deadline is not None and (not due or deadline < due) else 0.0
 
     def _arm(self, deadline: float) -> None:
         self.due = deadline
         self.driver.wheel.arm(self, deadline)
 
-    def needs_loop(self) -> bool:
+    def needs_loop(self, now: float) -> bool:
         """Whether ``settle`` has something to do that only the loop's thread may do."""
         if self.phase != OPEN:
             return self.phase != CLOSED
-        deadline = self.layer.deadline()
-        return deadline is not None and (self.due == 0.0 or deadline < self.due)
+        return self._nearer(now) > 0.0
 
     def _close_when_sent(self) -> None:
         if not self._is_sent():
@@ -524,7 +597,7 @@ class Session:
             if events:
                 self.dispatch(events, now)
             self.flush(now)
-        self.settle()
+        self.settle(now)
 
     def break_off(self, error: Optional[BaseException]) -> None:
         """The connection broke: nothing can be said or heard any more."""
@@ -565,7 +638,6 @@ class Session:
 
 #: What becomes of the rarer events.
 _HANDLERS: Dict[type, Any] = {
-    BodyEnded: Session._body_ended,
     Writable: Session._writable,
     StreamReset: Session._reset,
     InputEnded: Session._input_ended,

@@ -36,14 +36,15 @@ LOCKED_OCTETS = 65536
 WOULD_BLOCK = -1
 
 #: Linux: octets wait in the kernel for more of them, or for the end of the stream; 200 ms at most.
-_MORE = getattr(socket, "MSG_MORE", 0)
+_MORE = int(getattr(socket, "MSG_MORE", 0))
 
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 
-# The sockets keep Python's blocking mode, which saves a call for each; the flag makes each operation return.
-_DONTWAIT = socket.MSG_DONTWAIT
+# The sockets keep Python's blocking mode, which saves a call for each; the flag makes each operation return. Python's
+# flags are objects that make another, in Python, of two of them: these are numbers.
+_DONTWAIT = int(socket.MSG_DONTWAIT)
 # A peer that is gone is an error of the call, as Python sees to by ignoring SIGPIPE; here it is said again.
-_SEND_FLAGS = _DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
+_SEND_FLAGS = _DONTWAIT | int(getattr(socket, "MSG_NOSIGNAL", 0))
 
 
 class FileTooShortError(OSError):

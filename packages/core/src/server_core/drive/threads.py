@@ -21,6 +21,7 @@ from server_core.drive.channel import Channel
 from server_core.drive.clock import monotonic
 from server_core.drive.reactor import Reactor
 from server_core.drive.turn import make_turn
+from server_http.fields import printable
 
 #: How long a thread sleeps at most before it looks at its stream again, in seconds.
 WAIT_SECONDS = 1.0
@@ -154,10 +155,12 @@ class Pool:
     def next(self, thread: PoolThread) -> Any:
         """Return the next request for ``thread``, waiting for it; None at the end."""
         while not self._stopping:
+            if not self.jobs:
+                self._sleep(thread)
+                continue
             try:
                 channel = self._take()
-            except IndexError:
-                self._sleep(thread)
+            except IndexError:  # another was faster
                 continue
             if self.jobs:
                 self.wake_one()
@@ -184,7 +187,7 @@ class Pool:
         try:
             self._gateway.run(channel, record)
         except BaseException as error:  # SystemExit of an application is not meant for the server
-            self._log.error("Error handling request %s", channel.request.target.decode("latin-1"), exc_info=error)
+            self._log.error("Error handling request %s", printable(channel.request.target), exc_info=error)
 
     # Threads that wait in the middle of a request --------------------------------------------------------------------
 

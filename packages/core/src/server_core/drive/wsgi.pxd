@@ -25,7 +25,7 @@ cdef class Gateway:
     cdef _send_whole(self, Channel channel, start, parts)
     cdef bint _send_file(self, Channel channel, start, wrapper) except -1
     cdef _close(self, Channel channel, result)
-    @cython.locals(session=Session, environ=dict, connection=dict)
+    @cython.locals(session=Session, environ=dict, connection=dict, whole=bint)
     cdef dict _environ(self, Channel channel, start)
     @cython.locals(listener=dict)
     cdef dict _connection_environ(self, Session session)

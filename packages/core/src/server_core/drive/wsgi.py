@@ -21,13 +21,15 @@ from typing import Any, Callable, Dict, Optional, Tuple
 from server_core.compat.objects import GunicornRequest, GunicornResponse
 from server_core.drive.arrival import told_wait
 from server_core.drive.body import StreamedBody
-from server_core.drive.channel import Channel, ClientGoneError
+from server_core.drive.channel import Channel
 from server_core.drive.clock import monotonic
 from server_core.drive.gate import make_gate
+from server_core.drive.streams import ClientGoneError
 from server_core.request_id import RequestIds
 from server_core.scoreboard.layout import ERRORS
 from server_core.version import __version__
 from server_http.errors import ApplicationFault, ProtocolError
+from server_http.fields import printable
 from server_http.wsgi import (
     EARLY_HINTS,
     INPUT,
@@ -72,6 +74,7 @@ class Gateway:
         self.gate = make_gate(worker)
         self.served = 0
         self.max_requests: int = worker.max_requests
+        worker.counter = self
         self._log_lock = threading.Lock()  # the writer is made for one thread
         self._listeners: Dict[Any, Dict[str, Any]] = {}
 
@@ -87,17 +90,16 @@ class Gateway:
         Returns:
             When it was over, monotonic seconds.
         """
-        request = channel.request
         began = channel.began = monotonic()
         waited = channel.waited = began - channel.arrived
         if self.gate is not None:
-            page = self.gate.refuses(request, channel.session.connection.info, waited, began)
+            page = self.gate.refuses(channel.request, channel.session.connection.info, waited, began)
             if page is not None:
                 channel.reply(*page)
                 return began
-        if request.queued_since:
-            waited = channel.waited = max(waited, told_wait(request.queued_since))
-        entry = record.begin(request.method, request.target, began, waited)
+        if channel.queued_since:
+            waited = channel.waited = max(waited, told_wait(channel.queued_since))
+        entry = record.begin(channel.method, channel.target, began, waited)
         try:
             self._serve_apart(channel, record)
         finally:
@@ -109,7 +111,7 @@ class Gateway:
 
     def count(self) -> None:
         """A request is over. Several threads may say so at once; a request that goes uncounted is not missed."""
-        self.worker.nr = self.served = self.served + 1
+        self.served += 1
         if self.served >= self.max_requests:
             self.worker.retire_for_requests()
 
@@ -155,14 +157,16 @@ class Gateway:
             # The stop came while the application ran in the loop's own thread: this answer closes already.
             channel.session.drain(monotonic())
         if isinstance(result, (list, tuple)):
-            if not start.head_sent:
+            if not channel.status:
                 self._send_whole(channel, start, result)
                 return
         elif isinstance(result, FileWrapper) and self._send_file(channel, start, result):
             return
-        write = start.write
         for data in result:
-            write(data)
+            if channel.status and type(data) is bytes and data:
+                channel.send(data)  # the head is out: ``write`` would do no more
+            else:
+                start.write(data)
         start.send_head()
         channel.end(start.trailers())
 
@@ -185,12 +189,12 @@ class Gateway:
                 raise ApplicationFault(f"body: expected bytes, got {type(data).__name__} (from the application)")
             size += len(data)
         if size <= channel.session.high_water:
-            whole = start.take_whole(size, channel.request.method)
+            whole = start.take_whole(size, channel.method)
             if whole is not None:
                 status, headers, reason = whole
                 channel.answer(status, headers, reason, parts)
                 return
-        start.declare(size, channel.request.method)
+        start.declare(size, channel.method)
         for data in parts:
             start.write(data)
         start.send_head()
@@ -207,19 +211,21 @@ class Gateway:
         elif start.length.isdigit():
             count = min(count, int(start.length))
         start.send_head()
-        if count and channel.request.method != "HEAD":
+        if count and channel.method != "HEAD":
             channel.send_file(fd, offset, count)
         channel.end(start.trailers())
         return True
 
     def _close(self, channel: Channel, result: Any) -> None:
+        if type(result) is list:
+            return  # which has none
         close = getattr(result, "close", None)
         if close is None:
             return
         try:
             close()
         except Exception:
-            self.log.exception("Error closing the response of %s", channel.request.target.decode("latin-1"))
+            self.log.exception("Error closing the response of %s", printable(channel.request.target))
 
     def _failed(self, channel: Channel, record: Any, error: Exception) -> None:
         """The application, or what it said, was wrong: log it in full, tell the peer nothing of it."""
@@ -227,7 +233,7 @@ class Gateway:
             self.log.debug("Client of %s %s is gone.", channel.request.method, channel.request.target)
             return
         record.count(ERRORS)
-        uri = channel.request.target.decode("latin-1")
+        uri = printable(channel.request.target)
         extra = None if self.ids is None else self.ids.record_fields(channel.request)
         if extra is not None:
             uri = f"{uri} (request {extra['request_id']})"
@@ -248,7 +254,7 @@ class Gateway:
         if connection is None:
             connection = self._connection_environ(session)
             session.client = session.connection.info.client
-        last = channel.last = not request.keep_alive
+        last = channel.last = not channel.keep_alive
         # The last request gets it: kept here as well, it would lead back to itself by what the application is given.
         session.environ = None if last else connection
         environ = request_environ(connection, request, session.client, last)
@@ -258,12 +264,13 @@ class Gateway:
         elif type(body) is StreamedBody:
             environ[INPUT] = body_input(channel)
         else:
-            environ[INPUT] = body.input()
+            whole = type(body) is bytes
+            environ[INPUT] = BytesIO(body) if whole else body.input()
             if request.content_length is None:
                 # The whole body is here, so an application need not know how it came.
-                environ["CONTENT_LENGTH"] = str(body.size)
+                environ["CONTENT_LENGTH"] = str(len(body) if whole else body.size)
         environ[EARLY_HINTS] = start.early_hints
-        if request.version == "2":
+        if session.queue is None and request.version == "2":  # whose frames are made when they are asked for
             environ["server.send_trailers"] = environ["gunicorn.http2.send_trailers"] = start.send_trailers
         if self.logs_access:
             channel.environ = environ
@@ -281,10 +288,7 @@ class Gateway:
                 multiprocess=self.multiprocess,
                 draining=self.draining,
             )
-        variables: Optional[Dict[str, str]] = None if info.proxy is None else info.proxy.variables()
-        if info.tls is not None:
-            variables = {**(variables or {}), **info.tls.variables()}
-        return connection_environ(listener, info.client, info.scheme, session.sock, variables)
+        return connection_environ(listener, info, session.sock)
 
     def draining(self) -> bool:
         """``server.draining``: the worker is stopping."""
@@ -296,7 +300,7 @@ class Gateway:
         if self.pre_request is not None:
             self.pre_request(self.worker, GunicornRequest(channel.request, environ))
         else:
-            self.log.debug("%s %s", channel.request.method, channel.request.path.decode("latin-1"))
+            self.log.debug("%s %s", channel.request.method, printable(channel.request.path))
 
     def _after(self, channel: Channel, environ: Optional[Dict[str, Any]]) -> None:
         try:

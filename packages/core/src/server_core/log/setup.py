@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import sys
 import threading
 import time
 import traceback
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from server_core.errors import ConfigError
 from server_core.log.access import AccessLog, Line, quiet
@@ -32,6 +33,9 @@ LEVELS = {
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
+
+# What ``Logger.setup`` changes, and leaves as it was when it fails.
+_OF_SETTINGS = ("cfg", "loglevel", "error_handlers", "access_handlers", "_sinks", "_access_formatter")
 
 CONFIG_DEFAULTS: Dict[str, Any] = {
     "version": 1,
@@ -80,6 +84,7 @@ class Logger:
         self.lock = threading.Lock()
         self.logged = [0, 0, 0, 0]  # messages by the levels of scoreboard.layout.LOG_LEVELS
         self.cfg = cfg
+        self.loglevel = logging.INFO
         self._sinks: List[Sink] = []
         self._error_lines_lost = 0
         self._access_formatter: Optional[logging.Formatter] = None
@@ -97,19 +102,33 @@ class Logger:
         """Set handlers up after ``cfg``; called again on a reload.
 
         Raises:
-            ConfigError: a file cannot be opened or a logging configuration is wrong.
+            ConfigError: a file cannot be opened or a logging configuration is wrong; everything is as before then.
         """
+        self.access_log_writer.flush()
+        before = {name: getattr(self, name) for name in _OF_SETTINGS}
+        self._take_off()
+        self.error_handlers, self.access_handlers, self._sinks = [], [], []
+        try:
+            writer = self._put_on(cfg)
+        except ConfigError:
+            self._remove_handlers()
+            vars(self).update(before)
+            self._put_back()
+            raise
+        self._close_outputs(before)
+        self._error_lines_lost = 0
+        self.access_log_writer = writer
+
+    def _put_on(self, cfg: Any) -> AccessLog:
         self.cfg = cfg
         self.loglevel = LEVELS.get(str(cfg.loglevel).lower(), logging.INFO)
-        self.access_log_writer.flush()
-        self._remove_handlers()
-        self._error_lines_lost = 0
         self.error_log.setLevel(self.loglevel)
         self.access_log.setLevel(logging.INFO)
         if cfg.capture_output and cfg.errorlog != "-":
             self._capture_output(cfg.errorlog)
         error_formatter = _formatter(cfg, ERROR_FORMAT, DATE_FORMAT)
         self._add_output(self.error_log, self.error_handlers, cfg.errorlog, 2, "errorlog", error_formatter)
+        self.wsgi_errors.as_records = cfg.log_format == "json"
         self._access_formatter = _formatter(cfg, ACCESS_FORMAT)
         sink = None
         if cfg.accesslog:
@@ -119,17 +138,27 @@ class Logger:
         if cfg.syslog:
             self._add_syslog()
         self._apply_logging_config()
-        self.access_log_writer = AccessLog(self._access_line(), sink, self, self.access_log_enabled)
+        return AccessLog(self._access_line(), sink, self, self.access_log_enabled)
 
     def _remove_handlers(self) -> None:
+        self._take_off()
+        self._close_outputs(vars(self))
+
+    def _take_off(self) -> None:
         for logger, handlers in ((self.error_log, self.error_handlers), (self.access_log, self.access_handlers)):
             for handler in handlers:
                 logger.removeHandler(handler)
-                handler.close()
-            handlers.clear()
-        for sink in self._sinks:
-            sink.close()
-        self._sinks.clear()
+
+    def _put_back(self) -> None:
+        self.error_log.setLevel(self.loglevel)
+        for logger, handlers in ((self.error_log, self.error_handlers), (self.access_log, self.access_handlers)):
+            for handler in handlers:
+                logger.addHandler(handler)
+
+    @staticmethod
+    def _close_outputs(of: Mapping[str, Any]) -> None:
+        for closed in (*of["error_handlers"], *of["access_handlers"], *of["_sinks"]):
+            closed.close()
 
     def _add_output(
         self, logger: logging.Logger, handlers: List[logging.Handler], output: Optional[str], fd: int, name: str,
@@ -153,8 +182,9 @@ class Logger:
         return sink
 
     def _give_to_workers(self, fd: int) -> None:
-        """Give a log file to the user of the workers, who will open it again for USR1."""
-        if os.geteuid() == 0 and (self.cfg.uid, self.cfg.gid) != (0, 0):
+        """Give a log file to the user of the workers, who will open it again for USR1; never a device (/dev/null)."""
+        given_up = os.geteuid() == 0 and (self.cfg.uid, self.cfg.gid) != (0, 0)
+        if given_up and stat.S_ISREG(os.fstat(fd).st_mode):
             os.fchown(fd, self.cfg.uid, self.cfg.gid)
 
     def _add_syslog(self) -> None:
@@ -362,17 +392,25 @@ class Logger:
     # --- files and ends --------------------------------------------------------------------------
 
     def reopen_files(self) -> None:
-        """Open all log files again by their names (USR1, after a rotation)."""
-        self.access_log_writer.flush()
+        """Open all log files again by their names (USR1, after a rotation).
+
+        A file that cannot be opened is written to as before: a directory that is gone, or a full table of
+        descriptors, is no reason to end a server that serves. Lines of requests that wait for others go to the new
+        file: in a worker this is a signal's handler, which may have come while such a line is made.
+        """
+        failures: List[str] = []
         if self.cfg.capture_output and self.cfg.errorlog != "-":
-            self._capture_output(self.cfg.errorlog)
-        for sink in self._sinks:
-            sink.reopen()
-        for handler in _file_handlers():
-            with _locked(handler):
-                if handler.stream:
-                    handler.close()
-                    handler.stream = handler._open()
+            try:
+                self._capture_output(self.cfg.errorlog)
+            except ConfigError as error:
+                failures.append(str(error))
+        for reopen in (*(sink.reopen for sink in self._sinks), *map(_reopener, _file_handlers())):
+            try:
+                reopen()
+            except OSError as error:
+                failures.append(f"log: expected a file that can be written, got {error.filename!r}: {error.strerror}")
+        for failure in failures:
+            self.error("%s; going on with the file that was open", failure)
 
     def close_on_exec(self) -> None:
         """Keep log files from a program that is executed."""
@@ -442,6 +480,19 @@ def _file_handlers() -> List[logging.FileHandler]:
     loggers = [logging.getLogger(), *(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))]
     found = {id(handler): handler for logger in loggers for handler in logger.handlers}
     return [handler for handler in found.values() if isinstance(handler, logging.FileHandler)]
+
+
+def _reopener(handler: logging.FileHandler) -> Callable[[], None]:
+    """Return what opens the file of ``handler`` again, and lets go of the old one when it has the new one."""
+
+    def reopen() -> None:
+        with _locked(handler):
+            if handler.stream:
+                fresh = handler._open()
+                handler.close()
+                handler.stream = fresh
+
+    return reopen
 
 
 class _locked:  # noqa: N801  # reads as a word: with _locked(handler)

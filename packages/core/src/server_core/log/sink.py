@@ -16,11 +16,14 @@ import os
 import select
 import socket
 import stat
+import time
 from typing import Callable, List, Optional
 
 PIPE_BUF: int = getattr(select, "PIPE_BUF", 512)  # 512 is what POSIX guarantees
 FILE_WRITE = 256 * 1024  # octets of one write to a file
 PENDING_LIMIT = 1024 * 1024  # octets kept while an output is blocked
+
+_poll = getattr(select, "poll", None)  # as the system has it: eventlet takes it out of the module
 
 
 class Sink:
@@ -39,6 +42,7 @@ class Sink:
         self.dropped = 0
         self._pending: List[bytes] = []  # whole lines, but for a rest of the first
         self._pending_size = 0
+        self._writing = False
 
     def write(self, data: bytes) -> None:
         """Take whole lines: write them now, keep what does not fit, drop what exceeds the limit."""
@@ -57,27 +61,42 @@ class Sink:
         return bool(self._pending)
 
     def flush(self) -> bool:
-        """Write what is kept as far as the output takes it; returns whether nothing is left."""
-        while self._pending:
-            data = self._pending[0]
-            written = self._write_some(data)
-            if written <= 0:
-                return False
-            self._pending_size -= written
-            if written == len(data):
-                del self._pending[0]
-            else:
-                self._pending[0] = data[written:]
-        return True
+        """Write what is kept as far as the output takes it; returns whether nothing is left.
+
+        A signal's handler, or another thread, may come here while somebody writes: who writes goes on with all of it.
+        """
+        if self._writing:
+            return False
+        self._writing = True
+        try:
+            while self._pending:
+                data = self._pending[0]
+                written = self._write_some(data)
+                if written <= 0:
+                    return False
+                self._pending_size -= written
+                if written == len(data):
+                    del self._pending[0]
+                else:
+                    self._pending[0] = data[written:]
+            return True
+        finally:
+            self._writing = False
 
     def finish(self, seconds: float) -> None:
-        """Flush, waiting up to ``seconds`` for a blocked output: the process is about to end."""
-        if self.flush() or self.fd < 0:
+        """Flush, waiting up to ``seconds`` in all for a blocked output: the process is about to end.
+
+        Where a signal's handler ends it, who was writing does not go on; rather a line twice than one not at all.
+        """
+        self._writing = False
+        until = time.monotonic() + seconds
+        if self.flush() or self.fd < 0 or _poll is None:
             return
-        poller = select.poll()
+        poller = _poll()
         poller.register(self.fd, select.POLLOUT)
-        while poller.poll(seconds * 1000) and not self.flush():
-            pass
+        while poller.poll(max(0.0, until - time.monotonic()) * 1000) and not self.flush():
+            if time.monotonic() >= until:
+                return
 
     def reopen(self) -> None:
         """Open the output again, where it has a name."""
@@ -124,8 +143,12 @@ class FileSink(Sink):
 
     def _open(self) -> int:
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        if self._owner is not None:
-            self._owner(fd)
+        try:
+            if self._owner is not None:
+                self._owner(fd)
+        except OSError:
+            os.close(fd)
+            raise
         return fd
 
     def reopen(self) -> None:

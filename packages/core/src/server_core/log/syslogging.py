@@ -10,11 +10,14 @@ import logging
 import logging.handlers
 import os
 import socket
+import time
 from typing import Any, Optional, Tuple, Union
 
 from server_core.errors import ConfigError
 
 FACILITIES = logging.handlers.SysLogHandler.facility_names
+CONNECT_SECONDS = 1.0  # for a connection to a TCP server that was away
+AGAIN_SECONDS = 5.0  # between two tries
 Address = Tuple[Optional[socket.SocketKind], Union[str, Tuple[str, int]]]
 
 
@@ -63,11 +66,35 @@ class SyslogHandler(logging.handlers.SysLogHandler):
         super().__init__(where, facility, kind)
         self.ident = f"{ident}[{os.getpid()}]: "
         self._name = ident
+        self._again: Optional[float] = None  # when to connect again, monotonic seconds; None while connected
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send one record, with the number of the process that logs it."""
+        """Send one record, with the number of the process that logs it; it is lost while a TCP server is away."""
+        if self._again is not None and not self._connect(self._again):
+            return
         self.ident = f"{self._name}[{record.process}]: "
         super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is given
+        """Say on standard error what went wrong; a TCP connection is made anew for the next record."""
+        super().handleError(record)
+        if not self.unixsocket and self.socktype == socket.SOCK_STREAM:
+            if self.socket:  # a closed handler has none
+                self.socket.close()
+            self._again = 0.0
+
+    def _connect(self, due: float) -> bool:
+        now = time.monotonic()
+        if now < due:
+            return False
+        try:
+            self.socket = socket.create_connection(self.address, CONNECT_SECONDS)  # type: ignore[arg-type]  # it is TCP
+        except OSError:
+            self._again = now + AGAIN_SECONDS
+            return False
+        self.socket.settimeout(None)
+        self._again = None
+        return True
 
 
 def handler(cfg: Any, log: str) -> SyslogHandler:

@@ -18,12 +18,16 @@ class WsgiErrors:
 
     Args:
         logger: the error log, whose handlers' streams are written to.
+
+    Attributes:
+        as_records: write records in the format of the log, because its lines are for programs; else the text as it is.
     """
 
     encoding = "utf-8"
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
+        self.as_records = False
         self._local = threading.local()
 
     def write(self, text: str) -> int:
@@ -49,7 +53,12 @@ class WsgiErrors:
 
     def _pass_on(self, text: str) -> None:
         for handler in self._logger.handlers:
-            if isinstance(handler, logging.StreamHandler):
+            if not isinstance(handler, logging.StreamHandler):
+                continue
+            if self.as_records:
+                message = text.rstrip("\n")
+                handler.handle(self._logger.makeRecord(self._logger.name, logging.ERROR, "", 0, message, (), None))
+            else:
                 handler.acquire()
                 try:
                     handler.stream.write(text)

@@ -62,12 +62,17 @@ def parse_key(key: bytes) -> Optional[Tuple[Series, str]]:
     """Return the series that a key of a page names, and its help; None when the application broke it."""
     try:
         metric, kind, mode, sample, labels, text = json.loads(key)
-        pairs = tuple(sorted((str(name), str(value)) for name, value in labels))
+        pairs = tuple(sorted((str(name), _encodable(value)) for name, value in labels))
     except (ValueError, TypeError, RecursionError):
         return None
     if kind not in (COUNTER, GAUGE, HISTOGRAM, SUMMARY):
         return None
-    return Series(str(metric), kind, str(mode) if kind == GAUGE else "", str(sample), pairs), str(text)
+    return Series(str(metric), kind, str(mode) if kind == GAUGE else "", str(sample), pairs), _encodable(text)
+
+
+def _encodable(value: Any) -> str:
+    """Return text that every sink can encode: lone surrogates (of file names, of raw paths) as escapes."""
+    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 class ApplicationMetrics:

@@ -220,9 +220,9 @@ class Relay:
             if target is None:
                 continue
             family, address = target
-            if family not in self._sockets:
-                self._sockets[family] = socket.socket(family, socket.SOCK_DGRAM)
             try:
+                if family not in self._sockets:
+                    self._sockets[family] = socket.socket(family, socket.SOCK_DGRAM)
                 self._sockets[family].sendto(data, address)
             except OSError:
                 self._look_up_at = 0.0  # it may have moved
@@ -233,7 +233,7 @@ class Relay:
         host, port = self._address
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the second for what cannot be a name
             if self._found:
                 self._log.warning("statsd_host: %s cannot be found, its metrics are lost until it can: %s", host, error)
             self._found = False

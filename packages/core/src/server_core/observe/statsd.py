@@ -102,7 +102,7 @@ def _numeric(host: str, port: int) -> Any:
     """Return family and address of a host that needs no name server, else None."""
     try:
         found = socket.getaddrinfo(_LOOPBACK.get(host, host), port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # the second for what cannot be a name either
         return None
     return found[0][0], found[0][4]
 

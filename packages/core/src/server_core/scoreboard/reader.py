@@ -53,6 +53,7 @@ from server_core.scoreboard.layout import (
     WEBSOCKETS,
     Layout,
 )
+from server_http.fields import printable
 from server_http.record import Record
 
 _BODY = struct.Struct(f"=dQ{ENTRY_TEXT}s")
@@ -201,7 +202,7 @@ class Reader:
                 return None
             began, length, text = _BODY.unpack_from(self._octets, (base + ENTRY_BODY) * CELL)
             if cells[base + ENTRY_SEQUENCE] == sequence:
-                return RunningRequest(text[: min(length, ENTRY_TEXT)].decode("latin-1"), began)
+                return RunningRequest(printable(text[: min(length, ENTRY_TEXT)]), began)
         return None
 
     def _live(self) -> Iterator[int]:
@@ -220,6 +221,11 @@ class Reader:
         codes = dict(zip(STATUS_CODES, totals[CODES:]))
         began, shed = total(BEGAN), total(SHED)
         waited = [total(QUEUE + i) for i in range(1, LATENCY_BUCKETS)]
+        unknown, *lasted = (total(LATENCY + i) for i in range(LATENCY_BUCKETS))
+        statuses = tuple(
+            total(STATUS + i) + sum(count for status, count in codes.items() if status // 100 == i)
+            for i in range(STATUS_CLASSES)
+        )
         return Counters(
             began=began,
             sent=total(SENT),
@@ -229,12 +235,9 @@ class Reader:
             errors=total(ERRORS),
             websockets=total(WEBSOCKETS),
             refused=total(REFUSED),
-            statuses=tuple(
-                total(STATUS + i) + sum(count for status, count in codes.items() if status // 100 == i)
-                for i in range(STATUS_CLASSES)
-            ),
+            statuses=statuses,
             codes=codes,
-            latency=tuple(total(LATENCY + i) for i in range(LATENCY_BUCKETS)),
+            latency=(max(0, sum(statuses) - shed - unknown - sum(lasted)), *lasted),
             queue=(max(0, began - shed - sum(waited)), *waited),
             queued_seconds=sum(self._floats[record + QUEUED_SECONDS] for record in records),
             shed=shed,

@@ -26,9 +26,9 @@ cpdef Py_ssize_t latency_bucket(double seconds) except -1
 
 # Numbers of the layout as C integers; a look-up in the module's dict would cost more than the addition.
 cdef Py_ssize_t BEGAN, SENT, SECONDS, OVERFLOW, STATUS, STATUS_CLASSES, LATENCY, LATENCY_BUCKETS, QUEUE, QUEUED_SECONDS
-cdef Py_ssize_t ENTRY_CELLS, ENTRY_SEQUENCE, SHED
+cdef Py_ssize_t SHED
 cdef double _FIRST_BOUND
-cdef Py_ssize_t _ENTRY_OCTETS, _BODY_OFFSET, _TEXT, _TEXT_OFFSET
+cdef Py_ssize_t _CELL, _BODY_OFFSET, _TEXT, _TEXT_OFFSET
 cdef double[::1] _BOUNDS
 cdef const unsigned char[::1] STATUS_CELL
 cdef dict _METHOD_PREFIXES

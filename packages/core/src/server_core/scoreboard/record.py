@@ -18,7 +18,6 @@ from server_core.scoreboard.layout import (
     CELL,
     ENTRY_BODY,
     ENTRY_CELLS,
-    ENTRY_SEQUENCE,
     ENTRY_TEXT,
     LATENCY,
     LATENCY_BOUNDS,
@@ -41,7 +40,7 @@ except ImportError:  # Cython is a build requirement only
 _BODY = struct.Struct(f"=dQ{ENTRY_TEXT}s")
 _pack_body = _BODY.pack_into
 _BODY_OFFSET = ENTRY_BODY * CELL
-_ENTRY_OCTETS = ENTRY_CELLS * CELL
+_CELL = CELL
 _TEXT = ENTRY_TEXT
 _TEXT_OFFSET = 2 * CELL  # behind when it began and the length
 _FIRST_BOUND: float = LATENCY_BOUNDS[0]
@@ -57,8 +56,8 @@ _METHOD_PREFIXES: Dict[str, bytes] = {
 class RunningTable:
     """The requests now running in one process: a bounded table of entries in shared memory.
 
-    ``free`` is a list of free entries; its ``pop`` and ``append`` are atomic, so that all threads of
-    the process may take from it, while an entry in use has one owner.
+    An entry is known by its first cell, which has its sequence number. ``free`` is a list of free entries; its ``pop``
+    and ``append`` are atomic, so that all threads of the process may take from it, while an entry in use has one owner.
     """
 
     __slots__ = ("cells", "free", "octets")
@@ -66,11 +65,11 @@ class RunningTable:
     def __init__(self, cells: Any, octets: Any, entries: int) -> None:
         self.cells = cells
         self.octets = octets
-        self.free: List[int] = list(range(entries - 1, -1, -1))
+        self.free: List[int] = list(range((entries - 1) * ENTRY_CELLS, -1, -ENTRY_CELLS))
 
     def write(self, entry: int, now: float, prefix: bytes, target: bytes) -> None:
         """``_pack_body`` without an object for the text; compiled only."""
-        body = cython.address(self.octets[entry * _ENTRY_OCTETS + _BODY_OFFSET])
+        body = cython.address(self.octets[entry * _CELL + _BODY_OFFSET])
         length = min(len(prefix), _TEXT)
         cython.cast("double *", body)[0] = now
         cython.cast("unsigned long long *", body)[1] = len(prefix) + len(target)
@@ -121,8 +120,8 @@ class ThreadRecord:
             table.write(entry, now, prefix, target)
         else:
             text = prefix + target
-            _pack_body(table.octets, entry * _ENTRY_OCTETS + _BODY_OFFSET, now, len(text), text)
-        table.cells[entry * ENTRY_CELLS + ENTRY_SEQUENCE] += 1
+            _pack_body(table.octets, entry * _CELL + _BODY_OFFSET, now, len(text), text)
+        table.cells[entry] += 1
         return entry
 
     def finish(self, entry: int, status: int, sent: int, began: float, now: float) -> None:
@@ -138,13 +137,14 @@ class ThreadRecord:
         cells = self.cells
         if entry >= 0:
             table = self.table
-            table.cells[entry * ENTRY_CELLS + ENTRY_SEQUENCE] += 1
+            table.cells[entry] += 1
             table.free.append(entry)
         seconds = now - began
         self.floats[SECONDS] += seconds
         cells[STATUS_CELL[status] if 0 <= status < 1000 else STATUS] += 1
         cells[SENT] += sent
-        cells[LATENCY + latency_bucket(seconds)] += 1
+        if seconds > _FIRST_BOUND:
+            cells[LATENCY + latency_bucket(seconds)] += 1
 
     def shed(self) -> None:
         """A request was answered 503 without the application, because requests waited for too long."""

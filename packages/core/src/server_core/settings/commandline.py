@@ -16,6 +16,18 @@ from server_core.settings.values import Boolean
 Wanted = Optional[Set[str]]
 USAGE = "%(prog)s [OPTIONS] [APP]"
 
+# Options of other servers, and what is written here.
+_ELSEWHERE = {
+    "--host": "--bind HOST:PORT",
+    "--port": "--bind HOST:PORT",
+    "--uds": "--bind unix:PATH",
+    "--factory": "'MODULE:FACTORY()'",
+    "--app-dir": "--pythonpath",
+    "--ssl-certfile": "--certfile",
+    "--ssl-keyfile": "--keyfile",
+    "--proxy-headers": "--forwarded-hops 1",
+}
+
 
 class _Parser(argparse.ArgumentParser):
     """argparse, with errors raised instead of printed."""
@@ -129,16 +141,21 @@ def parse(catalogue: Catalogue, words: Sequence[str], source: str) -> Tuple[Dict
     known, unknown = made.parse_known_args(list(words))
     values = vars(known)
     if unknown:
-        raise UsageError(_unknown_flag(made, unknown[0], source))
+        raise UsageError(_unknown_flag(catalogue, made, unknown[0], source))
     positional = values.pop("app")
     return values, positional
 
 
-def _unknown_flag(made: argparse.ArgumentParser, word: str, source: str) -> str:
+def _unknown_flag(catalogue: Catalogue, made: argparse.ArgumentParser, word: str, source: str) -> str:
     flag = word.split("=", 1)[0]
+    name = flag.lstrip("-").replace("-", "_")
+    if name in catalogue.missing:
+        return f"{flag}: the option is not installed: {catalogue.missing[name]} (from {source})"
+    if catalogue.find(name) is not None:
+        return f"{flag}: expected an option, got a setting that only config files have, {name} (from {source})"
     flags = list(made._option_string_actions)  # argparse has no public list of them
     import difflib
 
-    close = difflib.get_close_matches(flag, flags, 1, 0.6)
+    close = [_ELSEWHERE[flag]] if flag in _ELSEWHERE else difflib.get_close_matches(flag, flags, 1, 0.6)
     hint = f", did you mean {close[0]}?" if close else ""
     return f"{flag}: expected a known option{hint} (from {source})"

@@ -124,12 +124,12 @@ class Catalogue:
 
     Args:
         groups: in the order of the reference.
-        missing: for a setting of a package that is not installed, what to install.
+        missing: for a setting of a package that is not installed, what to install; looked up only, never listed.
     """
 
     def __init__(self, groups: Iterable[Group], missing: Optional[Mapping[str, str]] = None) -> None:
         self.groups = tuple(groups)
-        self.missing = dict(missing or {})
+        self.missing = {} if missing is None else missing
         self.by_name: Dict[str, Setting] = {}
         self._aliases: Dict[str, str] = {}
         for group in self.groups:

@@ -27,6 +27,7 @@ from server_core.settings.declare import Values
 PYTHON_FILES = ("server.conf.py", "gunicorn.conf.py")
 ARGUMENT_VARIABLES = ("SERVER_CMD_ARGS", "GUNICORN_CMD_ARGS")
 COMMAND_LINE = "command line"
+_NO_PYTHON = (".yaml", ".yml", ".json", ".ini", ".cfg")  # what may well be Python to the letter, and set nothing
 
 
 def read_default_files(cfg: Values, directory: str) -> List[str]:
@@ -56,6 +57,8 @@ def read_named_file(cfg: Values, location: str, directory: str) -> None:
         table = read_toml(path, name)
         apply_table(cfg, table.get("tool", {}).get("server", table), name)
     else:
+        if name.endswith(_NO_PYTHON):
+            cfg.warn(f"config file {name}: read as Python; expected a name that ends in .py, or in .toml for TOML")
         read_python_file(cfg, path, name)
 
 
@@ -64,7 +67,8 @@ def _existing(location: str, directory: str) -> str:
     name = location[len("file:") :] if location.startswith("file:") else location
     path = os.path.join(directory, name)
     if not os.path.isfile(path):
-        raise ConfigError(f"config: expected a file, got {name!r}, which is not there (in {directory})")
+        what = "is a directory" if os.path.isdir(path) else "is not there"
+        raise ConfigError(f"config: expected a file, got {name!r}, which {what} (in {directory})")
     return path
 
 

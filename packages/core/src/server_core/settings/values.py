@@ -172,6 +172,14 @@ class Text(Kind):
         return value.strip() if self.strip else value
 
 
+class Url(Text):
+    """A string that may be a URL; a password in it is not shown."""
+
+    def show(self, value: Any) -> str:
+        hidden = re.sub(r"(://[^/@:]*):.*@", r"\1:***@", value)
+        return repr(re.sub(r"([?&]password=)[^&]*", r"\1***", hidden))
+
+
 class Choice(Kind):
     """One of a few words, in any case; ``also`` maps further spellings to them."""
 
@@ -228,6 +236,36 @@ class ListOf(Kind):
             raise Unacceptable
         items = [part for part in value if not (isinstance(part, str) and not part.strip())]
         return [self.item.parse(part) for part in items]
+
+
+class ListeningAddress(Text):
+    """An address to listen on that says which port."""
+
+    expects = "HOST:PORT, unix:PATH or fd://N"
+
+    def __init__(self) -> None:
+        super().__init__("ADDRESS")
+
+    def parse(self, value: Any) -> str:
+        text = super().parse(value)
+        if not re.fullmatch(r"unix:.+|fd://\d+|systemd:.+|.*:\d+", text):
+            raise Unacceptable
+        return text
+
+
+class Cores(Text):
+    """The cores of each slot: ``auto``, or lists of numbers and ranges, separated by ``;``."""
+
+    expects = "'auto', or the cores of each slot such as '0,1;2,3' or '0-3;4-7'"
+
+    def __init__(self) -> None:
+        super().__init__("CORES")
+
+    def parse(self, value: Any) -> str:
+        text = super().parse(value)
+        if not re.fullmatch(r"|auto|\d+(-\d+)?([,;]\d+(-\d+)?)*", text.replace(" ", "")):
+            raise Unacceptable
+        return text
 
 
 class Table(Kind):

@@ -16,7 +16,7 @@ import sys
 import time
 from collections import deque
 from types import MappingProxyType
-from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple, Type
+from typing import Any, Callable, Deque, Dict, List, Mapping, MutableMapping, Optional, Tuple, Type
 
 from server_core import process, systemd
 from server_core.errors import EXIT_APP_LOAD, EXIT_WORKER_BOOT, ConfigError, ServerError
@@ -205,17 +205,21 @@ class Arbiter:
 
     def _set_environment(self, cfg: Any) -> None:
         """Set the services' variables and ``raw_env`` here, after undoing what earlier settings set."""
-        for name, value in self._environ_before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        self._restore(os.environ)
         variables: Dict[str, str] = {}
         for plan in self._plan(cfg).groups:
             variables.update(self._services[plan.name].environment(cfg))
         variables.update(cfg.env)
         self._environ_before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
+
+    def _restore(self, environ: MutableMapping[str, str]) -> None:
+        """Undo in ``environ`` what the settings set."""
+        for name, value in self._environ_before.items():
+            if value is None:
+                environ.pop(name, None)
+            else:
+                environ[name] = value
 
     def _open_inputs(self) -> None:
         self.selector = selectors.DefaultSelector()
@@ -288,9 +292,10 @@ class Arbiter:
             self._look()
             if self._queue or self._exit_code is not None:
                 continue
-            deadline = self.state.deadline()
-            until = self._next_tick if deadline is None else min(self._next_tick, deadline)
-            for key, _ in self.selector.select(max(0.0, until - time.monotonic())):
+            deadline = self.state.deadline(now)
+            if deadline is not None:
+                self._next_tick = min(self._next_tick, deadline)
+            for key, _ in self.selector.select(max(0.0, self._next_tick - time.monotonic())):
                 key.data()
 
     def _tick(self, now: float) -> float:
@@ -306,11 +311,11 @@ class Arbiter:
         self.presence.tick(now)
         for generation in self._generations.values():
             if generation.listeners.tls is not None:
-                for line in generation.listeners.tls.refresh(now):
-                    self.log.info(line)
+                for notice in generation.listeners.tls.refresh(now):
+                    getattr(self.log, notice.level)(notice.message)
         http = self.state.groups[HTTP]
         busy = [child.slot for child in http.workers]
-        self.listeners.close_slots(self._current().listeners, http.target, busy)
+        self.listeners.close_slots(self._current().listeners, http.target, busy, self.state.shares_listeners)
         if stopping:
             return STOP_TICK
         return min(TICK, self.notifier.watchdog_interval or TICK)
@@ -407,7 +412,9 @@ class Arbiter:
         os.close(self.doorbell[0])
 
     def hand_over(self, environ: Dict[str, str]) -> List[int]:
-        """Describe what a second arbiter takes over in ``environ``; return the descriptors."""
+        """Make ``environ`` that of a second arbiter: what our settings set is left to its own, and what it takes over
+        is described. Return the descriptors."""
+        self._restore(environ)
         return self.listeners.hand_over(environ)
 
     def call_hook(self, name: str, *arguments: Any) -> None:
@@ -484,7 +491,7 @@ class Arbiter:
             self.presence.prepare(self.app.cfg)
         except Exception as error:
             self._use_settings(before)
-            self.listeners.close_dropped(self._current().listeners)  # what was opened for the rejected settings
+            self._close_dropped()  # what was opened for the rejected settings
             if not isinstance(error, ServerError):
                 self.log.exception("Exception while loading the settings")
             elif error.traceback:
@@ -517,12 +524,17 @@ class Arbiter:
         self.presence.renew(self.cfg)
 
     def _use_settings(self, cfg: Any) -> None:
-        """Make ``cfg`` the settings of this process."""
-        if self.app.cfg is not cfg:
-            self.app.use(cfg)
+        """Make ``cfg`` the settings of this process; a directory that is gone since is logged, and ends no server."""
+        problems = []
         self.cfg = cfg
+        for use in (*([self.app.use] if self.app.cfg is not cfg else []), self.log.setup):
+            try:
+                use(cfg)
+            except ServerError as error:
+                problems.append(error)
+        for problem in problems:
+            self.log.error("%s; going on with what there was", problem)
         self._set_environment(cfg)
-        self.log.setup(cfg)
         self.log.reopen_files()
         self.log.close_on_exec()
         process.set_title(f"master [{cfg.proc_name}]")
@@ -540,7 +552,10 @@ class Arbiter:
     def _drop_configs(self, action: ev.DropConfigs) -> None:
         for number in [number for number in self._generations if number != action.generation]:
             del self._generations[number]
-        self.listeners.close_dropped(self._current().listeners)
+        self._close_dropped()
+
+    def _close_dropped(self) -> None:
+        self.listeners.close_dropped(self._current().listeners, self.state.shares_listeners)
 
     def _refuse_new(self, _action: ev.RefuseNew) -> None:
         self.listeners.refuse_new()
@@ -562,6 +577,7 @@ class Arbiter:
 
     def _promote(self, _action: ev.Promote) -> None:
         self.presence.promote()
+        self._close_dropped()  # handed over, and in our settings no more
 
     def _resume(self, _action: ev.Resume) -> None:
         self.presence.resume()

@@ -10,6 +10,7 @@ away from a slot that is about to go.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -101,7 +102,7 @@ class ListenerBook:
                     self._ensure(Key(address, slot), found, attempts, on_retry)
         except Exception:
             for key in set(self._open) - before:
-                self._drop(key)
+                self._drop(key, shared=False)
             raise
         return found
 
@@ -180,12 +181,13 @@ class ListenerBook:
             if listener is not None:
                 _steer(listener.sock, slots)
 
-    def close_slots(self, wanted: ListenerSet, first: int, busy: Iterable[int]) -> None:
-        """Close the sockets of slots from ``first`` on that no worker uses and nobody waits at."""
+    def close_slots(self, wanted: ListenerSet, first: int, busy: Iterable[int], shared: bool) -> None:
+        """Close the sockets of slots from ``first`` on that no worker uses and nobody waits at; ``shared`` is for
+        ``_drop``."""
         used = set(busy)
         for key in [key for key in self._open if key.slot >= first and key.slot not in used]:
             if wanted.per_slot and not self._open[key].queued():
-                self._drop(key)
+                self._drop(key, shared)
 
     # --- letting go -------------------------------------------------------------------------
 
@@ -194,18 +196,24 @@ class ListenerBook:
         for key in self._unused(wanted):
             self._open[key].refuse_new()
 
-    def close_dropped(self, wanted: ListenerSet) -> None:
-        """Close addresses that are not in ``wanted``."""
+    def close_dropped(self, wanted: ListenerSet, shared: bool) -> None:
+        """Close addresses that are not in ``wanted``; ``shared`` is for ``_drop``."""
         for key in self._unused(wanted):
             self._open[key].unlink()
-            self._drop(key)
+            self._drop(key, shared)
 
     def _unused(self, wanted: ListenerSet) -> List[Key]:
         addresses = {key.address for key in wanted.keys}
         return [key for key in self._open if key.address not in addresses or (key.slot == SHARED) == wanted.per_slot]
 
-    def _drop(self, key: Key) -> None:
-        self._open.pop(key).close()
+    def _drop(self, key: Key, shared: bool) -> None:
+        """Let go of a listener, and end its listening unless another arbiter has it (``shared``): children that
+        inherited its descriptor, and do not know of it, would have it admit people whom nobody answers."""
+        listener = self._open.pop(key)
+        if listener not in self._passed:  # systemd passes it once, and a later reload may ask for it again
+            if not shared:
+                listener.shut()
+            listener.close()
 
     def refuse_new(self) -> None:
         """Admit no further connection anywhere."""
@@ -302,4 +310,5 @@ def _steer(sock: socket.socket, sockets: int) -> None:
 
     program = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("@HP", len(code) // 8, ctypes.addressof(program))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, header)
+    with contextlib.suppress(OSError):  # a kernel without it, or a container that forbids it, spreads by itself
+        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, header)

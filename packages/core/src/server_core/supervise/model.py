@@ -108,10 +108,10 @@ class State:
         found = [child for group in self.groups.values() for child in group.children.values()]
         return sorted(found, key=lambda child: child.number)
 
-    def deadline(self) -> Optional[float]:
+    def deadline(self, now: float) -> Optional[float]:
         """Return when ``step`` wants to be called next, monotonic seconds; ticks come anyway."""
         times = [child.deadline for child in self.children() if child.deadline is not None]
-        times += [group.hold_until for group in self.groups.values() if group.failures]
+        times += [group.hold_until for group in self.groups.values() if group.hold_until > now]
         return min(times) if times else None
 
     @property

@@ -54,6 +54,7 @@ class Presence:
         self.publication: Any = None
         self._prepared: Optional[Prepared] = None
         self._history: Any = None
+        self._failed = False  # numbers could not be taken, which was told
 
     def claim(self, cfg: Any, second: bool) -> None:
         """Write the pid file; ``second`` when the arbiter that started us still lives.
@@ -147,8 +148,7 @@ class Presence:
         self._prepared = None
         before, self._cfg = self._cfg, cfg
         if cfg.pidfile != before.pidfile:
-            if self.pidfile is not None:
-                self.pidfile.unlink()
+            self._remove_pidfile()
             self.pidfile = prepared.pidfile
         if any(getattr(cfg, name) != getattr(before, name) for name in _CONTROL_SETTINGS):
             if self.control is not None:
@@ -193,11 +193,17 @@ class Presence:
                 self._arbiter.log.error("%s", error)  # noqa: TRY400 - it says all there is to say
 
     def tick(self, now: float) -> None:
-        """Let the endpoints act on their deadlines."""
-        for endpoint in self._endpoints():
-            endpoint.tick(now)
-        if self.publication is not None:
-            self._publish()
+        """Let the endpoints act on their deadlines, and give numbers to who wants some."""
+        for act in (*(endpoint.tick for endpoint in self._endpoints()), self._publish, self._remember):
+            try:
+                act(now)
+            except Exception:
+                # Whatever is wrong with one number, a plugin's perhaps, must not end the arbiter.
+                if not self._failed:
+                    self._arbiter.log.exception("Exception while numbers were taken; further ones are not told")
+                self._failed = True
+
+    def _remember(self, now: float) -> None:
         if (self._history is not None or self.metrics is not None) and self.history.due(now):
             from server_core.observe.snapshot import take
 
@@ -212,7 +218,9 @@ class Presence:
             self._history = History()
         return self._history
 
-    def _publish(self) -> None:
+    def _publish(self, _now: float) -> None:
+        if self.publication is None:
+            return
         from server_core.observe.metrics import collect
         from server_core.observe.publication import LIMIT, dump
 
@@ -226,11 +234,19 @@ class Presence:
 
     def close(self) -> None:
         """Remove everything."""
+        self.abandon()
         for endpoint in self._endpoints():
             endpoint.close()
         self.control = self.metrics = self.statsd = None
+        self._remove_pidfile()
+
+    def _remove_pidfile(self) -> None:
         if self.pidfile is not None:
-            self.pidfile.unlink()
+            try:
+                self.pidfile.unlink()
+            except OSError as error:
+                path = self.pidfile.path
+                self._arbiter.log.error("pidfile: cannot remove %r: %s", path, error.strerror)  # noqa: TRY400 - as is
 
     def _endpoints(self) -> List[Any]:
         return [endpoint for endpoint in (self.control, self.metrics, self.statsd) if endpoint is not None]

@@ -141,6 +141,7 @@ class Processes:
 
         ours, its = socket.socketpair()
         child.link = TemplateLink(ours)
+        self._arbiter.watch(child.link, self._arbiter.read_templates)  # before a fork that fails: ``forget`` undoes it
 
         def main() -> Any:
             self._arbiter.become_child(keep=child.number)
@@ -149,10 +150,8 @@ class Processes:
                 self._subreaper,
             ).main()  # fmt: skip
 
-        started = self._started(child, fork(main))
-        its.close()
-        self._arbiter.watch(child.link, self._arbiter.read_templates)
-        return started
+        with its:
+            return self._started(child, fork(main))
 
     def _started(self, child: Process, pid: int) -> ChildStarted:
         child.pid = pid

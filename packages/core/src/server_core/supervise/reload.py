@@ -90,20 +90,20 @@ def fail_reload(state: State, child: Child, now: float) -> List[Action]:
     if reload is None:
         return []
     state.reload = None
-    state.reload_again = False
     state.generation = reload.previous
-    for name, group in state.groups.items():
-        group.generation = reload.previous
-        if name in reload.plans:
-            group.plan, group.target = reload.plans[name]
-        else:
-            group.target = 0
-        group.failures, group.hold_until = 0, 0.0
-    return [
+    actions: List[Action] = [
         Log("error", "Reload failed: a new worker could not boot. The old workers stay."),
         UseConfig(reload.previous),
-        Notify("READY=1\nSTATUS=Serving; the last reload failed"),
     ]
+    for name, group in state.groups.items():
+        group.generation = reload.previous
+        before, group.target = group.target, 0
+        if name in reload.plans:
+            group.plan, group.target = reload.plans[name]
+        group.failures, group.hold_until = 0, 0.0
+        if group.target != before:
+            actions.append(SetTarget(name, group.target, before))
+    return [*actions, Notify("READY=1\nSTATUS=Serving; the last reload failed")]
 
 
 def finish_reload(state: State, now: float) -> List[Action]:

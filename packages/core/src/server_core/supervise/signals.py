@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import contextmanager
-from typing import Any, Iterator, List
+from contextlib import contextmanager, suppress
+from typing import Any, Collection, Iterator, List
+
+from server_core.process import hold_signals, release_signals, set_handler
 
 SUPERVISED = ("HUP", "QUIT", "INT", "TERM", "TTIN", "TTOU", "USR1", "USR2", "WINCH", "CHLD")
 _NUMBERS = {getattr(signal, f"SIG{name}"): name for name in SUPERVISED}
-
-
-def _noted(_number: int, _frame: Any) -> None:
-    """A handler must be installed for the wake-up descriptor to be written; it does nothing itself."""
 
 
 class SignalInbox:
@@ -28,11 +26,22 @@ class SignalInbox:
         os.set_blocking(self._write, False)
 
     def install(self) -> None:
-        """Take over the signals of this process."""
+        """Take over the signals of this process, and let them in: exec keeps the mask of whoever started it."""
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in _NUMBERS:
-            signal.signal(number, _noted)
+            set_handler(number, self._noted)
+        release_signals()
         signal.siginterrupt(signal.SIGCHLD, False)
+
+    def _noted(self, number: int, frame: Any) -> None:
+        """A handler must be installed for the wake-up descriptor to be written.
+
+        Where a config file had gevent patch this process, the CHLD is gevent's, whose loop calls this without a frame
+        when it has collected the child, and older versions write to no descriptor.
+        """
+        if frame is None:
+            with suppress(BlockingIOError):  # so many wait that the arbiter will look anyway
+                os.write(self._write, bytes((number,)))
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when signals arrived."""
@@ -48,11 +57,20 @@ class SignalInbox:
         others = [name for name in names if name != "CHLD"]
         return others + ["CHLD"] * ("CHLD" in names)
 
+    def holds(self, wanted: Collection[str]) -> bool:
+        """Whether one of the signals ``wanted`` waits to be taken: for what must wait and may be given up."""
+        try:
+            data = os.read(self._read, 4096)
+        except BlockingIOError:
+            return False
+        os.write(self._write, data)
+        return any(_NUMBERS.get(number) in wanted for number in data)
+
     def close_in_child(self) -> None:
         """Give the signals back: a child must not write into its parent's pipe."""
         signal.set_wakeup_fd(-1)
         for number in _NUMBERS:
-            signal.signal(number, signal.SIG_DFL)
+            set_handler(number, signal.SIG_DFL)
         os.close(self._read)
         os.close(self._write)
 
@@ -63,8 +81,8 @@ def signals_held() -> Iterator[None]:
 
     The mask in force before is restored at the end, in both processes.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    before = hold_signals()
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        release_signals(before)

@@ -1,12 +1,12 @@
 """Settings of metrics: where they are shown, where they are sent."""
 
 from server_core.settings.declare import Group, Setting
-from server_core.settings.values import Boolean, HostPort, ListOf, Size, Text
+from server_core.settings.values import Boolean, HostPort, ListeningAddress, ListOf, Size, Text
 
 GROUP = Group(
     "Metrics",
     [
-        Setting("metrics_bind", Text("ADDRESS"), None,
+        Setting("metrics_bind", ListeningAddress(), None,
                 "Where the arbiter serves /metrics, /livez, /readyz and a status page, for example 127.0.0.1:9100."),
         Setting("application_metrics", Boolean(), False,
                 "Show the metrics that the application makes with prometheus_client, from all workers as one."),

@@ -1,7 +1,7 @@
 """Settings of the worker processes."""
 
 from server_core.settings.declare import Group, Setting
-from server_core.settings.values import Boolean, Choice, ClassRef, Integer, Seconds, Size, Text
+from server_core.settings.values import Boolean, Choice, ClassRef, Cores, Integer, Seconds, Size
 
 GROUP = Group(
     "Worker Processes",
@@ -31,7 +31,7 @@ GROUP = Group(
         Setting("reload_strategy", Choice("rolling", "all"), "rolling",
                 "On a reload replace workers one by one (rolling) or all at once (all); old ones stop only when new "
                 "ones are ready."),
-        Setting("cpu_affinity", Text("CORES"), "",
+        Setting("cpu_affinity", Cores(), "",
                 "The cores of each slot, '0,1;2,3' for two slots; 'auto' gives each slot one core in turn."),
         Setting("busy_handover", Seconds(), 0.01,
                 "When the application of a sync worker has run this long, idle connections on which a request "

@@ -1,0 +1,16 @@
+"""What holds of a stream with every driver: threads, greenlets, asyncio.
+
+Owns: the error for an application whose client is gone, the code of one that failed, the size up to which parts are
+joined.
+Must not know: how a driver waits.
+"""
+
+#: HTTP/2's code for an application that failed after its head (RFC 9113 section 7); HTTP/1 closes.
+INTERNAL_ERROR = 0x2
+#: Octets up to which parts that wait for the application are joined: a client may send a frame, or a chunk, for each
+#: octet, and each would be an object.
+JOIN_MAX = 1024
+
+
+class ClientGoneError(ConnectionAbortedError):
+    """Nobody is left to read the response or to send the rest of the body."""
