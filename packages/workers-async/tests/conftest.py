@@ -70,9 +70,10 @@ class Worker:
         self.cfg = cfg
         self.log = Log()
         self.board = detached_slot()
-        self.nr = 0
+        self.counter: Any = None
         self.max_requests = sys.maxsize
         self.retired = 0
+        self.alive = True
 
     def retire_for_requests(self) -> None:
         self.retired += 1

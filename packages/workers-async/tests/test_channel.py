@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from server_core.drive.channel import ClientGoneError
+from server_core.drive.streams import ClientGoneError
 from server_workers_async.channel import stems_from_disconnect
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -442,11 +442,24 @@ async def cancels_itself(scope, receive, send):
     raise asyncio.CancelledError
 
 
+async def exits(scope, receive, send):
+    raise SystemExit(3)
+
+
+class OwnError(BaseException):
+    """As groups of exceptions and the timeouts of libraries are: no Exception."""
+
+
+async def raises_what_is_no_exception(scope, receive, send):
+    await asyncio.sleep(0)
+    raise OwnError("secret")
+
+
 @pytest.mark.parametrize(
     "app",
     [
         returns, returns_after_start, raises, raises_after_start, bad_header, bad_type, bad_status, body_first,
-        no_message, cancels_itself,
+        no_message, cancels_itself, exits, raises_what_is_no_exception,
     ],
 )  # fmt: skip
 def test_a_failure_before_the_head_is_a_500_logged_once(run, app):
@@ -459,6 +472,7 @@ def test_a_failure_before_the_head_is_a_500_logged_once(run, app):
             assert status == 500
             assert b"secret" not in body
         assert len(served.log.at("error")) == 2
+        await served.until(lambda: not served.service.tasks)
 
     run(test)
 
@@ -477,6 +491,23 @@ def test_a_failure_after_the_head_cuts_the_stream(run):
         assert b"part" in answer
         assert not answer.endswith(b"0\r\n\r\n")
         assert b"secret" not in answer
+        assert len(served.log.at("error")) == 1
+
+    run(test)
+
+
+def test_malformed_trailers_cut_the_stream(run):
+    async def app(scope, receive, send):
+        await send({**START, "trailers": True})
+        await send({"type": "http.response.body", "body": b"part"})
+        await send({"type": "http.response.trailers", "headers": [(b"x", b"1\r\nsecret: 2")]})
+
+    async def test(serve):
+        served = serve(app)
+        client = await served.connect()
+        await client.say(GET)
+        answer = await client.rest()
+        assert answer.endswith(b"part\r\n")
         assert len(served.log.at("error")) == 1
 
     run(test)

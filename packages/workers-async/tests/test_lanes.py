@@ -28,10 +28,14 @@ def loop(request):
     loop.close()
 
 
-class Service:
-    """What ``run_application`` asks of a service."""
+class Session:
+    """What ``run_application`` asks of a session."""
+
+    def __init__(self, tasks):
+        self.tasks = tasks
 
     def application_ended(self, channel):
+        self.tasks.discard(channel.task)
         channel.task = None
 
 
@@ -39,7 +43,8 @@ class Channel:
     """What ``run_application`` asks of a channel."""
 
     receive = send = None
-    service = Service()
+    finished = False
+    session = None
 
     def __init__(self, scope):
         self.scope = scope
@@ -56,18 +61,22 @@ class Channel:
         self.ended.append("cancelled")
 
 
+def make_lanes(loop):
+    """Return lanes whose tasks the channels' session forgets."""
+    lanes = Lanes(call, loop)
+    Channel.session = Session(lanes.tasks)
+    return lanes
+
+
 def serve(loop, lanes, application):
     """Serve one request as a callback of the loop; return its channel."""
     channel = Channel(application)
-
-    def start():
-        channel.task = lanes.start(channel)
 
     async def over():
         while not channel.ended:
             await asyncio.sleep(0.001)
 
-    loop.call_soon(start)
+    loop.call_soon(lanes.start, channel)
     loop.run_until_complete(over())
     return channel
 
@@ -140,7 +149,7 @@ async def swallows():
 @kept_tasks
 @pytest.mark.parametrize("application", [at_once, waits, yields, fails, groups, times_out, restores])
 def test_a_task_on_which_nothing_is_left_serves_the_next_request(loop, application):
-    lanes = Lanes(call, loop)
+    lanes = make_lanes(loop)
     serve(loop, lanes, application)
     (lane,) = lanes.idle
     for _ in range(2):
@@ -162,7 +171,7 @@ def test_a_task_on_which_something_is_left_ends(loop, first, last):
             await first()
         await last()
 
-    lanes = Lanes(call, loop)
+    lanes = make_lanes(loop)
     serve(loop, lanes, waits)  # whose task the next one gets
     for _ in range(2):
         assert serve(loop, lanes, application).ended == ["returned"]
@@ -179,7 +188,7 @@ def test_every_request_has_a_name_of_its_own(loop):
         names.append(asyncio.current_task().get_name())
         asyncio.current_task().set_name("mine")
 
-    lanes = Lanes(call, loop)
+    lanes = make_lanes(loop)
     for _ in range(3):
         serve(loop, lanes, application)
     assert len(set(names)) == 3
@@ -195,12 +204,12 @@ def test_requests_at_one_time_have_a_task_each(loop):
         tasks.add(id(asyncio.current_task()))
         await asyncio.sleep(0.01)
 
-    lanes = Lanes(call, loop)
+    lanes = make_lanes(loop)
     channels = [Channel(application) for _ in range(MANY)]
 
     def start():
         for channel in channels:
-            channel.task = lanes.start(channel)
+            lanes.start(channel)
 
     async def over():
         while not all(channel.ended for channel in channels):
@@ -216,7 +225,7 @@ def test_requests_at_one_time_have_a_task_each(loop):
 
 
 def test_a_cancelled_application_ends_its_own_request_only(loop):
-    lanes = Lanes(call, loop)
+    lanes = make_lanes(loop)
 
     async def forever():
         await asyncio.sleep(60)
@@ -224,7 +233,7 @@ def test_a_cancelled_application_ends_its_own_request_only(loop):
     channel = Channel(forever)
 
     def start():
-        channel.task = lanes.start(channel)
+        lanes.start(channel)
         channel.task.cancel()
 
     serve(loop, lanes, at_once)
@@ -238,7 +247,7 @@ def test_a_cancelled_application_ends_its_own_request_only(loop):
 
 @kept_tasks
 def test_a_task_that_is_cancelled_between_requests_ends(loop):
-    lanes = Lanes(call, loop)
+    lanes = make_lanes(loop)
     serve(loop, lanes, at_once)
     task = lanes.idle[0].task
     task.cancel()
@@ -251,7 +260,7 @@ def test_a_task_that_is_cancelled_between_requests_ends(loop):
 
 
 def test_a_request_is_forgotten_before_the_next_one_comes(loop):
-    lanes = Lanes(call, loop)
+    lanes = make_lanes(loop)
     channel = weakref.ref(serve(loop, lanes, waits))
     assert channel() is None
     lanes.close()
@@ -265,7 +274,7 @@ def test_an_application_that_cancels_all_other_tasks_stops_no_later_request(loop
                 task.cancel()
         await asyncio.sleep(0)
 
-    lanes = Lanes(call, loop)
+    lanes = make_lanes(loop)
     requests = [Channel(waits) for _ in range(3)]
     for request in requests:
         loop.call_soon(lanes.start, request)
@@ -278,7 +287,7 @@ def test_an_application_that_cancels_all_other_tasks_stops_no_later_request(loop
 
 
 def test_no_task_is_left_one_turn_after_the_last_request(loop):
-    lanes = Lanes(call, loop)
+    lanes = make_lanes(loop)
     serve(loop, lanes, waits)
 
     async def close():

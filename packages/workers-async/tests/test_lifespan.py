@@ -208,3 +208,38 @@ def test_messages_out_of_order_raise_in_the_application():
 
     asyncio.run(main())
     assert len(raised) == 2
+
+
+class OwnError(BaseException):
+    """As groups of exceptions are: no Exception."""
+
+
+@pytest.mark.parametrize("error", [OwnError("broken"), asyncio.CancelledError()])
+def test_a_startup_that_fails_by_what_is_no_exception_is_told(error):
+    async def fails(scope, receive, send):
+        await receive()
+        raise error
+
+    async def main():
+        with pytest.raises(LifespanError, match="but the application raised"):
+            await lifespan(fails, "on").startup()
+        life = lifespan(fails)
+        await life.startup()
+        assert [level for level, _ in life._log.lines] == ["warning"]
+
+    asyncio.run(main())
+
+
+def test_what_is_no_exception_is_logged_when_it_ends_a_lifespan_that_runs():
+    async def fails(scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        raise OwnError("broken")
+
+    async def main():
+        life = lifespan(fails)
+        await life.startup()
+        await asyncio.sleep(0)
+        assert life._log.lines == [("error", "Exception in the application's lifespan")]
+
+    asyncio.run(main())

@@ -52,7 +52,7 @@ def test_requests_of_one_connection_are_answered_and_counted(run):
         for _ in range(3):
             await client.say(GET)
             assert (await client.response())[::2] == (200, b"hello")
-        assert served.worker.nr == 3
+        assert served.worker.counter.served == 3
         assert served.log.access_log_writer.lines == [("GET", "/", 200, 5)] * 3
         assert len(served.service.connections) == 1
 

@@ -179,6 +179,13 @@ async def raises(scope, receive, send):
     raise ValueError("secret")
 
 
+def says(**message):
+    async def app(scope, receive, send):
+        await send(message)
+
+    return app
+
+
 def test_a_handshake_that_is_not_accepted_is_answered(run):
     async def test(serve):
         for app, expected in ((closes_first, 403), (denies, 401), (returns, 403), (raises, 500)):
@@ -190,6 +197,24 @@ def test_a_handshake_that_is_not_accepted_is_answered(run):
             assert b"secret" not in body
             assert len(served.log.at("error")) == (app is raises)
             await served.until(lambda served=served: served.log.access_log_writer.lines)
+
+    run(test)
+
+
+def test_a_handshake_answered_with_a_malformed_message_is_a_500(run):
+    async def test(serve):
+        for app in (
+            says(type="websocket.close", code="secret"),
+            says(type="websocket.accept", headers=[("a", "secret")]),
+            says(type="websocket.accept", subprotocol="secret"),
+            says(type="websocket.http.response.start", status=99),
+        ):
+            served = serve(app)
+            client = await served.connect()
+            await client.say(HANDSHAKE)
+            status, _fields, body = await client.response()
+            assert (status, b"secret" in body) == (500, False)
+            assert len(served.log.at("error")) == 1
 
     run(test)
 
@@ -215,13 +240,17 @@ def test_an_application_that_ends_early_closes_with_1011(run):
         await send({"type": "websocket.accept"})
         raise ValueError("secret")
 
+    async def passes_on_a_reserved_code(scope, receive, send):
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 1005})
+
     async def test(serve):
-        for app in (ends, fails):
+        for app in (ends, fails, passes_on_a_reserved_code):
             served = serve(app)
             client, _ = await connect(served)
             opcode, payload = await read_frame(client)
             assert (opcode, close_code(payload), payload[2:]) == (CLOSE, 1011, b"")
-            assert len(served.log.at("error")) == (app is fails)
+            assert len(served.log.at("error")) == (app is not ends)
 
     run(test)
 

@@ -66,6 +66,9 @@ class Entrance:
     def _on_ready(self) -> None:
         service = self._service
         acceptor = self._acceptor
+        if not service.worker.alive:  # a drain takes what waits, and a worker that was given up would serve no more
+            self.mute(acceptor.fd, True)
+            return
         own = len(service.connections)
         now = monotonic()
         accepted = acceptor.accept(now, self._limit - own, False, own, service.worker.board.fewest_connections())

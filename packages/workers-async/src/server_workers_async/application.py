@@ -12,6 +12,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+#: What ends a process. From an application it ends a request only: a worker has many.
+_LEAVING = (SystemExit, KeyboardInterrupt)
+
 
 async def run_application(app: Any, channel: Any, lane: Any) -> None:
     """Call ``app`` for the request of ``channel`` and tell the channel how it ended.
@@ -30,12 +33,21 @@ async def run_application(app: Any, channel: Any, lane: Any) -> None:
             channel.on_cancelled()
         except Exception as error:
             channel.on_raised(error)
+        except GeneratorExit:
+            raise  # nobody runs this coroutine any more
+        except BaseException as error:
+            if isinstance(error, _LEAVING) and not channel.service.worker.alive:
+                raise  # a signal's handler (INT, QUIT, ABRT) ran while the application did
+            channel.on_raised(error)
         else:
-            channel.on_returned()
+            if not channel.finished:
+                channel.on_returned()
         waited = channel.task is not None
-        channel.service.application_ended(channel)
+        channel.session.application_ended(channel)
         if lane is None or not lane.leave(waited):
             return
         del channel  # the request is freed now, not when the next one comes
         await lane
         channel = lane.channel
+        if channel is None:
+            raise asyncio.CancelledError

@@ -1,18 +1,19 @@
+import cython
+
 from server_workers_async.stream cimport Stream
 
 cdef int HEAD, LAST_BODY, FILE, INFORM, LAST_TRAILERS, COMPLETE, EXPECTING
+cdef object HTTP_ORDER, take
 
 cdef class HttpChannel(Stream):
-    cdef public object _order, _head, _trailers
+    cdef public object _head, _trailers
     cdef public list _chunks
     cdef public bint body_ended, responded, handed_over
-    cdef public int _file
+    cdef public int _file, _state
 
-    cdef _send_head(self, double now)
-    cdef tuple _response_head(self)
-    cdef _note_head(self, status, list headers)
-    cdef _send_body(self, message, bint last, double now)
-    cdef _answer(self, body, double now)
+    cdef _send_head(self, double now, body=*)
+    @cython.locals(complete=cython.bint)
+    cdef _send_body(self, message, double now)
     cdef _leave_request(self)
     cdef _send_file(self, message, double now)
     cdef _send_trailers(self, message, bint last, double now)
@@ -32,3 +33,6 @@ cdef class HttpChannel(Stream):
     cdef dict _body_message(self)
     cdef _give_credit(self)
     cdef _invite(self)
+
+@cython.locals(channel=HttpChannel)
+cpdef HttpChannel http_channel(session, engine, request, bint complete, body, double now, double waited)

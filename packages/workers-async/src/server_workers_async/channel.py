@@ -15,28 +15,28 @@ from __future__ import annotations
 import os
 import stat
 from time import monotonic
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
-from server_core.drive.body import JOIN_MAX
-from server_core.drive.channel import INTERNAL_ERROR, ClientGoneError
+from server_core.drive.streams import INTERNAL_ERROR, JOIN_MAX, ClientGoneError
 from server_http.asgi import (
     COMPLETE,
     EXPECTING,
     FILE,
     HEAD,
+    HTTP_ORDER,
     INFORM,
     LAST_BODY,
     LAST_TRAILERS,
-    HttpOrder,
     Message,
     informational,
     message_body,
     message_headers,
     message_path,
     message_status,
+    take,
 )
 from server_http.errors import ApplicationFault
-from server_http.events import Headers, Request
+from server_http.events import Request
 from server_http.exchange import error_page
 from server_workers_async.stream import Stream
 
@@ -47,14 +47,7 @@ DISCONNECT: Dict[str, Any] = {"type": "http.disconnect"}
 
 
 class HttpChannel(Stream):
-    """One HTTP exchange.
-
-    Args:
-        session: the connection of the stream.
-        engine: takes the commands.
-        request: the head.
-        complete: no body follows.
-        now: monotonic seconds.
+    """One HTTP exchange; made by ``http_channel``.
 
     Attributes:
         responded: the head was passed on.
@@ -63,19 +56,17 @@ class HttpChannel(Stream):
     """
 
     __slots__ = (
-        "_chunks", "_file", "_head", "_order", "_trailers", "body_ended", "handed_over", "responded",
+        "_chunks", "_file", "_head", "_state", "_trailers", "body_ended", "handed_over", "responded",
     )  # fmt: skip
 
-    def __init__(self, session: Any, engine: Any, request: Request, complete: bool, now: float) -> None:
-        self.set_up(session, engine, request, now)
-        self.body_ended = complete
-        self.responded = False
-        self.handed_over = False  # the application has received the end of the body
-        self._order = HttpOrder()
-        self._head: Optional[Message] = None
-        self._trailers: Optional[List[Any]] = None
-        self._chunks: Optional[List[bytes]] = None
-        self._file = -1
+    body_ended: bool
+    responded: bool
+    handed_over: bool
+    _state: int
+    _head: Optional[Message]
+    _trailers: Optional[List[Any]]
+    _chunks: Optional[List[bytes]]
+    _file: int
 
     # What the application calls -------------------------------------------------------------------------------------
 
@@ -102,13 +93,13 @@ class HttpChannel(Stream):
         """
         if self.lost:
             raise self.gone_error()
-        action = self._order.take(message)
+        action, self._state = take(HTTP_ORDER, self._state, message)
         if action == HEAD:
             self._head = message
             return
         now = monotonic()
         if action <= LAST_BODY:
-            self._send_body(message, action == LAST_BODY, now)
+            self._send_body(message, now)
         elif action == FILE:
             self._send_file(message, now)
         elif action == INFORM:
@@ -123,49 +114,45 @@ class HttpChannel(Stream):
 
     # Towards the client ---------------------------------------------------------------------------------------------
 
-    def _send_head(self, now: float) -> None:
-        """Pass the head on, which waited for the first part of the body, as ASGI wants it."""
-        status, headers = self._response_head()
-        self.engine.respond(self.stream, status, headers, now)
-        self._note_head(status, headers)
+    def _send_head(self, now: float, body: Optional[bytes] = None) -> None:
+        """Pass the head on, which waited for the first part of the body, as ASGI wants it.
 
-    def _response_head(self) -> Tuple[int, Headers]:
+        Args:
+            now: monotonic seconds.
+            body: all of the body, where its first part is its last; None when it follows.
+        """
         message = self._head
         assert message is not None  # noqa: S101 - for the type checker: the order saw to it
         status = message_status(message)
         headers = message_headers(message)
         if self.service.ids is not None:
             headers = self.service.ids.answer(self.request, headers)
-        return status, headers
-
-    def _note_head(self, status: int, headers: Headers) -> None:
+        if body is None:
+            self.engine.respond(self.stream, status, headers, now)
+        else:
+            self.engine.answer(self.stream, status, headers, body, now)
         self._head = None
         self.responded = True
         self.status = status
         self.headers = headers
 
-    def _send_body(self, message: Message, last: bool, now: float) -> None:
+    def _send_body(self, message: Message, now: float) -> None:
         body = message_body(message)
-        last = last and not self._order.promised
-        if last and not self.responded:
-            self._answer(body, now)
+        complete = self._state == COMPLETE
+        if complete and not self.responded:
+            self._send_head(now, body)
+            self.sent = len(body)
+            self.finished = True
+            if self._chunks or self._readers is not None:
+                self._leave_request()
             return
         if not self.responded:
             self._send_head(now)
         if body:
             self.sent += len(body)
             self.engine.send(self.stream, body, now)
-        if last:
+        if complete:
             self._end(now, ())
-
-    def _answer(self, body: bytes, now: float) -> None:
-        """Pass on a whole response: the first part of its body is the last."""
-        status, headers = self._response_head()
-        self.engine.answer(self.stream, status, headers, body, now)
-        self._note_head(status, headers)
-        self.sent = len(body)
-        self.finished = True
-        self._leave_request()
 
     def _send_file(self, message: Message, now: float) -> None:
         path = message_path(message)
@@ -180,7 +167,7 @@ class HttpChannel(Stream):
         self.sent += size
         if size:
             self.engine.send_file(self.stream, fd, 0, size, now)
-        if not self._order.promised:
+        if self._state == COMPLETE:
             self._end(now, ())
 
     def _send_trailers(self, message: Message, last: bool, now: float) -> None:
@@ -192,8 +179,8 @@ class HttpChannel(Stream):
 
     def _end(self, now: float, trailers: Any) -> None:
         """The response is complete."""
+        self.engine.end(self.stream, now, trailers)  # which refuses malformed trailers: then nothing is complete
         self.finished = True
-        self.engine.end(self.stream, now, trailers)
         self._leave_request()
 
     def _leave_request(self) -> None:
@@ -252,7 +239,6 @@ class HttpChannel(Stream):
 
     def on_closed(self) -> None:
         """The engine is through with the stream, perhaps before the application is (a body that is too large)."""
-        self.open = False
         if not self.finished and not self.lost:
             self.on_lost(monotonic())
         self.finished = True
@@ -278,7 +264,7 @@ class HttpChannel(Stream):
 
     def cancel(self) -> None:
         """Cancel the application, unless it only works on in the background."""
-        if self._order.state != COMPLETE:
+        if self._state != COMPLETE:
             Stream.cancel(self)
 
     # How the application ended --------------------------------------------------------------------------------------
@@ -287,7 +273,7 @@ class HttpChannel(Stream):
         """The application returned."""
         if self.finished or self.lost:
             return
-        if self._order.state == EXPECTING:
+        if self._state == EXPECTING:
             self.fail("ASGI application: expected a response, got none before it returned:")
         else:
             self.fail("ASGI application: expected the rest of its response, but it returned:")
@@ -366,6 +352,33 @@ class HttpChannel(Stream):
         if not self.responded:
             self.engine.inform(self.stream, 100, [], monotonic())
             self.session.flush_soon()
+
+
+def http_channel(
+    session: Any, engine: Any, request: Request, complete: bool, body: Optional[bytes], now: float, waited: float
+) -> HttpChannel:
+    """Return a channel: without the reading of arguments that a class does when it is called.
+
+    Args:
+        session: the connection of the stream.
+        engine: takes the commands.
+        request: the head.
+        complete: nothing follows.
+        body: that came whole with the head, or None.
+        now: monotonic seconds.
+        waited: the queue time, in seconds.
+    """
+    channel = HttpChannel.__new__(HttpChannel)
+    channel.set_up(session, engine, request, now, waited)
+    channel.body_ended = complete
+    channel.responded = False
+    channel.handed_over = False
+    channel._state = EXPECTING
+    channel._head = None
+    channel._trailers = None
+    channel._chunks = [body] if body else None
+    channel._file = -1
+    return channel
 
 
 def _file_size(fd: int, path: str) -> int:

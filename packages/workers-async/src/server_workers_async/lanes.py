@@ -23,7 +23,7 @@ import asyncio
 import sys
 from contextvars import Context
 from sys import getrefcount
-from typing import Any, List, Optional
+from typing import Any, Iterator, List, Set
 from weakref import getweakrefcount
 
 from server_workers_async.application import run_application
@@ -46,30 +46,52 @@ class Lanes:
     Args:
         app: the ASGI application.
         loop: the running loop of this thread.
+
+    Attributes:
+        tasks: applications that have not returned; whoever hears of their end takes them out.
     """
 
     def __init__(self, app: Any, loop: asyncio.AbstractEventLoop) -> None:
         self.app = app
         self.loop = loop
         self.idle: List[Lane] = []
+        self.tasks: Set[asyncio.Task[None]] = set()
         self.closed = False
         self._starter = TaskStarter(loop)
         self._kept = self._starter.separable and sys.version_info < (3, 12)
         self._count = 0
         self._task_factory = loop.get_task_factory
 
-    def start(self, channel: Any) -> Optional[asyncio.Task[None]]:
-        """Call the application for ``channel``; return its task when it has not ended yet.
+    def start(self, channel: Any) -> None:
+        """Call the application for ``channel``, whose scope is set; what has not ended then is the channel's ``task``.
 
         Called from callbacks of the loop only, never from within a task.
         """
         if not self._kept or self._task_factory() is not None:
-            task = self._starter.start(run_application(self.app, channel, None))
-            return None if task.done() else task
-        self._count += 1
-        lane = self.idle.pop() if self.idle else Lane(self)
-        lane.resume(channel, f"Request-{self._count}")
-        return None if lane.channel is None else lane.running()
+            self._keep(channel, self._starter.start(run_application(self.app, channel, None)))
+            return
+        lane = self.idle.pop() if self.idle else Lane(self, channel)
+        step = lane.step
+        if step is not None:  # else it is somebody else's kind of task, which takes its steps itself
+            self._count += 1
+            lane.channel = channel
+            lane.task.set_name(f"Request-{self._count}")
+            if cython.compiled:
+                PyContext_Enter(lane.context)
+                try:
+                    step()
+                finally:
+                    PyContext_Exit(lane.context)
+            else:
+                lane.context.run(step)
+        if lane.channel is not None:
+            self._keep(channel, lane.task)
+
+    def _keep(self, channel: Any, task: asyncio.Task[None]) -> None:
+        """Note a task that goes on: the loop itself keeps a weak reference only."""
+        if not task.done():
+            channel.task = task
+            self.tasks.add(task)
 
     def make(self, lane: Lane, channel: Any) -> Any:
         """Return a task for ``lane``, and its first step."""
@@ -86,49 +108,36 @@ class Lanes:
 class Lane:
     """One task, and what it waits for while it has no request.
 
+    Args:
+        lanes: whose it is.
+        channel: the first request.
+
     Attributes:
-        task: the task, once it is made.
+        task: the task.
         channel: the request it serves, or None.
+        step: takes a step of the task, in ``context``; None where the loop does.
     """
 
     __slots__ = (
-        "_asyncio_future_blocking", "_before", "_cancelled", "_context", "_held", "_lanes", "_step", "channel", "task",
+        "_asyncio_future_blocking", "_before", "_cancelled", "_held", "_lanes", "_variables", "channel", "context",
+        "get_loop", "step", "task",
     )  # fmt: skip
 
-    def __init__(self, lanes: Lanes) -> None:
-        self.task: Optional[asyncio.Task[None]] = None
-        self.channel: Any = None
+    def __init__(self, lanes: Lanes, channel: Any) -> None:
+        self.channel = channel
         self._asyncio_future_blocking = False
         self._lanes = lanes
-        self._step: Any = None
-        self._context: Any = None
-        self._before: Any = None  # a copy of the context as it was at first
         self._held = 0  # references to the task while it runs and nobody has asked for it
         self._cancelled = False
-
-    def resume(self, channel: Any, name: str) -> None:
-        """Serve ``channel``, up to where the application first waits."""
-        self.channel = channel
-        if self.task is None:
-            # No local variable holds the task: references to it are counted.
-            self.task, step = self._lanes.make(self, channel)
-            if step is None:
-                return  # somebody else's kind of task, which takes its steps itself
-            self._step, _, self._context = step
-            self._before = self._context.copy()
-        self.task.set_name(name)
-        if cython.compiled:
-            PyContext_Enter(self._context)
-            try:
-                self._step()
-            finally:
-                PyContext_Exit(self._context)
-        else:
-            self._context.run(self._step)
-
-    def running(self) -> Optional[asyncio.Task[None]]:
-        """Return the task when it has a request."""
-        return None if self.task is None or self.task.done() else self.task
+        self.step: Any = None
+        # No local variable holds the task: references to it are counted.
+        self.task: Any
+        self.task, step = self._lanes.make(self, channel)
+        self.get_loop = self.task.get_loop  # which loop resumes this: the task asks, and no call of Python's answers
+        if step is not None:
+            self.step, _, self.context = step
+            self._before = self.context.copy()  # as it was at first
+            self._variables = len(self._before)
 
     # What the task calls ---------------------------------------------------------------------------------------------
 
@@ -143,53 +152,36 @@ class Lane:
             waited: the application did, so that the call of the loop that went on with it holds the task.
         """
         self.channel = None
-        if self._lanes.closed or self._step is None or not self._untouched(self._held + waited):
-            return False
         idle = self._lanes.idle
-        if len(idle) >= IDLE_MAX:
+        if self._lanes.closed or self.step is None or len(idle) >= IDLE_MAX:
             return False
+        # Whether nobody can tell the task from a new one. asyncio's own list of all tasks holds the weak reference.
+        if getrefcount(self.task) != self._held + waited or getweakrefcount(self.task) != 1:
+            return False
+        task = self.task
+        if task._callbacks or task._must_cancel or (_COUNTS_CANCELS and task.cancelling()):
+            return False
+        variables = self._variables
+        if len(self.context) != variables or (variables and not _same(self.context, self._before)):
+            return False
+        self._asyncio_future_blocking = True
         idle.append(self)
         return True
 
-    def _untouched(self, held: int) -> bool:
-        """Whether nobody can tell the task from a new one."""
-        # asyncio's own list of all tasks holds the weak reference.
-        if getrefcount(self.task) != held or getweakrefcount(self.task) != 1:
-            return False
-        task: Any = self.task
-        if task._callbacks or task._must_cancel or (_COUNTS_CANCELS and task.cancelling()):
-            return False
-        variables = len(self._before)
-        if len(self._context) != variables:
-            return False
-        return variables == 0 or _same(self._context, self._before)
-
     # What the task waits for -----------------------------------------------------------------------------------------
 
-    def __await__(self) -> Lane:
-        return self
-
-    def __next__(self) -> Lane:
-        if self.channel is not None:
-            raise StopIteration
-        if self._cancelled:
-            raise asyncio.CancelledError
-        self._asyncio_future_blocking = True
-        return self
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Which loop resumes this."""
-        return self._lanes.loop
+    def __await__(self) -> Iterator[Lane]:
+        return iter((self,))
 
     def add_done_callback(self, callback: Any, *, context: Any = None) -> None:
-        """``resume`` takes the task's step itself, so that its callback is not needed."""
+        """``Lanes.start`` takes the task's step itself, so that its callback is not needed."""
 
     def cancel(self, msg: Any = None) -> bool:
         """The task is cancelled while it has no request: it ends in the next turn of the loop."""
         if not self._cancelled:
             self._cancelled = True
             self._lanes.idle.remove(self)
-            self._lanes.loop.call_soon(self._step, context=self._context)
+            self._lanes.loop.call_soon(self.step, context=self.context)
         return True
 
 

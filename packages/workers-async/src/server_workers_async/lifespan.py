@@ -127,7 +127,12 @@ class Lifespan:
     async def _run(self, scope: MutableMapping[str, Any]) -> None:
         try:
             await self._app(scope, self._receive, self._send)
-        except Exception as error:
+        except asyncio.CancelledError as error:
+            self._raised = error  # where nobody cancelled this task, it is the application's own failure
+            raise
+        except (GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # groups of exceptions among them
             self._raised = error
             if self._step in (RUNNING, STOPPING):
                 self._log.error("Exception in the application's lifespan", exc_info=error)

@@ -15,6 +15,4 @@ cdef class Service:
     cdef public bint half_close_disconnects, sendfile, draining, ending, hooked
 
     cpdef count(self, Stream channel)
-    cpdef start(self, Stream channel)
-    cpdef application_ended(self, Stream channel)
     cpdef ended(self, Stream channel, event, double now)

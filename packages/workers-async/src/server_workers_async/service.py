@@ -19,6 +19,7 @@ from server_core.request_id import RequestIds
 from server_http.asgi import ScopeTemplate
 from server_http.engine import ConnectionInfo
 from server_http.events import Headers, Request, StreamClosed
+from server_http.fields import printable
 from server_workers_async.lanes import Lanes
 from server_workers_async.notice import EXTENSION, ShutdownNotice
 from server_workers_async.outbox import Outbox
@@ -50,7 +51,7 @@ class Service:
         state: the lifespan's state, or None.
         connections: the open ones.
         watched: those whose reading is paused, and whose disconnects are looked for.
-        tasks: applications that have not returned, kept because asyncio keeps weak references only.
+        tasks: applications that have not returned, those of ``lanes``.
         draining: the worker is stopping; no further request is taken.
         ending: the time for running requests is over: what is left is cut, cleanly where that is possible.
         context: what callbacks of connections run in, so that no application's context reaches another request.
@@ -63,6 +64,7 @@ class Service:
         self.loop = loop
         self.log = worker.log
         self.served = 0
+        worker.counter = self
         self.max_requests: int = worker.max_requests
         self.state: Optional[Dict[str, Any]] = None
         self.root_path: str = cfg.root_path
@@ -75,11 +77,11 @@ class Service:
         self.extensions: Dict[str, Any] = {EXTENSION: self.notice}
         self.connections: Set[Any] = set()
         self.watched: Set[Any] = set()
-        self.tasks: Set[asyncio.Task[None]] = set()
         self.draining = False
         self.ending = False
         self.context: Context = copy_context()
         self.lanes = Lanes(app, loop)
+        self.tasks = self.lanes.tasks
         self.outbox = Outbox(loop, self.context)
         self.record = worker.board.record(0)
         self.arrivals = Arrivals()
@@ -123,7 +125,7 @@ class Service:
     def count(self, channel: Any) -> None:
         """A request arrived."""
         request = channel.request
-        self.worker.nr = self.served = self.served + 1
+        self.served += 1
         if self.served >= self.max_requests:
             self.worker.retire_for_requests()
         if request.queued_since:
@@ -137,25 +139,9 @@ class Service:
 
     def report(self, message: str, channel: Any, error: Optional[BaseException] = None) -> None:
         """Log what went wrong with a request, once, with its id where it has one."""
-        target = channel.request.target.decode("latin-1")
+        target = printable(channel.request.target)
         extra = None if self.ids is None else self.ids.record_fields(channel.request)
         self.log.error("%s %s", message, target, exc_info=error, extra=extra)
-
-    def start(self, channel: Any) -> None:
-        """Start the application for a channel whose scope is set. Called from callbacks of the loop only."""
-        task = self.lanes.start(channel)
-        if task is not None:
-            channel.task = task
-            self.tasks.add(task)
-
-    def application_ended(self, channel: Any) -> None:
-        """The application of ``channel`` returned or raised."""
-        if channel.task is not None:
-            self.tasks.discard(channel.task)
-            channel.task = None
-        channel.session.application_ended(channel)
-        if self.draining:
-            self.look_idle()
 
     def ended(self, channel: Any, event: StreamClosed, now: float) -> None:
         """The stream of ``channel`` is over: count it, log it."""

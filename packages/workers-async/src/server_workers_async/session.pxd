@@ -1,5 +1,6 @@
 import cython
 
+from server_workers_async.channel cimport http_channel
 from server_workers_async.outbox cimport Outbox, Writer
 from server_workers_async.service cimport Service
 from server_workers_async.stream cimport Stream
@@ -13,18 +14,20 @@ cdef class Session(Writer):
     cdef list _queue
     cdef public long long running, _lingered
     cdef public int phase
-    cdef public double _due, _linger_until
+    cdef public double _due, _linger_until, _patience
     cdef public bint _reading, _writing, _turning, _acted, _flushing, _eof, _linger, _timed
     cdef public double _arrived, _delayed
     cdef Outbox _outbox
     cdef public object _arrivals, _told
 
-    @cython.locals(_=int)
+    @cython.locals(reads=int)
     cpdef on_readable(self)
     cdef bint _read(self) except -1
+    cdef _take_eof(self, double now)
     cdef _expire(self, double now)
     cpdef application_ended(self, Stream channel)
-    cdef _turn(self, events, double now)
+    @cython.locals(queue=list, wrote=cython.bint)
+    cpdef on_turn_end(self, double now)
     @cython.locals(wrote=cython.bint, count=cython.longlong, segments=list)
     cdef bint _write(self) except -1
     cdef _settle(self, double now)

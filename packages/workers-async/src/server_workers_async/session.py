@@ -36,7 +36,7 @@ from server_http.events import (
 )
 from server_http.limits import Limits
 from server_http.ws.handshake import is_websocket
-from server_workers_async.channel import HttpChannel
+from server_workers_async.channel import http_channel
 from server_workers_async.outbox import Writer
 from server_workers_async.service import Refusal
 from server_workers_async.websocket import WebSocketChannel
@@ -65,8 +65,9 @@ class Session(Writer):
 
     __slots__ = (
         "_acted", "_arrivals", "_arrived", "_delayed", "_due", "_eof", "_flushing", "_linger", "_linger_until",
-        "_lingered", "_outbox", "_queue", "_reading", "_template", "_timed", "_told", "_turning", "_writing", "armed",
-        "channels", "connection", "engine", "fd", "layer", "limits", "phase", "running", "service", "sock",
+        "_lingered", "_outbox", "_patience", "_queue", "_reading", "_template", "_timed", "_told", "_turning",
+        "_writing", "armed", "channels", "connection", "engine", "fd", "layer", "limits", "phase", "running",
+        "service", "sock",
     )  # fmt: skip
 
     def __init__(self, service: Any, sock: socket.socket, connection: Any, limits: Limits) -> None:
@@ -80,6 +81,7 @@ class Session(Writer):
         self.running = 0
         self.high_water = limits.send_high_water
         self.limits = limits
+        self._patience = limits.patience
         self.armed = 0
         self.phase = OPEN
         self._template: Optional[ScopeTemplate] = None
@@ -107,17 +109,21 @@ class Session(Writer):
     def on_readable(self) -> None:
         """Something arrived, or may have: take it, answer it, write what was answered."""
         try:
-            for _ in range(READS_PER_TURN):
-                # What is behind these octets may be a reset, and uvloop calls no second time for a socket with an
-                # error. To an application that is at work this is news.
-                if not (self._read() and self.running and self.channels and self.layer.want_read()):
+            reads = 0
+            while self._read() and self.layer.want_read():
+                reads += 1
+                if reads == READS_PER_TURN:
+                    self.service.loop.call_soon(self.on_readable, context=self.service.context)
                     return
-            self.service.loop.call_soon(self.on_readable, context=self.service.context)
         except Exception as error:
             self._defect(error)
 
     def _read(self) -> bool:
-        """Take what arrived; return whether octets were there."""
+        """Take what arrived; return whether to look at once for what is behind it.
+
+        That may be a reset, and uvloop calls no second time for a socket with an error. To an application that is at
+        work this is news, and a part of a head or frame would be waited for in vain.
+        """
         if self.phase != OPEN:
             if self.phase == LINGERING:
                 self._discard()
@@ -136,34 +142,39 @@ class Session(Writer):
         self._outbox.begin_request(now)
         if self.phase != OPEN:
             return False
-        if data:
-            waited = self._delayed
-            if self._timed and now >= self._arrivals.due:
-                waited += self._arrivals.waited(self.sock, now)
-                if self._template is None:
-                    self._delayed = waited
-            self._arrived = now - waited
-            events = self.layer.receive_data(data, now)
-        else:
-            self._eof = True
-            if self.service.half_close_disconnects:
-                self.break_off(None)
-                return False
-            events = self.layer.receive_eof(now)
+        if not data:
+            self._take_eof(now)
+            return False
+        waited = self._delayed
+        if self._timed and now >= self._arrivals.due:
+            waited += self._arrivals.waited(self.sock, now)
+            if self._template is None:
+                self._delayed = waited
+        self._arrived = now - waited
+        events = self.layer.receive_data(data, now)
         if events:
             self._dispatch(events, now)
-        self.flush_soon()
-        return bool(data)
+        if not self._flushing:
+            self.flush_soon()
+        return not events or (self.running > 0 and len(self.channels) > 0)
+
+    def _take_eof(self, now: float) -> None:
+        """The client ended its stream."""
+        self._eof = True
+        if self.service.half_close_disconnects:
+            self.break_off(None)
+            return
+        events = self.layer.receive_eof(now)
+        if events:
+            self._dispatch(events, now)
+        if not self._flushing:
+            self.flush_soon()
 
     def on_writable(self) -> None:
         """The socket takes octets again."""
-        now = monotonic()
         self._writing = False
         self.service.loop.remove_writer(self.fd)
-        try:
-            self._turn((), now)
-        except Exception as error:
-            self._defect(error)
+        self.on_turn_end(monotonic())
 
     def on_timer(self, now: float) -> None:
         """The wheel says that a deadline may have passed; the layer's is the truth."""
@@ -184,19 +195,10 @@ class Session(Writer):
             return
         deadline = self.layer.deadline()
         if deadline is not None and deadline <= now:
-            self._turn(self.layer.handle_timer(now), now)
+            self._dispatch(self.layer.handle_timer(now), now)
+            self.on_turn_end(now)
         else:
             self._settle(now)
-
-    def on_turn_end(self, now: float) -> None:
-        """Something arrived, or an application said something, in this turn of the loop."""
-        self._flushing = False
-        if self.phase == CLOSED:
-            return
-        try:
-            self._turn((), now)
-        except Exception as error:
-            self._defect(error)
 
     def _defect(self, error: Exception) -> None:
         """The server itself is wrong. One connection is given up, so that the others are served."""
@@ -219,10 +221,16 @@ class Session(Writer):
         self.flush_soon()
 
     def application_ended(self, channel: Any) -> None:
-        """An application returned; what it started in the background no longer counts."""
+        """The application of ``channel`` returned or raised; what it started in the background no longer counts."""
+        service = self.service
+        if channel.task is not None:
+            service.tasks.discard(channel.task)
+            channel.task = None
         self.running -= 1
         if self.running - len(self.channels) == BACKGROUND_MAX - 1:
             self.flush_soon()
+        if service.draining:
+            service.look_idle()
 
     # What the worker calls -------------------------------------------------------------------------------------------
 
@@ -230,7 +238,8 @@ class Session(Writer):
         """The worker stops: answer what is here, take no further request."""
         if self.phase == OPEN:
             self.connection.drain(now)
-            self._turn((), now)
+            self._due = 0.0  # an idle connection ends earlier than it would have
+            self.on_turn_end(now)
 
     def on_hung_up(self, reset: bool, now: float) -> None:
         """The client ended its stream, or reset it, while reading is paused.
@@ -246,23 +255,31 @@ class Session(Writer):
 
     # One turn --------------------------------------------------------------------------------------------------------
 
-    def _turn(self, events: Sequence[Event], now: float) -> None:
-        """Act on events, write what they brought about, and again, until nothing is left to do."""
+    def on_turn_end(self, now: float) -> None:
+        """Write what the turn of the loop brought about, act on what that causes, and again, until nothing is left to
+        do."""
+        self._flushing = False
+        if self.phase == CLOSED:
+            return
         self._turning = True
         self._acted = True
-        while True:
-            if events:
+        try:
+            while self.phase < LINGERING:
+                queue = self._queue
+                wrote = self._write() if queue is None or queue else False
+                # Neither an application nor the socket moved the engine: it has nothing new to say.
+                if not (wrote or self._acted):
+                    break
+                self._acted = False
+                events = self.layer.advance(now)
+                if not events:
+                    break
                 self._dispatch(events, now)
-            # Neither an application nor the socket moved the engine: it has nothing new to say.
-            if self.phase >= LINGERING or not (self._write() or self._acted):
-                break
-            self._acted = False
-            events = self.layer.advance(now)
-            if not events:
-                break
-        self._turning = False
-        if self.phase != CLOSED:
-            self._settle(now)
+            self._turning = False
+            if self.phase != CLOSED:
+                self._settle(now)
+        except Exception as error:
+            self._defect(error)
 
     def _write(self) -> bool:
         """Write what waits, as far as the socket takes it; return whether anything was written."""
@@ -289,15 +306,17 @@ class Session(Writer):
 
     def _settle(self, now: float) -> None:
         """Read only what is wanted, be woken at the next deadline, and close what is over."""
-        if self.phase == CLOSING:
+        if self.phase == OPEN:
+            wanted = not self._eof and self.layer.want_read() and self.running - len(self.channels) < BACKGROUND_MAX
+            if wanted != self._reading:
+                self._watch(wanted)
+        elif self.phase == CLOSING:
             self._watch(False)
             if not self._writing and not self.layer.segments():
                 self._finish(now)
                 return
-        elif self.phase == OPEN:
-            wanted = not self._eof and self.layer.want_read() and self.running - len(self.channels) < BACKGROUND_MAX
-            if wanted != self._reading:
-                self._watch(wanted)
+        if self._due and self._due <= now + self._patience and self._queue is not None:
+            return  # the wheel calls before any deadline that began meanwhile
         deadline = self.layer.deadline()
         if deadline is not None and (self._due == 0.0 or deadline < self._due):
             self._arm(deadline)
@@ -331,7 +350,7 @@ class Session(Writer):
         for event in events:
             kind = type(event)
             if starting is not None and kind is not BodyReceived and kind is not BodyEnded:
-                self.service.start(starting)
+                self.service.lanes.start(starting)
                 starting = None
                 now = monotonic()  # the application has run, and what follows waited for it
             if kind is RequestReceived:
@@ -349,7 +368,7 @@ class Session(Writer):
             else:
                 self._connection_event(event, kind)
         if starting is not None:
-            self.service.start(starting)
+            self.service.lanes.start(starting)
 
     def _stream_event(self, event: Any, kind: Any, now: float) -> None:
         channel = self.channels.get(event.stream)
@@ -396,17 +415,16 @@ class Session(Writer):
         if template is None:
             template = self._template = service.template(self.connection.info)
             self._delayed = 0.0
+        waited = now - self._arrived
         if (request.upgrade or request.protocol) and is_websocket(request):
-            channel: Any = WebSocketChannel(self, self.engine, request, now)
-            channel.waited = now - self._arrived
+            channel: Any = WebSocketChannel(self, self.engine, request, now, waited)
             self.channels[event.stream] = channel
             service.count(channel)
             if not channel.open_handshake(template, now):
                 return None
             self.running += 1
             return channel
-        channel = HttpChannel(self, self.engine, request, event.complete, now)
-        channel.waited = now - self._arrived
+        channel = http_channel(self, self.engine, request, event.complete, event.body, now, waited)
         channel.scope = template.http(request, service.state)
         self.channels[event.stream] = channel
         self.running += 1

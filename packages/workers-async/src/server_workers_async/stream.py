@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Dict, List, Optional
 
-from server_core.drive.channel import ClientGoneError
+from server_core.drive.streams import ClientGoneError
 from server_http.events import Headers, Request
 from server_http.exchange import reason as usual_reason
+
+_NONE: Headers = []  # never changed
 
 
 class Stream:
@@ -27,7 +29,6 @@ class Stream:
         finished: the response is complete, or was given up: nothing more will be sent.
         lost: no answer can arrive any more.
         gone: the client ended its stream or is lost.
-        open: the connection still knows the stream.
         armed: the tick at which the wheel calls (timer wheel).
         doomed_at: when the grace period ends, monotonic seconds; 0.0 while the client is there.
         view: what hooks see of the request, or None.
@@ -35,13 +36,15 @@ class Stream:
 
     __slots__ = (
         "_credit", "_readers", "_writers", "armed", "began", "doomed_at", "engine", "entry", "finished", "gone",
-        "headers", "lost", "open", "request", "scope", "sent", "service", "session", "status", "stream", "task", "view",
+        "headers", "lost", "request", "scope", "sent", "service", "session", "status", "stream", "task", "view",
         "waited",
     )  # fmt: skip
 
     is_websocket = False
 
-    def set_up(self, session: Any, engine: Any, request: Request, now: float) -> None:
+    scope: Dict[str, Any]
+
+    def set_up(self, session: Any, engine: Any, request: Request, now: float, waited: float) -> None:
         """Begin.
 
         Args:
@@ -49,6 +52,7 @@ class Stream:
             engine: takes the commands.
             request: the head.
             now: monotonic seconds.
+            waited: the queue time, in seconds.
         """
         self.session = session
         self.service = session.service
@@ -56,17 +60,15 @@ class Stream:
         self.request = request
         self.stream = request.stream
         self.began = now
-        self.waited = 0.0
-        self.scope: Dict[str, Any] = {}
+        self.waited = waited
         self.task: Optional[asyncio.Task[None]] = None
         self.entry = -1
         self.status = 0
-        self.headers: Headers = []
+        self.headers: Headers = _NONE
         self.sent = 0
         self.finished = False
         self.lost = False
         self.gone = False
-        self.open = True
         self.armed = 0
         self.doomed_at = 0.0
         self.view: Any = None

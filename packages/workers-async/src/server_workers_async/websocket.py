@@ -15,7 +15,7 @@ from collections import deque
 from time import monotonic
 from typing import Any, Deque, Dict, List, Optional
 
-from server_core.drive.channel import INTERNAL_ERROR
+from server_core.drive.streams import INTERNAL_ERROR
 from server_core.scoreboard.layout import WEBSOCKETS
 from server_http import asgi
 from server_http.errors import ProtocolError
@@ -38,16 +38,22 @@ class WebSocketChannel(Stream):
         engine: takes the commands.
         request: the head of the handshake.
         now: monotonic seconds.
+        waited: the queue time, in seconds.
+
+    Attributes:
+        open: the connection still knows the stream.
     """
 
-    __slots__ = ("_handshake", "_limits", "_messages", "_order", "_over", "_ws")
+    __slots__ = ("_handshake", "_limits", "_messages", "_over", "_state", "_ws", "open")
 
     is_websocket = True
 
-    def __init__(self, session: Any, engine: Any, request: Request, now: float) -> None:
-        self.set_up(session, engine, request, now)
+    def __init__(self, session: Any, engine: Any, request: Request, now: float, waited: float) -> None:
+        self.set_up(session, engine, request, now, waited)
+        self.scope = {}
+        self.open = True
         self._limits = session.limits
-        self._order = asgi.WebSocketOrder()
+        self._state = asgi.CONNECTING
         self._handshake: Any = None
         self._ws: Any = None
         self._messages: Deque[Any] = deque()
@@ -91,9 +97,9 @@ class WebSocketChannel(Stream):
             ApplicationFault: the message may not come now, or is malformed.
             OSError: no client is left.
         """
-        if self.lost or (self.gone and self._order.state == asgi.OPEN):
+        if self.lost or (self.gone and self._state == asgi.OPEN):
             raise self.gone_error()
-        action = self._order.take(message)
+        action, following = asgi.take(asgi.WEBSOCKET_ORDER, self._state, message)
         now = monotonic()
         if action == asgi.SEND:
             data = asgi.message_data(message)
@@ -106,6 +112,7 @@ class WebSocketChannel(Stream):
             self._close(message, now)
         else:
             self._deny(message, action, now)
+        self._state = following  # not before: a message that was refused has brought nothing about
         self.session.flush_soon()
         if not self.finished and self.engine.pending(self.stream) > self.session.high_water:
             await self.wait_writable()
@@ -299,12 +306,12 @@ class WebSocketChannel(Stream):
             return
         now = monotonic()
         if self._ws is not None:
-            if self._over is None and self._order.state == asgi.OPEN:
+            if self._over is None and self._state == asgi.OPEN:
                 self._say_close(SERVICE_RESTART if self.service.ending else INTERNAL_FAILURE, "", now)
-        elif self._order.state == asgi.CONNECTING:
+        elif self._state == asgi.CONNECTING:
             headers, page = error_page(status)
             self._answer(status, headers, page, now)
-        elif self._order.state != asgi.CLOSED:  # a denial response without its end
+        elif self._state != asgi.CLOSED:  # a denial response without its end
             self.finished = True
             self.engine.reset(self.stream, INTERNAL_ERROR, now)
         self.session.flush_soon()

@@ -20,7 +20,7 @@ from typing import Any, Coroutine, List, Optional, Set
 
 from server_core.drive.timers import GRANULARITY
 from server_core.worker import BootError, Worker
-from server_core.workers.wsgi import make_openers, prepare_openers
+from server_core.workers.openers import make_openers, prepare_openers
 from server_workers_async.accept import Entrance
 from server_workers_async.hangup import find_hung_up
 from server_workers_async.lifespan import Lifespan, LifespanError
@@ -159,8 +159,8 @@ class AsgiWorker(Worker):
         for listener in self.sockets:
             tls = getattr(listener, "tls", None)
             if tls is not None:
-                for line in tls.refresh(now):
-                    self.log.info(line)
+                for notice in tls.refresh(now):
+                    getattr(self.log, notice.level)(notice.message)
 
     def connection_closed(self) -> None:
         """A connection is over: there may be room for another."""
@@ -203,8 +203,6 @@ class AsgiWorker(Worker):
         time_left = limit - min(limit * RESERVE, RESERVE_MAX)
         self.stopping()
         service.draining = True
-        idle = asyncio.Event()
-        service.on_idle = idle.set
         service.notice.announce(loop.time() + time_left)
         lifespan.notice()
         for entrance in self._entrances:
@@ -215,8 +213,7 @@ class AsgiWorker(Worker):
         for session in list(service.connections):
             session.drain(now)
         closing = loop.create_task(_close_websockets(service, time_left * CLOSING_SPREAD))
-        service.look_idle()
-        await _within(idle.wait(), time_left)
+        await _within(_served_all(service), time_left)
         closing.cancel()
         if service.connections or service.tasks:
             await self._end(service, (limit - time_left) / 2)
@@ -245,6 +242,15 @@ class AsgiWorker(Worker):
         asyncio.set_event_loop(None)
         loop.close()
         self.log.flush()
+
+
+async def _served_all(service: Service) -> None:
+    """Wait until no connection and no task is left. After the last one there may come another, out of the backlog."""
+    idle = asyncio.Event()
+    service.on_idle = idle.set
+    while service.connections or service.tasks:
+        idle.clear()
+        await idle.wait()
 
 
 async def _close_websockets(service: Service, seconds: float) -> None:

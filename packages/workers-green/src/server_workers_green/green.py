@@ -13,7 +13,7 @@ from server_core.drive.blocking import BlockingServer
 from server_core.drive.wsgi import Gateway
 from server_core.errors import ConfigError
 from server_core.worker import Worker
-from server_core.workers.wsgi import make_openers, prepare_openers
+from server_core.workers.openers import make_openers, prepare_openers
 
 
 def require(library: str, worker: str) -> None:
