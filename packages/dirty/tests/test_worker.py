@@ -16,7 +16,7 @@ import pytest
 from server_dirty import calls, frames, paths, running
 from server_dirty.app import Declaration, DirtyApp, batch
 from server_dirty.client import DirtyClient
-from server_dirty.context import CallContext, current_call
+from server_dirty.context import current_call
 from server_dirty.errors import (
     DirtyAppError,
     DirtyAppNotFoundError,
@@ -25,7 +25,7 @@ from server_dirty.errors import (
     DirtyTimeoutError,
     DirtyWorkerError,
 )
-from server_dirty.health import ANSWERED, HealthBoard
+from server_dirty.health import ANSWERED, TIMED_OUT, HealthBoard
 from server_dirty.host import Seat
 from server_dirty.wire import Wire
 from server_dirty.worker import AppListener, DirtyWorker
@@ -303,9 +303,43 @@ def test_a_call_whose_caller_hangs_up_on_the_answer_counts_as_answered():
 
     near, far = socket.socketpair()
     with near, far:
-        context = CallContext(PATH, "value", None)
-        call = SimpleNamespace(host=Answering(), arrival=None, context=context, wire=Wire(near), given_up=False)
-        assert running._relay(call) == (ANSWERED, "")
+        assert running._relay(taken(near, Answering())) == (ANSWERED, "")
+
+
+def test_a_limit_that_passes_while_the_answer_goes_leaves_no_octet_of_its_own_in_it():
+    class Answering:
+        def answers(self, arrival, context):
+            yield frames.pack(frames.RESULT, b"a" * 4_000_000)
+
+    near, far = socket.socketpair()
+    with near, far:
+        call = taken(near, Answering())
+        relaying = threading.Thread(target=running._relay, args=(call,))
+        relaying.start()
+        began = far.recv(100_000)
+        call.give_up()
+        received = began + b"".join(iter(lambda: far.recv(100_000), b""))
+        relaying.join()
+    assert received == next(Answering().answers(None, None)).data[: len(received)]
+
+
+def test_who_was_told_that_it_is_late_gets_no_answer():
+    class Answering:
+        def answers(self, arrival, context):
+            call.give_up()
+            yield frames.pack(frames.RESULT, 1)
+
+    near, far = socket.socketpair()
+    with near, far:
+        call = taken(near, Answering())
+        assert running._relay(call) == (TIMED_OUT, "")
+        assert b"ran longer than" in far.recv(1000)
+
+
+def taken(near, host):
+    """A call that a thread has taken from the socket ``near``."""
+    arrival = SimpleNamespace(app_path=PATH, action="value", sent=time.monotonic(), timeout=10.0, stream=False)
+    return running.RunningCall(Wire(near), arrival, host, None)
 
 
 def test_hanging_up_cancels(pool):

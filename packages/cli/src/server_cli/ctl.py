@@ -17,7 +17,7 @@ from typing import Any, List, Optional, Sequence
 from server_cli import shell, tables
 from server_cli.stacks import stack
 from server_core import plugins
-from server_core.app import guarded
+from server_core.app import guarded, say
 from server_core.control.client import ControlClient
 from server_core.control.protocol import ControlError
 from server_core.errors import ServerError, UsageError
@@ -76,7 +76,7 @@ def _act(words: List[str]) -> int:
     words = options.command.split() if options.command else options.words
     verbs = [plugin.name for plugin in _verbs()]
     if words and words[0] == "completion":
-        print(shell.completion_script(words[1:], verbs))
+        say(shell.completion_script(words[1:], verbs))
         return 0
     if words and words[0] in verbs:
         return _run_verb(words, options.socket)
@@ -91,7 +91,7 @@ def _act(words: List[str]) -> int:
         with ControlClient(options.socket) as client:
             if not words:
                 return shell.interact(client, verbs, carry_out)
-            print(carry_out(words))
+            say(carry_out(words))
     except ControlError as error:
         raise ServerError(str(error)) from None
     return 0

@@ -12,7 +12,7 @@ from typing import Any, List, Optional, Sequence
 
 from server_cli import show
 from server_core import plugins
-from server_core.app import CommandApplication, guarded
+from server_core.app import CommandApplication, guarded, say
 from server_core.errors import ConfigError
 from server_core.settings import commandline
 from server_core.settings.config import default_catalogue
@@ -53,16 +53,16 @@ def _act(words: List[str]) -> None:
         return
     if any(word in ("-h", "--help") for word in words):
         description = "Serve a WSGI or ASGI application."
-        print(commandline.parser(default_catalogue(), PROG, description).format_help(), end="")
+        say(commandline.parser(default_catalogue(), PROG, description).format_help(), end="")
         return
     if any(word in ("-v", "--version") for word in words):
-        print(show.versions())
+        say(show.versions())
         return
     app = ServedApplication(prog=PROG, arguments=words)
     for problem in plugins.problems():
         app.cfg.warn(problem)
     if app.cfg.print_config:
-        print(show.configuration(app.cfg))
+        say(show.configuration(app.cfg))
     if not app.target and not app.cfg.paste:
         if not app.cfg.print_config:
             _explain(words)
@@ -78,9 +78,9 @@ def _migrate(words: List[str]) -> None:
     from server_cli.migrate import command as migrate  # nobody who serves waits for it
 
     try:
-        print(migrate.run(words))
+        say(migrate.run(words))
     except migrate.NotUsable as error:
-        print(error.text, flush=True)
+        say(error.text)
         raise
 
 

@@ -11,6 +11,7 @@ import os
 import sys
 from typing import Any, Callable, List, Sequence
 
+from server_core.app import say
 from server_core.control.client import ControlClient
 from server_core.control.protocol import ControlError
 from server_core.errors import ServerError, UsageError
@@ -50,7 +51,7 @@ def _read_lines(run: Callable[[List[str]], str]) -> int:
         if words[0] in LEAVE:
             return code
         try:
-            print(run(words), flush=True)
+            say(run(words))
             code = 0
         except (ControlError, ServerError) as error:
             print(f"error: {error}", file=sys.stderr)

@@ -15,6 +15,9 @@ import sys
 from functools import lru_cache
 from typing import Any, Dict, Optional, Type, TypeVar
 
+TEXT_MAX = 1 << 20
+"""Characters of an error's message, and of its traceback, that travel."""
+
 
 class DirtyError(Exception):
     """Base of every error of a dirty call.
@@ -30,7 +33,7 @@ class DirtyError(Exception):
         self.details: Dict[str, Any] = dict(details or {})
 
     def __str__(self) -> str:
-        return self.message
+        return str(self.message)  # an application may have given any object
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the error as plain values; ``from_dict`` is the way back."""
@@ -139,22 +142,38 @@ def describe(error: BaseException, app_path: str, action: str, traceback: str) -
         action: the action that was called.
         traceback: the formatted traceback.
     """
+    message = _travelling(_text(error))
     if isinstance(error, DirtyError):
-        return error.to_dict()
+        return {**error.to_dict(), "message": message}
     cls = type(error)
     details = {
         "app_path": app_path,
         "action": action,
         "error_class": f"{cls.__module__}.{cls.__qualname__}",
-        "traceback": traceback,
+        "traceback": _travelling(traceback),
     }
-    return {"error_type": "DirtyAppError", "message": str(error), "details": details}
+    return {"error_type": "DirtyAppError", "message": message, "details": details}
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as failure:  # the application's own ``__str__`` may raise anything
+        return f"(no text: its __str__ raised {type(failure).__name__})"
+
+
+def _travelling(text: str) -> str:
+    """Return ``text`` as it can be sent: of bounded length, lone surrogates (of file names) escaped."""
+    return text[:TEXT_MAX].encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def application_error(message: str, details: Dict[str, Any]) -> DirtyAppError:
     """Return a ``DirtyAppError`` that also is an instance of the class the application raised."""
     cls = _combined(_find_class(str(details.get("error_class", ""))))  # type: ignore[arg-type]  # classes are hashable
-    return cls(message, details)
+    try:
+        return cls(message, details)
+    except Exception:  # a class that is not made of a text (ExceptionGroup); the details have its name
+        return DirtyAppError(message, details)
 
 
 def _find_class(path: str) -> Optional[Type[Exception]]:

@@ -75,8 +75,9 @@ def restore(kind: int, data: bytes, buffers: Sequence[memoryview]) -> Outgoing:
 
 
 def value_of(outgoing: Outgoing) -> Any:
-    """Return the value of a frame without shared memory that is about to be sent."""
-    return decode(outgoing.data[HEADER.size :], [])
+    """Return the value of a frame without prefix that is about to be sent."""
+    payload = outgoing.data[HEADER.size :]
+    return decode(_unwrap(payload)[1], list(outgoing.buffers)) if outgoing.buffers else decode(payload, [])
 
 
 def _arrange(buffers: Sequence[memoryview]) -> Tuple[Sequence[Tuple[int, int]], int]:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import select
 import shutil
+import signal
 import socket
 import stat
+import time
 import traceback
-from typing import Any, Collection, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, List, Optional, Sequence, Tuple
 
 from server_core.errors import AppImportError, ConfigError
 from server_core.unix_queue import waiting
@@ -23,25 +27,40 @@ from server_dirty.errors import DirtyError
 from server_dirty.host import Devices, Seat
 from server_dirty.worker import AppListener
 
+LOOK = 0.1  # seconds between two looks whether to wait on
 
-def read_declarations(paths_of_apps: Sequence[str]) -> Dict[str, Declaration]:
+
+def read_declarations(
+    paths_of_apps: Sequence[str], seconds: float, stopped: Callable[[], bool], become: Callable[[], None]
+) -> Dict[str, Declaration]:
     """Import the applications' modules in a short-lived child and return what they declare.
 
     The arbiter itself imports no application code: it would keep old code over every reload, and the
     memory of what heavy modules load.
 
+    Args:
+        seconds: how long that may take; 0 for ever.
+        stopped: whether it is not to be waited for any longer; asked again and again.
+        become: called in the child first: gives up what the workers give up. Application code does not run as root.
+
     Raises:
-        AppImportError: a module or class cannot be imported; it carries the child's traceback.
+        AppImportError: a module or class cannot be imported, and then it carries the child's traceback; or not in time.
     """
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(read)
-        _declare_in_child(paths_of_apps, write)
+        _declare_in_child(paths_of_apps, write, become)
     os.close(write)
-    with open(read, "rb") as answers:
-        text = answers.read()
-    os.waitpid(pid, 0)
+    try:
+        text = _answer(read, time.monotonic() + seconds if seconds else math.inf, stopped)
+    finally:
+        os.close(read)
+        os.kill(pid, signal.SIGKILL)  # what hangs; others have said what there is to say
+        os.waitpid(pid, 0)
+    if text is None:
+        why = "the server is told to stop" if stopped() else f"it took longer than boot_timeout ({seconds:g} s)"
+        raise AppImportError(f"dirty_apps: importing the applications was given up: {why}")
     if not text:
         raise AppImportError("dirty_apps: importing the applications ended the process that tried it")
     answer = json.loads(text)
@@ -50,16 +69,33 @@ def read_declarations(paths_of_apps: Sequence[str]) -> Dict[str, Declaration]:
     return {path: Declaration(*answer["found"][path]) for path in paths_of_apps}
 
 
-def _declare_in_child(paths_of_apps: Sequence[str], write: int) -> None:
+def _answer(read: int, until: float, stopped: Callable[[], bool]) -> Optional[bytes]:
+    """Return the line that comes from the pipe ``read``, empty when its writer ended; None when it is given up."""
+    text = b""
+    poller = select.poll()
+    poller.register(read, select.POLLIN)
+    while time.monotonic() < until and not stopped():
+        if not poller.poll(LOOK * 1000):
+            continue
+        data = os.read(read, 65536)
+        text += data
+        if not data or data.endswith(b"\n"):  # processes that a module started may hold the pipe open
+            return text
+    return None
+
+
+def _declare_in_child(paths_of_apps: Sequence[str], write: int, become: Callable[[], None]) -> None:
     answer: Dict[str, Any]
     try:
+        with contextlib.suppress(PermissionError):  # the workers may not either, and say so
+            become()
         answer = {"found": {path: list(declared(path)) for path in paths_of_apps}}
     except (DirtyError, ValueError) as error:
         answer = {"error": str(error)}
     except BaseException as error:  # whatever the application's module does as it is imported
         answer = {"error": f"dirty_apps: importing failed: {error!r}", "traceback": traceback.format_exc()}
     with contextlib.suppress(OSError):  # the arbiter is gone: nobody asks any more
-        os.write(write, json.dumps(answer).encode())
+        os.write(write, json.dumps(answer).encode() + b"\n")
     os._exit(0)
 
 

@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import os
 import socket
+import threading
 import time
 from typing import Callable, Mapping, NamedTuple, Optional
 
@@ -44,15 +45,27 @@ class RunningCall:
         self.watched = False  # its caller's hanging up is seen
         self.reported = False
         self.given_up = False
+        self._answering = False
+        self._turn = threading.Lock()  # whether the answer or the lateness is told is decided once
+
+    def may_answer(self) -> bool:
+        """Begin to send an answer, unless the caller has been told that it would be late."""
+        with self._turn:
+            self._answering = not self.given_up
+            return self._answering
 
     def give_up(self) -> None:
-        """The limit has passed: cancel, tell the caller, and hang up, so that a late answer reaches nobody."""
-        if self.given_up:
-            return
-        self.given_up = True
+        """The limit has passed: cancel, tell the caller, and hang up, so that a late answer reaches nobody.
+
+        A caller that has a part of an answer is told nothing: it would take that for the rest of the answer.
+        """
+        with self._turn:
+            if self.given_up:
+                return
+            self.given_up = True
         self.context.cancel()
         with contextlib.suppress(OSError):  # the caller has gone too
-            if not self.arrival.stream:
+            if not self.arrival.stream and not self._answering:
                 late = DirtyTimeoutError(
                     f"{self.arrival.app_path}.{self.arrival.action}: ran longer than {self.limit:.3g} s",
                     {"timeout": self.limit},
@@ -145,6 +158,8 @@ def _relay(running: RunningCall) -> tuple[int, str]:
             if outgoing.kind == frames.ERROR:
                 outcome, error = FAILED, _describe(outgoing)
             cancelled = running.context.cancelled  # asked before the answer goes, for then its caller hangs up
+            if not running.may_answer():
+                break
             run_blocking(running.wire.send(outgoing), running.wire.socket)
     except OSError:  # the caller has gone
         running.context.cancel()

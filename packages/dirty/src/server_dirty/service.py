@@ -16,6 +16,7 @@ from server_core.control.views import workers_of
 from server_core.errors import ConfigError
 from server_core.observe.families import COUNTER, GAUGE, HISTOGRAM, Distribution
 from server_core.observe.metrics import Metric
+from server_core.process import take_identity
 from server_core.supervise.events import GroupPlan
 from server_core.supervise.services import Service
 from server_dirty import paths
@@ -31,6 +32,7 @@ from server_dirty.worker import DirtyWorker
 
 API = 1
 STASH_QUEUE = 1024  # operations that may wait; each takes microseconds
+STOPS = ("TERM", "INT", "QUIT")  # signals that end the wait for applications that are imported
 POOLS_KEPT = 8  # plans of earlier settings
 RANK = 1  # HTTP workers leave first: they may be inside calls
 STASH_RANK = 2
@@ -78,7 +80,13 @@ class DirtyService(Service):
         """Plan the pool of this generation and open its queues. Raises ConfigError, AppImportError."""
         plugins.find(plugins.DIRTY_BACKENDS, cfg.dirty_backend)
         specs = parse_specs(cfg.dirty_apps)
-        pool = Pool(specs, read_declarations([spec.path for spec in specs]), cfg.dirty_workers)
+        declarations = read_declarations(
+            [spec.path for spec in specs],
+            cfg.boot_timeout,
+            stopped=lambda: arbiter.inbox.holds(STOPS),
+            become=lambda: take_identity(cfg.uid, cfg.gid, cfg.initgroups),
+        )
+        pool = Pool(specs, declarations, cfg.dirty_workers)
         for spec in specs:
             self._count(spec.path)
         first = self.sockets is None

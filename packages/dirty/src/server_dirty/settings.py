@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from server_core.settings.declare import Group, Setting
-from server_core.settings.values import Boolean, Hook, Integer, ListOf, Seconds, Size, Table, Text
+from server_core.settings.values import Boolean, Hook, Integer, ListOf, Seconds, Size, Table, Text, Url
 
 
 def _nothing(*_: Any) -> None:
@@ -34,12 +34,12 @@ DIRTY = Group(
                 "Where dirty applications run: local processes, or the name of an installed backend such as ray."),
         Setting("dirty_pickle", Boolean(), False,
                 "Let values of other types travel by pickle; only where callers and applications trust one another."),
-        Setting("dirty_ray_address", Text("ADDRESS"), "auto",
+        Setting("dirty_ray_address", Url("ADDRESS"), "auto",
                 "The cluster of dirty_backend = ray: auto for that of this machine, HOST:PORT, or a ray:// address."),
         Setting("dirty_ray_runtime_env", Table(), {},
                 "Ray's runtime environment of the applications, such as {'working_dir': '.'} to send their code along.",
                 cli=False),
-        Setting("dirty_stash", Text("ADDRESS"), "local",
+        Setting("dirty_stash", Url("ADDRESS"), "local",
                 "Where the stash is kept: local, or a redis:// address shared by several machines."),
         Setting("dirty_stash_size", Size(), 64 * 1024 * 1024,
                 "Octets of all values in the stash; a value that does not fit is refused. 0 means no bound."),
