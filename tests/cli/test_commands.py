@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -29,6 +30,25 @@ def test_the_version_says_whether_the_engine_is_compiled():
     done = command("--version")
     assert re.fullmatch(r"server \d+\.\d+\.\d+ \((interpreted|compiled, \d+ modules), \w+ 3\.\d+\.\d+\)\n", done.stdout)
     assert done.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("words", [["server_cli", "--print-config"], ["server_cli.ctl", "completion", "bash"]])
+def test_output_that_cannot_be_written_is_one_line(words):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30
+        )
+    assert done.returncode == 1
+    assert re.fullmatch(r"(server|serverctl): error: standard output: cannot be written: [^\n]+\n", done.stderr)
+
+
+def test_what_a_terminal_s_encoding_does_not_have_is_escaped(tmp_path):
+    (tmp_path / "server.toml").write_text('proc_name = "größe"\n', encoding="utf-8")
+    words = [sys.executable, "-m", "server_cli", "--print-config"]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30)
+    assert "'gr\\xf6\\xdfe'" in done.stdout, done.stderr
 
 
 def test_help_needs_no_application_and_shows_sections():

@@ -272,3 +272,26 @@ def test_a_reload_with_a_log_that_cannot_be_written_keeps_the_old_logs():
         server.get("/again")
         until(lambda: len(lines_of(server.cwd / "one.log")) == 2, what="a second line")
         assert len(server.booted_pids()) == 1
+
+
+def test_a_failed_reload_whose_old_directory_is_gone_ends_no_server():
+    files = {"old/app.py": HELLO, "new/app.py": "raise RuntimeError('deliberate')\n"}
+    config = "import os\nchdir = os.path.join(os.path.dirname(__file__), 'old')\n"
+    with ServerProcess(["app:app", "-c", "server.conf.py"], files=files, config=config) as server:
+        assert server.get("/").status == 200
+        (server.cwd / "server.conf.py").write_text(config.replace("old", "new"))
+        (server.cwd / "old").rename(server.cwd / "moved")
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reload failed: a new worker could not boot. The old workers stay.")
+        server.wait_for_log("chdir: expected a directory that can be entered")
+        assert server.get("/").status == 200
+
+
+def test_a_reload_whose_log_directory_is_gone_is_refused_and_ends_no_server():
+    with ServerProcess(["app:app"], app=HELLO, files={"logs/.keep": ""}, config="accesslog = 'logs/a.log'\n") as server:
+        (server.cwd / "logs").rename(server.cwd / "moved")
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reload refused, the old settings stay: accesslog")
+        server.get("/still")
+        until(lambda: lines_of(server.cwd / "moved" / "a.log"), what="a line in the file that was open")
+        assert len(server.booted_pids()) == 1

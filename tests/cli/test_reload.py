@@ -54,14 +54,25 @@ def test_saves_are_served_and_mistakes_are_shown_in_the_browser(engine, preload)
         edited.answers("has no &#x27;app&#x27;", 500)
         edited.save("app.py", app("three"))
         edited.answers("three")
-        assert "Worker reloading: " in server.log
+        server.wait_for_log("Worker reloading: ")
 
 
 def test_a_broken_application_at_the_start_recovers_at_the_next_save():
     with ServerProcess(["app:app", "--reload", "--reload-engine", "poll"], app="1 / 0\n") as server:
         edited = Edited(server)
         edited.answers("ZeroDivisionError", 500)
-        assert "ZeroDivisionError" in server.log
+        server.wait_for_log("ZeroDivisionError")
+        edited.save("app.py", app("mended"))
+        edited.answers("mended")
+
+
+def test_a_save_that_mends_what_made_a_reload_fail_is_noticed():
+    with ServerProcess(["app:app", "--reload", "--reload-engine", "poll"], app=app("one")) as server:
+        edited = Edited(server)
+        edited.answers("one")
+        edited.save("app.py", "import os\nos._exit(3)\n")
+        server.wait_for_log("Reload failed: a new worker could not boot. The old workers stay.")
+        edited.answers("one")
         edited.save("app.py", app("mended"))
         edited.answers("mended")
 

@@ -106,7 +106,7 @@ def test_reload_reopen_and_shutdown():
         before = _pids(control)
         assert control.call("reload") == {"status": "reloading"}
         server.wait_for_log("Reload complete")
-        assert not set(before) & set(server.worker_pids())
+        until(lambda: not set(before) & set(server.worker_pids()), what="the old workers have left")
         assert control.call("reopen") == {"status": "reopening"}
         assert control.call("shutdown") == {"status": "shutting_down", "mode": "graceful"}
         assert server.wait() == 0

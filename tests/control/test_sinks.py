@@ -17,6 +17,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from control.scraping import metrics_address, scrape_all, value
 from control.test_statsd import Receiver
 from server_core.observe.sinks import Relay
+from server_core.observe.statsd import is_remote
 from support import ServerProcess, request, until
 
 APP = """
@@ -198,6 +199,14 @@ class Log:
         self.lines.append(text % values)
 
     info = warning
+
+
+def test_what_cannot_be_a_host_is_told_of_as_one_that_is_not_found():
+    assert is_remote(("statsd..example", 8125))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        log = Log()
+        assert Relay(sock, ("statsd..example", 8125), log)._find(0.0) is None
+        assert "statsd..example cannot be found" in log.lines[0]
 
 
 def test_a_host_is_looked_up_again_when_it_could_not_be_found(monkeypatch):

@@ -288,6 +288,17 @@ def test_the_health_of_each_application_is_shown_and_measured():
         assert "LAST_ERROR" in shown.stdout
 
 
+def test_a_start_can_be_stopped_while_an_application_hangs_as_it_is_imported(tmp_path):
+    (tmp_path / "app.py").write_text("import time\nopen('imported', 'w').close()\ntime.sleep(600)\n")
+    words = [sys.executable, "-m", "server_cli", "--dirty-app", "app:Heavy", "--dirty-workers", "1"]
+    words += ["-b", "127.0.0.1:0", "app:application"]
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as server:
+        until((tmp_path / "imported").exists)
+        server.terminate()
+        _, said = server.communicate(timeout=20)
+    assert "importing the applications was given up: the server is told to stop" in said
+
+
 def test_the_server_is_ready_when_every_application_is_loaded():
     slow = APP.replace("    workers = 1\n", "    workers = 1\n\n    def init(self):\n        wait()\n")
     slow += "\n\ndef wait():\n    while not os.path.exists('loaded'):\n        time.sleep(0.01)\n"

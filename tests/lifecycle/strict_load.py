@@ -16,7 +16,7 @@ import ssl
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional
 
 from hpack import Decoder, Encoder
 from hyperframe.frame import (
@@ -29,9 +29,16 @@ from hyperframe.frame import (
 )
 
 PAUSE_SHARE = 0.8  # of keepalive
-KILL_SLACK = 0.05  # seconds between a kill and its being noted
 PID_FIELD = b"x-pid"  # the process that answered
 REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\n%s\r\n"
+
+
+class Kill(NamedTuple):
+    """A process that was killed, between two moments."""
+
+    began: float
+    over: float
+    process: int
 
 
 @dataclass
@@ -54,14 +61,14 @@ class Tally:
     failures: List[Failure] = field(default_factory=list)
     by_process: Dict[int, int] = field(default_factory=dict)
 
-    def account(self, kills: List[Tuple[float, int]]) -> List[Failure]:
+    def account(self, kills: List[Kill]) -> List[Failure]:
         """Mark the failures that kills explain; return the others.
 
         A kill costs the connections that process owned, and those it had accepted without answering yet.
         """
-        killed = {pid for _, pid in kills}
+        killed = {kill.process for kill in kills}
         for failure in self.failures:
-            in_time = any(failure.opened <= moment <= failure.at + KILL_SLACK for moment, _ in kills)
+            in_time = any(failure.opened <= kill.over and kill.began <= failure.at for kill in kills)
             failure.accounted = failure.owner in killed if failure.owner is not None else in_time
         return [failure for failure in self.failures if not failure.accounted]
 

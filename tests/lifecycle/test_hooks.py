@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import signal
+import time
 
 import pytest
 
@@ -33,7 +34,10 @@ def on_reload(server): note("on_reload", server)
 def pre_fork(server, worker): note("pre_fork", server, worker)
 def post_fork(server, worker): note("post_fork", server, worker)
 def post_worker_init(worker): note("post_worker_init", None, worker)
-def worker_int(worker): note("worker_int", None, worker)
+def worker_int(worker):
+    served = worker.nr
+    worker.nr += 7  # gunicorn's workers count there
+    note(f"worker_int:{worker.nr - served}", None, worker)
 def worker_exit(server, worker): note("worker_exit", server, worker)
 def child_exit(server, worker): note("child_exit", server, worker)
 def nworkers_changed(server, new, old): note(f"nworkers_changed:{new}:{old}", server)
@@ -49,7 +53,7 @@ def test_hooks_are_called_in_their_process_and_order(preload: list[str]) -> None
         calls = [line.split() for line in (server.cwd / "hooks.log").read_text().splitlines()]
     arbiter = [name for name, pid in calls if int(pid) == server.pid]
     inside = [name for name, pid in calls if int(pid) == worker]
-    assert inside == ["post_fork", "post_worker_init", "worker_int", "worker_exit"]
+    assert inside == ["post_fork", "post_worker_init", "worker_int:7", "worker_exit"]
     expected = ["on_starting", "when_ready", "nworkers_changed:1:None", "pre_fork", "child_exit", "on_exit"]
     if preload:
         expected.remove("pre_fork")  # it runs where the application is
@@ -175,8 +179,10 @@ def test_the_service_manager_is_told(tmp_path: object) -> None:
 
 
 def manager_hears(manager: object, wanted: bytes) -> list[bytes]:
-    """Receive until a message begins with ``wanted``; all that came."""
+    """Receive until a message begins with ``wanted``; all that came. The watchdog's come for ever."""
     heard: list[bytes] = []
+    ends = time.monotonic() + 20
     while not heard or not heard[-1].startswith(wanted):
+        assert time.monotonic() < ends, f"expected {wanted!r}, heard {heard}"
         heard.append(manager.recv(1000))  # type: ignore[attr-defined]
     return heard

@@ -26,7 +26,7 @@ def test_a_killed_worker_is_replaced_and_the_others_lose_no_request() -> None:
             load.wait_for_answers(50)
         # A request inside the killed worker may fail, one per connection at most; all else is answered.
         assert len(load.result.errors) <= 4
-        assert "was sent SIGKILL! Perhaps out of memory?" in server.log
+        server.wait_for_log("was sent SIGKILL! Perhaps out of memory?")
         assert replaced_after < 5.0, "at once, not at the end of a delay"
 
 
@@ -67,7 +67,7 @@ def test_max_requests_replaces_workers_and_loses_nothing() -> None:
         with KeepAliveLoad((server.host, server.port), keep_bodies=True) as load:
             load.wait_for(lambda result: len(result.bodies) >= 4, timeout=20)
         load.result.assert_no_error()
-        assert "Autorestarting worker after current request." in server.log
+        server.wait_for_log("Autorestarting worker after current request.")
 
 
 def test_max_memory_replaces_a_worker() -> None:

@@ -7,7 +7,10 @@ import signal
 import socket
 import stat
 import sys
+import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +34,26 @@ os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(names)), LISTE
 os.execv(sys.executable, [sys.executable, "-m", "server_cli", *sys.argv[2:]])
 """
 
+# Is given a listening socket by who keeps it, as a systemd socket unit does, and becomes the server.
+RESTARTED = """
+import os, socket, sys
+with socket.socket(socket.AF_UNIX) as manager:
+    manager.connect(sys.argv[1])
+    fd = socket.recv_fds(manager, 1, 1)[1][0]
+os.dup2(fd, 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.executable, [sys.executable, "-m", "server_cli", *sys.argv[2:]])
+"""
+
+BOTH_APP = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+async def asgi(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body"})
+"""
+
 
 def sockets_of(pid: int) -> set[str]:
     """The sockets a process holds, by the kernel's numbers."""
@@ -51,6 +74,25 @@ def listening_of(server: ServerProcess) -> set[str]:
         rows = [line.split() for line in file]
     port = f":{server.port:04X}"
     return {row[9] for row in rows if row[1].endswith(port) and row[3] == "0A"} & sockets_of(server.pid)
+
+
+def sockets_listening_at(port: int) -> int:
+    """How many sockets of the whole system listen at a port."""
+    with open("/proc/net/tcp") as file:
+        rows = [line.split() for line in file]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_socket_of_a_slot_that_is_given_up_listens_no_more_though_another_worker_inherited_it() -> None:
+    with ServerProcess(["app:app"], app=PID_APP, config="reuse_port = True\n") as server:
+        server.send_signal(signal.SIGTTIN)
+        server.wait_for_log("Booting worker", count=2)
+        assert sockets_listening_at(server.port) == 2
+        server.send_signal(signal.SIGKILL, server.booted_pids()[0])
+        server.wait_for_log("Booting worker", count=3)
+        server.send_signal(signal.SIGTTOU)
+        until(lambda: sockets_listening_at(server.port) == 1, what="the second socket is gone")
 
 
 def test_several_addresses_are_served_together() -> None:
@@ -112,6 +154,43 @@ def test_systemd_sockets_are_chosen_by_name() -> None:
         admin = next(int(line.rsplit(":", 1)[1]) for line in server.lines() if line.startswith("passed admin"))
         assert f"Listening at: http://127.0.0.1:{admin} (" in server.log
         assert request(("127.0.0.1", admin)).status == 200
+
+
+@pytest.mark.parametrize("kind", ["sync", "gevent", "asgi"])
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
+def test_who_comes_between_two_servers_of_a_systemd_socket_waits_for_the_second(
+    kind: str, family: int, tmp_path: Path
+) -> None:
+    address: Any = ("127.0.0.1", 0) if family == socket.AF_INET else str(tmp_path / "web.sock")
+    with socket.socket(family) as web, socket.socket(socket.AF_UNIX) as manager:
+        web.bind(address)
+        web.listen()
+        manager.bind(str(tmp_path / "manager.sock"))
+        manager.listen()
+        program = [sys.executable, "-c", RESTARTED, manager.getsockname()]
+        clients = []
+        for _ in range(2):
+            passing = threading.Thread(target=pass_to_next, args=(manager, web))
+            passing.start()
+            application = "app:asgi" if kind == "asgi" else "app:app"
+            with ServerProcess([application, "-k", kind], app=BOTH_APP, program=program, bind=None) as server:
+                passing.join()
+                for client in clients:
+                    assert client.recv(15) == b"HTTP/1.1 200 OK"
+                    client.close()
+                assert server.stop() == 0
+            client = socket.socket(family)
+            client.settimeout(20)
+            client.connect(web.getsockname())
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            clients = [client]
+        client.close()
+
+
+def pass_to_next(manager: socket.socket, listening: socket.socket) -> None:
+    """Pass the listening socket to the next process that asks for it."""
+    with manager.accept()[0] as process:
+        socket.send_fds(process, [b"\0"], [listening.fileno()])
 
 
 def test_an_unknown_systemd_name_is_refused_with_the_known_ones() -> None:

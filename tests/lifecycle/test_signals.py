@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 
 import pytest
@@ -26,6 +27,22 @@ def test_the_server_ends_with_status_0_and_leaves_nothing(number: int) -> None:
         assert f"Handling signal: {signal.Signals(number).name[3:].lower()}" in server.log
         assert "Shutting down: Master" in server.log
         server.assert_nothing_left()
+
+
+# A program that holds all signals back and becomes the server.
+HOLDING = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+os.execv(sys.executable, [sys.executable, "-m", "server_cli", *sys.argv[1:]])
+"""
+
+
+def test_signals_come_that_the_starting_program_held_back() -> None:
+    with ServerProcess(["app:app"], app=PID_APP, program=[sys.executable, "-c", HOLDING]) as server:
+        before = pid_of(server)
+        server.send_signal(signal.SIGHUP)
+        until(lambda: pid_of(server) != before)
+        assert server.stop() == 0
 
 
 def test_term_lets_a_running_request_finish() -> None:
@@ -76,6 +93,20 @@ def test_usr1_reopens_the_log_files() -> None:
         until(lambda: pid_of(server) and log.read_text().count("GET"))
 
 
+def test_usr1_keeps_the_log_file_when_it_cannot_be_opened_again() -> None:
+    with ServerProcess(
+        ["app:app", "--access-logfile", "logs/access.log"], app=PID_APP, files={"logs/keep": ""}
+    ) as server:
+        pid = pid_of(server)
+        (server.cwd / "logs").rename(server.cwd / "moved")
+        server.send_signal(signal.SIGUSR1)
+        server.wait_for_log("going on with the file that was open")
+        log = server.cwd / "moved" / "access.log"
+        before = log.read_text().count("GET")
+        assert pid_of(server) == pid
+        until(lambda: log.read_text().count("GET") > before)
+
+
 @pytest.mark.parametrize("preload", [[], ["--preload"]])
 @pytest.mark.parametrize("strategy", ["rolling", "all"])
 def test_hup_replaces_all_workers_with_new_code_and_loses_nothing(preload: list[str], strategy: str) -> None:
@@ -91,7 +122,7 @@ def test_hup_replaces_all_workers_with_new_code_and_loses_nothing(preload: list[
             load.wait_for_answers(20)
         load.result.assert_no_error()
         assert server.get().body.startswith(b"new "), "the code was loaded afresh"
-        assert "Hang up: Master" in server.log
+        server.wait_for_log("Hang up: Master")
 
 
 def test_hup_with_a_broken_config_keeps_the_old_one_and_says_why() -> None:

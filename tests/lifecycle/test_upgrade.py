@@ -47,7 +47,7 @@ def test_upgrade_moves_to_the_second_arbiter_without_losing_a_request() -> None:
             load.wait_for_answers(50)
             until(lambda: pid_in(server.cwd / "server.pid") == successor, what="promotion")
         load.result.assert_no_error()
-        assert "Master has been promoted." in server.log
+        server.wait_for_log("Master has been promoted.")
         os.kill(successor, signal.SIGTERM)
         until(lambda: not processes_marked(server.mark), what="the successor ended")
         assert not (server.cwd / "server.pid").exists()
@@ -64,6 +64,42 @@ def test_upgrade_with_a_unix_socket_keeps_its_file_until_the_last_arbiter_ends()
         os.kill(successor, signal.SIGTERM)
         until(lambda: not processes_marked(server.mark), what="the successor ended")
         assert not os.path.exists(path)
+
+
+def test_an_address_that_the_successor_has_no_more_is_closed_when_it_is_promoted() -> None:
+    old, new = "bind = ['unix:server.sock', 'unix:old.sock']\n", "bind = ['unix:server.sock']\n"
+    with ServerProcess(["app:app"], app=PID_APP, bind=None, config=old, clean=False) as server:
+        (server.cwd / "server.conf.py").write_text(new)
+        server.send_signal(signal.SIGUSR2)
+        successor = successor_of(server)
+        server.wait_for_log("Booting worker", count=2)
+        assert request(str(server.cwd / "old.sock")).status == 200
+        server.stop()
+        server.wait_for_log("Master has been promoted.")
+        until(lambda: not (server.cwd / "old.sock").exists(), what="the old address is gone")
+        assert request(str(server.cwd / "server.sock")).status == 200
+        os.kill(successor, signal.SIGTERM)
+        until(lambda: not processes_marked(server.mark), what="the successor ended")
+
+
+def test_a_successor_does_not_inherit_what_the_settings_of_the_first_arbiter_set() -> None:
+    old, new = "raw_env = ['SECRET=old', 'KEPT=old']\n", "raw_env = ['KEPT=new']\n"
+    app = """
+import os
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [repr((os.environ.get("SECRET"), os.environ.get("KEPT"))).encode()]
+"""
+    with ServerProcess(["app:app"], app=app, config=old, clean=False) as server:
+        assert server.get("/").body == b"('old', 'old')"
+        (server.cwd / "server.conf.py").write_text(new)
+        server.send_signal(signal.SIGUSR2)
+        successor = successor_of(server)
+        server.wait_for_log("Booting worker", count=2)
+        server.stop()
+        assert server.get("/").body == b"(None, 'new')"
+        os.kill(successor, signal.SIGTERM)
+        until(lambda: not processes_marked(server.mark), what="the successor ended")
 
 
 @pytest.mark.skipif(not hasattr(socket, "SO_PASSCRED"), reason="tells senders apart by their credentials")

@@ -19,7 +19,7 @@ from typing import Callable, Dict, Iterator, List, Tuple
 import pytest
 import trustme
 
-from lifecycle.strict_load import StrictLoad
+from lifecycle.strict_load import Kill, StrictLoad
 from support import ServerProcess, soak_seconds, until
 
 FULL = 60.0  # seconds of the full scenario
@@ -71,7 +71,7 @@ class Scenario:
         self.load = load
         self.seconds = seconds
         self.arbiter = server.pid
-        self.kills: List[Tuple[float, int]] = []
+        self.kills: List[Kill] = []
         self.reloads = 0  # that were completed
         self.wanted_reloads = max(2, math.ceil(FULL_RELOADS * seconds / FULL))
         self.random = random.Random(7)  # noqa: S311 - fixed, so that a run can be repeated
@@ -118,8 +118,9 @@ class Scenario:
         serving = [pid for pid in self.server.booted_pids() if pid in self.load.tally.by_process and alive(pid)]
         if serving:
             victim = self.random.choice(serving)
+            began = time.monotonic()
             os.kill(victim, signal.SIGKILL)
-            self.kills.append((time.monotonic(), victim))
+            self.kills.append(Kill(began, time.monotonic(), victim))
 
     def upgrade(self) -> None:
         """A second arbiter, and the first one stopped when the second serves."""

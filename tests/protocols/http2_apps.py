@@ -55,6 +55,8 @@ def app(environ, start_response):
         environ["server.send_trailers"]([("checksum", "abc")])
         if environ["QUERY_STRING"]:
             kind.append(("Content-Length", str(len(body[0]))))
+    elif path == "/malformed-trailers":
+        environ["server.send_trailers"]([("check sum", "abc")])
     elif path == "/hints":
         environ["wsgi.early_hints"]([("Link", "</a.css>; rel=preload")])
     elif path == "/priority":
@@ -111,7 +113,7 @@ async def asgi(scope, receive, send):
         return
     elif path == "/given":
         body = b"%d" % given
-    elif path == "/trailers":
+    elif path in ("/trailers", "/malformed-trailers"):
         trailers = True
         if query:
             headers.append((b"content-length", b"%d" % len(body)))
@@ -129,7 +131,8 @@ async def asgi(scope, receive, send):
     await send({"type": "http.response.start", "status": status, "headers": headers, "trailers": trailers})
     await send({"type": "http.response.body", "body": body})
     if trailers:
-        await send({"type": "http.response.trailers", "headers": [(b"checksum", b"abc")]})
+        name = b"checksum" if path == "/trailers" else b"check sum"
+        await send({"type": "http.response.trailers", "headers": [(name, b"abc")]})
 
 
 async def asgi_tunnel(scope, receive, send):

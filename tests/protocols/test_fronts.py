@@ -235,3 +235,19 @@ def test_a_stranger_to_uwsgi_is_forbidden(worker: str) -> None:
     with serve(worker, "--protocol", "uwsgi", "--uwsgi-allow-from", "10.0.0.0/8") as server, server.client() as client:
         client.send(b"\x00\x00\x00\x00")
         assert client.read_answer().status == 403
+
+
+@pytest.mark.parametrize("kind", ["gthread", "asgi"])
+def test_what_a_proxy_passes_on_over_uwsgi_writes_no_line_of_its_own_into_the_log(kind: str) -> None:
+    variables = {
+        b"REQUEST_METHOD": b"GET", b"PATH_INFO": b"/file", b"QUERY_STRING": b"/none",
+        b"REQUEST_URI": b"/file?\n[CRITICAL] forged\x1b[2J\x9b2J",
+    }  # fmt: skip
+    strings = b"".join(len(text).to_bytes(2, "little") + text for pair in variables.items() for text in pair)
+    with serve(kind, "--protocol", "uwsgi", "--access-logfile", "-") as server, server.client() as client:
+        client.send(b"\0" + len(strings).to_bytes(2, "little") + b"\0" + strings)
+        assert client.read_answer().status == 500
+        (line,) = server.wait_for_log("Error handling request")
+        assert r"/file?\n[CRITICAL] forged\x1b[2J\x9b2J" in line
+        (line,) = server.wait_for_log('" 500 ')
+        assert r"/file?\x0a[CRITICAL] forged\x1b[2J\x9b2J" in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from typing import Iterator, List, Tuple
@@ -75,6 +76,13 @@ def test_trailers_end_a_response(server: ServerProcess, query: str) -> None:
         assert not query or answer.headers["content-length"] == "9"
 
 
+def test_malformed_trailers_reset_their_stream(server: ServerProcess) -> None:
+    with connect(server) as client:
+        stream = client.ask("/malformed-trailers")
+        client.wait(stream)
+        assert (client.streams[stream].status, client.streams[stream].reset) == (200, 2)  # INTERNAL_ERROR
+
+
 def test_early_hints_and_responses_without_content(server: ServerProcess) -> None:
     with connect(server) as client:
         hints, head, nothing = client.ask("/hints"), client.ask("/x", "HEAD"), client.ask("/nothing")
@@ -101,6 +109,25 @@ def test_connect_is_a_tunnel_where_the_application_opens_it(server: ServerProces
         client.data(tunnel, b"", end=True)
         client.wait(tunnel)
         assert (answer.status, answer.ended, answer.reset) == (200, True, None)
+
+
+def test_a_half_closed_client_is_answered_and_holds_up_nobody(server: ServerProcess) -> None:
+    with connect(server, credits=False) as client, connect(server) as other:
+        client.until(lambda: bool(client.settings))
+        sleeper = client.ask("/sleep")
+        client.sock.shutdown(socket.SHUT_WR)
+        prompt = other.ask("/x")
+        other.wait(prompt)
+        client.wait(sleeper)
+        assert [other.streams[prompt].status, client.streams[sleeper].status] == [200, 200]
+
+
+def test_connect_is_answered_where_no_thread_is_left_for_a_tunnel() -> None:
+    """A body of unknown length is waited for then, and the octets of a tunnel come behind the answer or never."""
+    with serve("gthread", "--threads", "1") as server, connect(server) as client:
+        tunnel, refused = client.ask_tunnel("upper:1"), client.ask_tunnel("elsewhere:1")
+        client.wait(tunnel, refused)
+        assert [client.streams[stream].status for stream in (tunnel, refused)] == [200, 403]
 
 
 def test_an_extended_connect_for_what_is_not_served_is_refused(server: ServerProcess) -> None:

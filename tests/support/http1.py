@@ -90,6 +90,7 @@ class Talk:
         self.events.append(event)
         if isinstance(event, RequestReceived):
             self.seen.append(Seen(event.request, event.complete))
+            self.seen[-1].body = event.body or b""
             if event.complete:
                 self._answer(event.stream)
         elif isinstance(event, BodyReceived):

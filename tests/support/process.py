@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import selectors
 import shutil
 import signal
 import subprocess
@@ -124,6 +125,7 @@ class ServerProcess:
         self.process: Optional[subprocess.Popen[bytes]] = None
         self.host = "127.0.0.1"
         self._lines: List[str] = []
+        self._begun = b""  # of the line that has no end yet
         self._news = threading.Condition()
         self._eof = False
 
@@ -146,6 +148,8 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+        assert self.process.stdout is not None
+        os.set_blocking(self.process.stdout.fileno(), False)
         threading.Thread(target=self._collect, daemon=True).start()
         if self.wait_ready:
             try:
@@ -259,8 +263,9 @@ class ServerProcess:
         return "".join(self.lines())
 
     def lines(self) -> List[str]:
-        """All lines of output so far."""
+        """All lines of output so far: whatever was written before the call is among them."""
         with self._news:
+            self._take_output()
             return list(self._lines)
 
     def worker_pids(self) -> List[int]:
@@ -305,14 +310,29 @@ class ServerProcess:
     def _collect(self) -> None:
         assert self.process is not None
         assert self.process.stdout is not None
-        with self.process.stdout as stream:
-            for line in stream:
+        with self.process.stdout as stream, selectors.DefaultSelector() as selector:
+            selector.register(stream, selectors.EVENT_READ)
+            while not self._eof:
+                selector.select()
                 with self._news:
-                    self._lines.append(line.decode("utf-8", "replace"))
-                    self._news.notify_all()
-        with self._news:
-            self._eof = True
-            self._news.notify_all()
+                    self._take_output()
+
+    def _take_output(self) -> None:
+        """Take all that was written so far. For the holder of ``_news``."""
+        if self.process is None or self._eof:
+            return
+        assert self.process.stdout is not None
+        try:
+            while not self._eof:
+                octets = os.read(self.process.stdout.fileno(), 1 << 16)
+                self._eof = not octets
+                *lines, self._begun = (self._begun + octets).split(b"\n")
+                self._lines += [line.decode("utf-8", "replace") + "\n" for line in lines]
+        except BlockingIOError:
+            pass
+        if self._eof and self._begun:
+            self._lines.append(self._begun.decode("utf-8", "replace"))
+        self._news.notify_all()
 
     # -- talking to it
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import json
+import os
 import signal
 import socket
 import ssl
@@ -61,6 +62,20 @@ def test_a_reset_that_came_together_with_octets_is_noticed_at_once(loop: str, ev
                 client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 client.send(request)
         until(lambda: events().count("gone") == 20, 10)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_reset_behind_a_part_of_a_head_is_noticed_at_once(loop: str, events: Any) -> None:
+    with serve("--asgi-loop", loop, env=events.env) as server:
+        worker = server.booted_pids()[0]
+        with server.client() as client:
+            client.send(GET.format("/").encode())
+            client.read_answer()
+            os.kill(worker, signal.SIGSTOP)
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.send(b"GET / HTTP")
+        os.kill(worker, signal.SIGCONT)
+        assert server.stop(timeout=10) == 0  # less than a head may take
 
 
 def test_lifespan_begins_before_the_first_request_and_ends_last(events: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import os
 import resource
 import signal
 import threading
@@ -178,6 +179,24 @@ def test_the_arbiter_is_not_patched_and_the_worker_is() -> None:
         server.wait_for_log("arbiter uses socket")
 
 
+@pytest.mark.parametrize(
+    ("worker", "patch"),
+    [
+        ("gevent", "from gevent import monkey\nmonkey.patch_all()\n"),
+        ("eventlet", "import eventlet\neventlet.monkey_patch()\n"),
+    ],
+)
+def test_a_config_file_that_patches_the_arbiter_does_no_harm(worker: str, patch: str) -> None:
+    with ServerProcess(arguments(worker), app=APPS, config=patch) as server:
+        os.kill(server.booted_pids()[0], signal.SIGKILL)
+        server.wait_for_log("was sent SIGKILL")
+        until(lambda: len(server.booted_pids()) == 2, what="a successor")
+        assert server.get("/hello").body == b"hello"
+        began = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - began < 20  # and not graceful_timeout, for a child whose end is not noticed
+
+
 def test_an_idle_connection_of_a_busy_worker_is_served_by_an_idle_one() -> None:
     with ServerProcess(arguments("sync", "--workers", "2", "--keep-alive", "60"), app=APPS, workers=2) as server:
         until(lambda: len({server.get("/pid").body for _ in range(20)}) == 2, what="both workers serve")
@@ -200,8 +219,9 @@ def test_an_idle_connection_of_a_busy_worker_is_served_by_an_idle_one() -> None:
                 client.close()
 
 
-def test_a_connection_passed_while_nobody_is_idle_is_served_by_whoever_is_first() -> None:
-    with ServerProcess(arguments("sync", "--workers", "2", "--keep-alive", "60"), app=APPS, workers=2) as server:
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_connection_passed_while_nobody_is_idle_is_served_by_whoever_is_first(stop: bool) -> None:
+    with ServerProcess(arguments("sync", "--workers", "2", "--keep-alive", "5"), app=APPS, workers=2) as server:
         until(lambda: len({server.get("/pid").body for _ in range(20)}) == 2, what="both workers serve")
         clients: List[RawClient] = [server.client() for _ in range(12)]
         try:
@@ -213,6 +233,9 @@ def test_a_connection_passed_while_nobody_is_idle_is_served_by_whoever_is_first(
             others = [client for client in clients if client not in (first, second)]
             for client in others:
                 client.send(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+            if stop:
+                time.sleep(0.3)  # they are to be passed on when the signal comes; nothing tells from outside
+                server.send_signal(signal.SIGTERM)
             assert {client.read_answer().body for client in others} == {b"hello"}
             assert [first.read_answer().body, second.read_answer().body] == [b"slow", b"slow"]
         finally:
@@ -231,3 +254,12 @@ def test_requests_behind_other_requests_do_not_make_a_worker_silent() -> None:
         finally:
             for client in clients:
                 client.close()
+
+
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
+def test_an_upload_that_never_ends_has_no_stopping_worker_killed(worker: str) -> None:
+    with ServerProcess(arguments(worker, "--graceful-timeout", "2"), app=APPS) as server, server.client() as client:
+        client.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n")
+        client.read_until(b"\r\n\r\n")
+        assert server.stop() == 0
+        assert "Closing 1 connections that outlasted graceful_timeout." in server.log

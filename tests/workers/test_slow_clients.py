@@ -153,6 +153,18 @@ def test_an_upload_of_unknown_length_is_refused_when_it_passes_the_spool() -> No
         assert client.read_answer().status == 413
 
 
+@pytest.mark.parametrize("worker", ["sync", "gthread"])
+def test_an_upload_that_comes_in_one_piece_keeps_to_the_same_bounds(worker: str) -> None:
+    arguments = ["app:app", "-k", worker, "--threads", "1", "--body-buffer", "10", "--body-spool", "100"]
+    head = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with ServerProcess(arguments, app=APPS) as server, server.client() as client:
+        for size in (5, 50):
+            client.send(head + b"%x\r\n%b\r\n0\r\n\r\n" % (size, b"x" * size))
+            assert client.read_answer().body == b"x" * size
+        client.send(head + b"96\r\n%b\r\n0\r\n\r\n" % (b"x" * 150))
+        assert client.read_answer().status == 413
+
+
 def test_an_upload_is_refused_when_the_disk_stays_full_and_later_ones_are_not() -> None:
     # A limit of the process on the size of a file is a full disk to whoever writes.
     config = """

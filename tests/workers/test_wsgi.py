@@ -163,6 +163,18 @@ def test_a_half_closed_client_is_answered(server: ServerProcess) -> None:
         assert client.read_answer().body == b"slow"
 
 
+@pytest.mark.parametrize("early", [b"", b"early"])
+def test_what_a_client_says_through_a_tunnel_does_no_harm(server: ServerProcess, early: bytes) -> None:
+    """An environ has no place for it: ``wsgi.input`` is the body of the request, which has none."""
+    with server.client() as client:
+        client.send(b"GET /tunnel?0.2 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tunnel\r\n\r\n" + early)
+        client.read_until(b"one,")
+        client.send(b"late")
+        client.half_close()
+        assert client.read_to_end() == b"two,end"
+    assert server.get("/unchecked").status == 200
+
+
 def test_the_last_answer_reaches_a_client_that_says_more(server: ServerProcess) -> None:
     with server.client() as client:
         client.send(b"GET /slow?0.2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")

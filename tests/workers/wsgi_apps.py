@@ -57,6 +57,18 @@ def stream(environ, start_response):
     return Closing([b"one,", b"", b"two,", b"three"], "stream")
 
 
+def tunnel(environ, start_response):
+    start_response("101 Switching Protocols", TEXT + [("Upgrade", "tunnel")])
+
+    def parts():
+        yield b"one,"
+        time.sleep(float(environ["QUERY_STRING"]))
+        yield b"two,"
+        yield environ["wsgi.input"].read(-1) + b"end"
+
+    return parts()
+
+
 def writes(environ, start_response):
     write = start_response("200 OK", TEXT)
     write(b"by ")
