@@ -55,7 +55,7 @@ def test_the_model_tells_languages_of_several_callers(server):
 
 def test_words_come_one_by_one_as_events(server):
     with server.client() as client:
-        client.send(b"GET /write?words=5 HTTP/1.1\r\nHost: test\r\n\r\n")
+        client.send(b"GET /write?words=100 HTTP/1.1\r\nHost: test\r\n\r\n")
         assert b"text/event-stream" in client.read_until(b"\r\n\r\n")
         first = client.read_until(b"\n\n")
         assert b"data: " in first

@@ -29,6 +29,7 @@ from hyperframe.frame import (
 )
 
 PAUSE_SHARE = 0.8  # of keepalive
+LATE_SHARE = 0.9  # of keepalive
 PID_FIELD = b"x-pid"  # the process that answered
 REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\n%s\r\n"
 
@@ -261,7 +262,12 @@ class StrictLoad:
         try:
             sock = self._connect()
             connection = self.connection_class(sock)
-            while connection.usable and not self._stop.is_set():
+            asked = time.monotonic()
+            # What has been idle for longer, because this thread came late, the server may close at any moment.
+            while (
+                connection.usable and not self._stop.is_set() and time.monotonic() - asked < LATE_SHARE * self.keepalive
+            ):
+                asked = time.monotonic()
                 owner = connection.ask(last=closing) or owner
                 with self._lock:
                     self.tally.answered += 1

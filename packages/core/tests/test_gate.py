@@ -187,8 +187,8 @@ def pair() -> Iterator[Tuple[socket.socket, socket.socket]]:
 @pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO of Linux")
 def test_the_kernel_knows_how_long_octets_were_there(pair: Tuple[socket.socket, socket.socket]) -> None:
     client, server = pair
-    client.sendall(b"x")
     began = time.monotonic()
+    client.sendall(b"x")
     arrivals = Arrivals()
     while arrivals.waited(server, 0.0) < 0.1:
         assert time.monotonic() - began < 10

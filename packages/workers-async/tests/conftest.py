@@ -74,6 +74,7 @@ class Worker:
         self.max_requests = sys.maxsize
         self.retired = 0
         self.alive = True
+        self.leaving = False
 
     def retire_for_requests(self) -> None:
         self.retired += 1

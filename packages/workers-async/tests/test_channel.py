@@ -477,6 +477,19 @@ def test_a_failure_before_the_head_is_a_500_logged_once(run, app):
     run(test)
 
 
+def test_an_application_that_exits_while_its_worker_drains_ends_its_request_only(run):
+    async def test(serve):
+        served = serve(exits)
+        client = await served.connect()
+        await client.say(GET)
+        assert (await client.response())[0] == 500
+        served.worker.alive = False
+        await client.say(GET)
+        assert (await client.response())[0] == 500
+
+    run(test)
+
+
 def test_a_failure_after_the_head_cuts_the_stream(run):
     async def app(scope, receive, send):
         await send(START)

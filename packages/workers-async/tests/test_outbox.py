@@ -10,6 +10,7 @@ from server_workers_async import session as session_module
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 CLIENTS = 4
+ATTEMPTS = 5
 SLOW = 0.002  # seconds, longer than requests may be at work before their answers go out
 
 
@@ -52,9 +53,12 @@ async def ask_together(serve, order, seconds):
 
 def test_the_answers_of_a_turn_are_written_together(run, order):
     async def test(serve):
-        await ask_together(serve, order, 0.0)
-        assert order[:2] == ["app", "app"]  # of the other two, if the machine does not stop meanwhile
-        assert sorted(order) == ["app"] * CLIENTS + ["write"] * CLIENTS
+        for _ in range(ATTEMPTS):  # where the machine stops for a moment, answers wait no longer for one another
+            await ask_together(serve, order, 0.0)
+            assert sorted(order) == ["app"] * CLIENTS + ["write"] * CLIENTS
+            if order[:2] == ["app", "app"]:
+                return
+        raise AssertionError(f"each answer was written by itself: {order}")
 
     run(test)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 
-from server_workers_async.worker import _served_all
+from server_workers_async.worker import AsgiWorker, _served_all
+
+GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 def test_a_connection_that_comes_after_the_last_one_is_waited_for():
@@ -24,3 +26,36 @@ def test_a_connection_that_comes_after_the_last_one_is_waited_for():
         await asyncio.wait_for(waiting, 10)
 
     asyncio.run(main())
+
+
+def test_a_request_behind_one_that_is_answered_just_then_is_served(run):
+    async def test(serve):
+        go = asyncio.Event()
+        began = []
+
+        async def app(scope, receive, send):
+            began.append(scope["path"])
+            await go.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+            await send({"type": "http.response.body", "body": b"ok"})
+
+        served = serve(app)
+        client = await served.connect()
+        await client.say(GET * 2)
+        await served.until(lambda: began)
+        worker = SimpleNamespace(cfg=served.cfg, log=served.log, stopping=lambda: None, _entrances=[])
+        reading = asyncio.ensure_future(read_and_leave(client))
+        await asyncio.sleep(0)
+        go.set()  # the answer is written at the end of the turn in which the drain begins
+        await AsgiWorker._drain(worker, served.service, SimpleNamespace(notice=lambda: None))
+        answers = await reading
+        assert (answers.count(b"200 OK"), answers.lower().count(b"connection: close")) == (2, 1)
+        assert not served.log.records
+
+    run(test)
+
+
+async def read_and_leave(client):
+    octets = await client.rest()
+    client.sock.close()
+    return octets

@@ -95,6 +95,7 @@ class Worker:
         max_requests: requests after which a successor is asked for, jitter included.
         max_memory: resident octets above which a successor is asked for; 0 for never.
         alive: False means leave.
+        leaving: a signal says to leave at once; the SystemExit that follows is meant for the process.
         booted: the worker is ready, or was.
         aborted: the arbiter gave the worker up (set in the arbiter).
         wakeup: read and write end of a pipe; readable when a signal arrived.
@@ -127,6 +128,7 @@ class Worker:
         self.log = log
         self.slot = 0
         self.alive = True
+        self.leaving = False
         self.booted = False
         self.aborted = False
         self.reloader: Any = None
@@ -362,6 +364,7 @@ class Worker:
     def handle_quit(self, sig: int, frame: Any) -> None:
         """INT and QUIT: leave at once."""
         self.alive = False
+        self.leaving = True
         self.hooks.worker_int(self)
         self._leave_if_booting()
         sys.exit(0)
@@ -379,6 +382,7 @@ class Worker:
     def handle_abort(self, sig: int, frame: Any) -> None:
         """ABRT: the arbiter gave the worker up."""
         self.alive = False
+        self.leaving = True
         self.hooks.worker_abort(self)
         sys.exit(1)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-#: What ends a process. From an application it ends a request only: a worker has many.
+#: What ends a process. From an application it ends a request only, also while its worker drains: that has others.
 _LEAVING = (SystemExit, KeyboardInterrupt)
 
 
@@ -36,7 +36,7 @@ async def run_application(app: Any, channel: Any, lane: Any) -> None:
         except GeneratorExit:
             raise  # nobody runs this coroutine any more
         except BaseException as error:
-            if isinstance(error, _LEAVING) and not channel.service.worker.alive:
+            if isinstance(error, _LEAVING) and channel.service.worker.leaving:
                 raise  # a signal's handler (INT, QUIT, ABRT) ran while the application did
             channel.on_raised(error)
         else:

@@ -205,13 +205,11 @@ class AsgiWorker(Worker):
         service.draining = True
         service.notice.announce(loop.time() + time_left)
         lifespan.notice()
+        # In callbacks: an application cannot be started from within a task, which this is.
         for entrance in self._entrances:
-            # In a callback: an application cannot be started from within a task, which this is.
             loop.call_soon(entrance.stop, context=service.context)
+        loop.call_soon(_drain_sessions, service, context=service.context)
         await asyncio.sleep(0)
-        now = monotonic()
-        for session in list(service.connections):
-            session.drain(now)
         closing = loop.create_task(_close_websockets(service, time_left * CLOSING_SPREAD))
         await _within(_served_all(service), time_left)
         closing.cancel()
@@ -242,6 +240,13 @@ class AsgiWorker(Worker):
         asyncio.set_event_loop(None)
         loop.close()
         self.log.flush()
+
+
+def _drain_sessions(service: Service) -> None:
+    """Have every connection answer what is there, which may begin requests behind one that has just been answered."""
+    now = monotonic()
+    for session in list(service.connections):
+        session.drain(now)
 
 
 async def _served_all(service: Service) -> None:
