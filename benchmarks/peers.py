@@ -16,7 +16,7 @@ PEERS = ROOT / ".venv-bench"
 
 # bjoern needs the headers of libev (Debian: libev-dev), fastwsgi and uWSGI a C compiler.
 REQUIREMENTS = [
-    "gunicorn gunicorn_h1c",
+    "gunicorn gunicorn_h1c packaging",  # its gevent worker imports packaging and does not ask for it
     "granian",
     "uvicorn[standard]",
     "hypercorn",
