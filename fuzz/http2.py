@@ -19,7 +19,8 @@ with instrumented():
 
 TOKENS = (
     *(raw(kind, flags, stream) for kind in range(10) for flags in (0, 1, 4, 5, 8, 32) for stream in (0, 1, 3)),
-    raw(1, 5, 1, b"\x82\x86\x84\x41\x01a"), raw(1, 4, 3, b"\x83\x86\x84\x41\x01a"), raw(0, 1, 3, b"body"),
+    raw(1, 5, 1, b"\x82\x86\x84\x41\x01a"), raw(1, 4, 1, b"\x83\x86\x84\x41\x01a"), raw(0, 0, 1, b"part"),
+    raw(1, 4, 3, b"\x83\x86\x84\x41\x01a"), raw(0, 1, 3, b"body"),
     raw(8, 0, 0, b"\0\0\0\1"), raw(3, 0, 1, b"\0\0\0\x08"), raw(4, 0, 0, b"\0\4\0\0\0\0"), b"\0", b"\xff",
     b"\x7f\xff\xff\xff",
 )  # fmt: skip

@@ -9,6 +9,7 @@ import stat
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -282,3 +283,64 @@ def test_stop_answers_what_waits_in_the_backlog(bind: str) -> None:
                 assert client.read_answer().status == 200
                 client.close()
         assert server.wait() == 0
+
+
+HELD = """
+import os, time
+def app(environ, start_response):
+    while environ["PATH_INFO"] == "/held" and not os.path.exists("go"):
+        time.sleep(0.01)
+    body = b"%d" % os.getpid()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+GET_HELD = b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def bound_to(*ports: int, workers: int = 1) -> str:
+    return f"bind = {[f'127.0.0.1:{port}' for port in ports]}\nworkers = {workers}\nkeepalive = 30\n"
+
+
+def test_a_refused_reload_leaves_who_waits_where_the_reload_before_let_go() -> None:
+    dropped, kept = free_port(), free_port()
+    config = bound_to(dropped, kept)
+    with ServerProcess(["app:app"], app=HELD, config=config, bind=None) as server, ExitStack() as opened:
+        busy = opened.enter_context(RawClient(("127.0.0.1", dropped)))
+        busy.send(GET_HELD)
+        until(lambda: len(sockets_of(server.worker_pids()[0])) > 2)
+        time.sleep(0.1)  # what comes now is left in the backlog by the worker, whose only thread is taken
+        waiting = opened.enter_context(RawClient(("127.0.0.1", dropped)))
+        waiting.send(GET)
+        (server.cwd / "server.conf.py").write_text(bound_to(kept))
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reload complete")
+        (server.cwd / "server.conf.py").write_text("not Python")
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reload refused")
+        (server.cwd / "go").touch()
+        assert busy.read_answer().status == 200
+        assert waiting.read_answer().status == 200
+
+
+def test_a_connection_of_a_listener_that_a_reload_dropped_is_not_passed_to_workers_that_do_not_know_it() -> None:
+    dropped, kept = free_port(), free_port()
+    config = bound_to(dropped, kept, workers=2)
+    with ServerProcess(["app:app"], app=HELD, config=config, bind=None, workers=2) as server, ExitStack() as opened:
+        clients: dict[bytes, list[RawClient]] = {}
+        while not any(len(found) > 1 for found in clients.values()):
+            client = opened.enter_context(RawClient(("127.0.0.1", kept)))
+            clients.setdefault(client.request("GET", "/").body, []).append(client)
+        busy, idle, *_ = next(found for found in clients.values() if len(found) > 1)
+        busy.send(GET_HELD)
+        (server.cwd / "server.conf.py").write_text(bound_to(kept, workers=2))
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reload complete")
+        idle.send(GET)
+        time.sleep(0.2)  # many times what it takes to pass it on, were there somebody who knows its listener
+        (server.cwd / "go").touch()
+        assert busy.read_answer().status == 200
+        assert idle.read_answer().status == 200
+        opened.close()
+        server.stop()
+        assert server.log.count("Booting worker") == 4, "no worker died of what another passed on"

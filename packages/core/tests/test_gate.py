@@ -170,6 +170,12 @@ def test_while_nothing_waits_the_kernel_is_asked_now_and_then_and_while_somethin
     assert arrivals.due > 5.3
 
 
+def test_what_the_first_poll_of_all_reports_came_when_it_was_made() -> None:
+    arrivals = Arrivals()
+    arrivals.polled(3600.0, 3600.0, False)
+    assert arrivals.reported(3600.25) == 0.25
+
+
 def test_a_connection_that_is_gone_has_waited_for_nothing() -> None:
     assert Arrivals().waited(Kernel(None), 1.0) == 0.0
 

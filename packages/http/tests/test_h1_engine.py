@@ -359,6 +359,28 @@ def test_an_answer_that_is_read_gives_a_slow_body_no_more_time() -> None:
     assert quiet(engine.handle_timer(5.0)) == ["StreamReset", "StreamClosed", "ConnectionEnded"]
 
 
+def test_a_head_in_parts_is_read_also_behind_a_body_that_was_discarded() -> None:
+    engine = new_engine(configured(unread_body_drain=10))
+    engine.receive_data(CHUNKED_POST, 0.0)
+    answer(engine)
+    flush(engine)
+    engine.receive_data(b"9\r\n123456789\r\n", 0.0)
+    engine.receive_data(b"9\r\n123456789\r\n0\r\n\r\n", 0.0)
+    engine.receive_data(GET[:5], 0.0)
+    assert engine.want_read()
+    assert quiet(engine.receive_data(GET[5:], 0.0)) == ["RequestReceived"]
+
+
+def test_the_next_part_of_a_response_has_its_own_time_to_be_read() -> None:
+    engine = new_engine(configured(send_timeout=10.0))
+    engine.receive_data(GET, 0.0)
+    engine.respond(1, 200, [], 0.0)
+    engine.send(1, b"read", 0.0)
+    engine.sent(sum(map(len, engine.segments())))
+    engine.send(1, b"never read", 100.0)
+    assert "ConnectionEnded" in quiet(engine.handle_timer(110.0))
+
+
 def test_octets_behind_a_request_are_kept_up_to_a_limit() -> None:
     engine = new_engine(configured(receive_high_water=100))
     engine.receive_data(GET, 0.0)

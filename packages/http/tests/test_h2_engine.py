@@ -752,6 +752,21 @@ def test_a_body_that_comes_whole_with_its_head_is_told_with_it_and_owes_no_credi
     assert not client.named(BodyReceived)
 
 
+def test_a_body_is_told_with_no_head_but_its_own() -> None:
+    client = Client()
+    client.request(1, POST, b"")
+    client.run()
+    client.request(3, POST, b"")
+    client.h2.send_data(1, b"of the first")
+    client.h2.end_stream(3)
+    client.run()
+    assert [(event.stream, event.complete, event.body) for event in client.named(RequestReceived)] == [
+        (1, False, None), (3, False, None)
+    ]  # fmt: skip
+    assert [event.data for event in client.named(BodyReceived, 1)] == [b"of the first"]
+    assert [event.stream for event in client.named(BodyEnded)] == [3]
+
+
 def test_what_comes_with_a_connect_is_told_by_itself() -> None:
     client = Client()
     fields = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), *GET[1:]]

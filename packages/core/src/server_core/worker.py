@@ -95,6 +95,7 @@ class Worker:
         max_requests: requests after which a successor is asked for, jitter included.
         max_memory: resident octets above which a successor is asked for; 0 for never.
         alive: False means leave.
+        told_at: when TERM came, monotonic seconds; 0.0 before.
         leaving: a signal says to leave at once; the SystemExit that follows is meant for the process.
         booted: the worker is ready, or was.
         aborted: the arbiter gave the worker up (set in the arbiter).
@@ -129,6 +130,7 @@ class Worker:
         self.slot = 0
         self.alive = True
         self.leaving = False
+        self.told_at = 0.0
         self.booted = False
         self.aborted = False
         self.reloader: Any = None
@@ -359,6 +361,7 @@ class Worker:
     def handle_exit(self, sig: int, frame: Any) -> None:
         """TERM: finish and leave; before the worker is ready, leave at once."""
         self.alive = False
+        self.told_at = self.told_at or time.monotonic()
         self._leave_if_booting()
 
     def handle_quit(self, sig: int, frame: Any) -> None:

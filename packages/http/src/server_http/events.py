@@ -241,6 +241,9 @@ def end_body(events: List[Event], stream: int, trailers: Headers) -> bool:
     part: Any = None
     if last >= 0 and type(events[last]) is BodyReceived:
         part = events[last]
+        if part.stream != stream:  # of another request on the same connection
+            events.append(body_ended(stream, trailers))
+            return False
         last -= 1
     if last >= 0 and type(events[last]) is RequestReceived and not trailers:
         head: Any = events[last]

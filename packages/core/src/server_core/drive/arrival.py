@@ -71,7 +71,7 @@ class Arrivals:
             behind: there is more to see to than it reported: what polls before it did, or had no room for.
         """
         if not behind:
-            self._since = woke if woke - called > SLEPT_SECONDS else self._woke
+            self._since = woke if woke - called > SLEPT_SECONDS else self._woke or called
         self._woke = woke
         # Interpreted, the poll includes a wait for the interpreter's lock; a long one may not have slept.
         since = self._since if cython.compiled else min(self._since, called)

@@ -8,6 +8,7 @@ Must not know: how a driver waits and where requests run.
 from __future__ import annotations
 
 import time
+from time import monotonic
 from typing import Any, List
 
 from server_core.drive.arrival import Arrivals
@@ -103,9 +104,14 @@ class Duties:
         raise NotImplementedError
 
     def drain_seconds(self) -> float:
-        """How long a worker that leaves waits for its connections."""
+        """How long a worker that leaves still waits for its connections, in seconds.
+
+        The arbiter counts from when it said so; a request may have kept the worker from hearing of it.
+        """
         limit: float = self.worker.cfg.graceful_timeout
-        return limit - min(limit * RESERVE, RESERVE_MAX)
+        told_at: float = self.worker.told_at
+        passed = monotonic() - told_at if told_at else 0.0
+        return limit - min(limit * RESERVE, RESERVE_MAX) - passed
 
     # What sessions report ------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Idle connections of a busy worker go to an idle one.
 
-Owns: ``Exchange`` (a queue of sockets that all workers of a server share) and ``Helper`` (the thread that uses it
-while the application keeps a ``sync`` worker's only thread).
+Owns: ``Exchange`` (a queue of sockets that workers with the same listeners share) and ``Helper`` (the thread that
+uses it while the application keeps a ``sync`` worker's only thread).
 Must not know: protocols beyond "this connection is idle", WSGI.
 
 Only cleartext HTTP/1 connections go, between two requests, with the new octets still in the kernel: then an engine
@@ -34,12 +34,22 @@ Passed = Tuple[Any, int, Optional[Tuple[str, int]]]
 
 
 class Exchange:
-    """A queue of sockets, made before the workers are forked and inherited by all of them."""
+    """A queue of sockets, made before the workers are forked and inherited by all of them.
 
-    def __init__(self) -> None:
+    Args:
+        doors: what the listeners are, and what is spoken there: the same for all who share the queue.
+    """
+
+    def __init__(self, doors: Any) -> None:
+        self.doors = doors
         self._in, self._out = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._in.setblocking(False)
         self._out.setblocking(False)
+
+    def close(self) -> None:
+        """Let go of it in this process."""
+        self._in.close()
+        self._out.close()
 
     def fileno(self) -> int:
         """Return the descriptor that is readable while a socket waits."""

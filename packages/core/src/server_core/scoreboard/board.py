@@ -27,7 +27,6 @@ from server_core.scoreboard.layout import (
     GROUP,
     HEARTBEAT,
     HIGH_WATER,
-    LATENCY,
     MEMORY,
     NUMBER,
     PID,
@@ -135,10 +134,8 @@ class Scoreboard:
                     self.floats[total + cell] += self.floats[record + cell]
                 else:
                     self.cells[total + cell] += self.cells[record + cell]
-        # What the child was answering when it died ended without an answer, nobody knows when.
-        running = self.reader().counters(index).running
-        self.cells[total + STATUS] += running
-        self.cells[total + LATENCY] += running
+        # What the child was answering when it died ended without an answer.
+        self.cells[total + STATUS] += self.reader().counters(index).running
         self._clear(index)
 
     def slot(self, index: int) -> SlotWriter:

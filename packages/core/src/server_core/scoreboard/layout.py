@@ -72,9 +72,7 @@ WEBSOCKETS = 6  # WebSocket connections opened
 REFUSED = 7  # requests refused before they reached the application
 STATUS = 8  # six classes: other, 1xx .. 5xx; of what has no cell of its own below
 STATUS_CLASSES = 6
-# One per bound, and one above the last. The first has the requests of which no duration is known; those that
-# were shorter than the first bound, which most are, are what all others leave.
-LATENCY = 16
+LATENCY = 16  # one counter per bound, and one above the last
 
 CODES = 32  # one counter per status of STATUS_CODES
 QUEUE = 80  # queue time by the bounds of LATENCY; the first bucket is not written, it is what the others leave

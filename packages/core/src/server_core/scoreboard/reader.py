@@ -221,11 +221,6 @@ class Reader:
         codes = dict(zip(STATUS_CODES, totals[CODES:]))
         began, shed = total(BEGAN), total(SHED)
         waited = [total(QUEUE + i) for i in range(1, LATENCY_BUCKETS)]
-        unknown, *lasted = (total(LATENCY + i) for i in range(LATENCY_BUCKETS))
-        statuses = tuple(
-            total(STATUS + i) + sum(count for status, count in codes.items() if status // 100 == i)
-            for i in range(STATUS_CLASSES)
-        )
         return Counters(
             began=began,
             sent=total(SENT),
@@ -235,9 +230,12 @@ class Reader:
             errors=total(ERRORS),
             websockets=total(WEBSOCKETS),
             refused=total(REFUSED),
-            statuses=statuses,
+            statuses=tuple(
+                total(STATUS + i) + sum(count for status, count in codes.items() if status // 100 == i)
+                for i in range(STATUS_CLASSES)
+            ),
             codes=codes,
-            latency=(max(0, sum(statuses) - shed - unknown - sum(lasted)), *lasted),
+            latency=tuple(total(LATENCY + i) for i in range(LATENCY_BUCKETS)),
             queue=(max(0, began - shed - sum(waited)), *waited),
             queued_seconds=sum(self._floats[record + QUEUED_SECONDS] for record in records),
             shed=shed,

@@ -143,8 +143,8 @@ class ThreadRecord:
         self.floats[SECONDS] += seconds
         cells[STATUS_CELL[status] if 0 <= status < 1000 else STATUS] += 1
         cells[SENT] += sent
-        if seconds > _FIRST_BOUND:
-            cells[LATENCY + latency_bucket(seconds)] += 1
+        # Also the usual first one: what is left of two counters that are read one after the other may go down.
+        cells[LATENCY + (latency_bucket(seconds) if seconds > _FIRST_BOUND else 0)] += 1
 
     def shed(self) -> None:
         """A request was answered 503 without the application, because requests waited for too long."""

@@ -248,7 +248,7 @@ class ListeningAddress(Text):
 
     def parse(self, value: Any) -> str:
         text = super().parse(value)
-        if not re.fullmatch(r"unix:.+|fd://\d+|systemd:.+|.*:\d+", text):
+        if not re.fullmatch(r"|unix:.+|fd://\d+|systemd:.+|.*:\d+", text):  # nothing: not to listen at all
             raise Unacceptable
         return text
 
@@ -263,7 +263,7 @@ class Cores(Text):
 
     def parse(self, value: Any) -> str:
         text = super().parse(value)
-        if not re.fullmatch(r"|auto|\d+(-\d+)?([,;]\d+(-\d+)?)*", text.replace(" ", "")):
+        if not re.fullmatch(r"|auto| *\d+(-\d+)?( *[,;] *\d+(-\d+)?)* *", text):
             raise Unacceptable
         return text
 

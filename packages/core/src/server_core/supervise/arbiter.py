@@ -483,6 +483,7 @@ class Arbiter:
 
     def _load_config(self, _action: ev.LoadConfig) -> None:
         before = self.app.cfg
+        open_before = self.listeners.keys()
         try:
             self.app.reload()
             self._check_room(self.app.cfg)
@@ -491,7 +492,7 @@ class Arbiter:
             self.presence.prepare(self.app.cfg)
         except Exception as error:
             self._use_settings(before)
-            self._close_dropped()  # what was opened for the rejected settings
+            self.listeners.close_others(open_before)  # what was opened for the rejected settings
             if not isinstance(error, ServerError):
                 self.log.exception("Exception while loading the settings")
             elif error.traceback:

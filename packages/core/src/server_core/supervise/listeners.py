@@ -15,7 +15,7 @@ import os
 import socket
 import struct
 import sys
-from typing import Any, Callable, Dict, Iterable, List, MutableMapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, MutableMapping, Optional, Sequence, Set, Tuple
 
 from server_core.errors import ConfigError
 from server_core.sockets import (
@@ -95,14 +95,13 @@ class ListenerBook:
         addresses = self._addresses(cfg.address)
         per_slot = cfg.reuse_port and all(address.kind == TCP for address in addresses)
         found = ListenerSet([Key(address) for address in addresses], per_slot, options, scheme, tls)
-        before = set(self._open)
+        before = self.keys()
         try:
             for address in addresses:
                 for slot in range(slots) if per_slot else (SHARED,):
                     self._ensure(Key(address, slot), found, attempts, on_retry)
         except Exception:
-            for key in set(self._open) - before:
-                self._drop(key, shared=False)
+            self.close_others(before)
             raise
         return found
 
@@ -201,6 +200,16 @@ class ListenerBook:
         for key in self._unused(wanted):
             self._open[key].unlink()
             self._drop(key, shared)
+
+    def keys(self) -> Set[Key]:
+        """Return what is open."""
+        return set(self._open)
+
+    def close_others(self, kept: Set[Key]) -> None:
+        """Close what is not among ``kept``, and so was opened since that was asked for."""
+        for key in self.keys() - kept:
+            self._open[key].unlink()
+            self._drop(key, shared=False)
 
     def _unused(self, wanted: ListenerSet) -> List[Key]:
         addresses = {key.address for key in wanted.keys}

@@ -23,7 +23,10 @@ class SyncWorker(WSGIWorker):
     def check_config(cls, cfg: Any, log: Any) -> None:  # noqa: ARG003 - the signature is given
         """Make what the workers share, in the arbiter, before the first of them is forked."""
         wanted = cfg.multiprocess and cfg.busy_handover > 0 and not cfg.reuse_port
-        if not wanted:
-            cls.exchange = None
-        elif cls.exchange is None:
-            cls.exchange = Exchange()
+        doors = (cfg.address, cfg.is_ssl, cfg.proxy_protocol, cfg.protocol) if wanted else None
+        before = cls.__dict__.get("exchange")
+        if before is not None:
+            if before.doors == doors:
+                return
+            before.close()  # in this process: workers that came through other doors keep it
+        cls.exchange = None if doors is None else Exchange(doors)

@@ -211,7 +211,8 @@ class Http1Engine:
         exchange = self._exchange
         if exchange is None or exchange.state >= ENDED or exchange.warning or self._facts is not None:
             return True
-        return self._blocked or self._out.pending > 0
+        self._progress = self._blocked or self._out.pending > 0  # with nothing left to write there is none to measure
+        return self._progress
 
     def pending(self, stream: int) -> int:
         """Octets of the stream that wait to be written. See ``Engine.pending``."""
@@ -626,6 +627,7 @@ class Http1Engine:
         """Turn to the next request, which may be here already."""
         held = self._held
         self._state = IDLE
+        self._unread = 0  # was of a body that is over
         self._since = now
         if held:
             self._held = _NO_OCTETS

@@ -13,7 +13,7 @@ cdef dict _METHODS
 cdef list _LATEST
 cdef int _SLASH, _QUESTION_MARK
 
-@cython.locals(name=bytes, target=bytes, digits=bytes, method=str, version=str)
+@cython.locals(latest=tuple, name=bytes, target=bytes, digits=bytes, known=str, method=str, version=str)
 cpdef Request read_request_line(object stream, bytes head, Py_ssize_t start, Py_ssize_t end, RequestRules rules)
 cdef _other_forms(Request request, bytes target)
 cdef _absolute_form(Request request, bytes target)

@@ -7,7 +7,7 @@ Must not know: how octets arrive, bodies, responses, whom to trust.
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from server_http.errors import BadRequest, ExpectationFailed, NotImplementedByServer, UriTooLong, VersionNotSupported
 from server_http.events import Headers, Request
@@ -48,7 +48,8 @@ _METHODS = {
 
 _CONNECT = _METHODS[b"CONNECT"]  # of equal names this is the one that a request has
 
-_LATEST: List[Any] = [b"GET", "GET"]  # what was met last; comparing costs less than hashing
+#: What was met last; comparing costs less than hashing. One item, which no other thread can replace by halves.
+_LATEST: List[Tuple[bytes, str]] = [(b"GET", "GET")]
 
 _SLASH = 0x2F
 _QUESTION_MARK = 0x3F
@@ -102,16 +103,16 @@ def read_request_line(stream: int, head: bytes, start: int, end: int, rules: Req
         BadRequest: another form.
         VersionNotSupported: a version other than 1.x.
     """
-    name, target, digits = split_request_line(head, start, end, _LATEST[0])
+    latest = _LATEST[0]
+    name, target, digits = split_request_line(head, start, end, latest[0])
     version = HTTP_1_1 if digits == LATEST_VERSION else _version(digits, rules.grammar)
-    if name == _LATEST[0]:
-        method = _LATEST[1]
+    if name == latest[0]:
+        method = latest[1]
     else:
-        method = _METHODS.get(name)
-        if method is None:
-            method = _method(name, rules.grammar)
-        else:
-            _LATEST[:] = name, method
+        known = _METHODS.get(name)
+        method = _method(name, rules.grammar) if known is None else known
+        if known is not None:
+            _LATEST[0] = (name, known)
     if not is_target(target):
         raise BadRequest(f"request target: expected visible ASCII octets without '#', got {target[:64]!r}")
     request = Request(stream, method, target, version)
