@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from support import COLLECTING_WSGI, ServerProcess, request, until
+from support.process import children_of
 
 HELLO = """
 import sys
@@ -37,6 +38,10 @@ COMMON_LOG = re.compile(r'127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:[\d:]{8} [+-]\d{4}
 
 def lines_of(path):
     return path.read_text().splitlines() if path.exists() else []
+
+
+def address_in(error_log):
+    return "127.0.0.1", int(re.search(r"Listening at: http://127.0.0.1:(\d+)", error_log.read_text()).group(1))
 
 
 @pytest.mark.parametrize("kind", ["sync", "gthread"])
@@ -140,7 +145,7 @@ def test_rotation_follows_usr1_in_all_processes():
     with ServerProcess(args, app=HELLO, wait=False) as server:
         error, access = server.cwd / "error.log", server.cwd / "access.log"
         until(lambda: error.exists() and error.read_text().count("Booting worker") == 2, 20, "workers")
-        port = int(re.search(r"Listening at: http://127.0.0.1:(\d+)", error.read_text()).group(1))
+        address = address_in(error)
         error.rename(server.cwd / "error.1")
         access.rename(server.cwd / "access.1")
         server.send_signal(signal.SIGUSR1)
@@ -148,10 +153,10 @@ def test_rotation_follows_usr1_in_all_processes():
 
         def lands_in_the_new_file():
             for _ in range(8):
-                request(("127.0.0.1", port), "GET", "/after")
+                request(address, "GET", "/after")
             before = len(lines_of(server.cwd / "access.1"))
             for _ in range(8):
-                request(("127.0.0.1", port), "GET", "/last")
+                request(address, "GET", "/last")
             until(lambda: sum("/last" in line for line in lines_of(access)) >= 8, what="lines")
             return len(lines_of(server.cwd / "access.1")) == before
 
@@ -163,10 +168,50 @@ def test_captured_output_goes_to_the_error_log():
     with ServerProcess(args, app=HELLO, wait=False) as server:
         error = server.cwd / "error.log"
         until(lambda: "Booting worker" in "".join(lines_of(error)), 20, "a worker")
-        port = int(re.search(r"Listening at: http://127.0.0.1:(\d+)", error.read_text()).group(1))
-        request(("127.0.0.1", port), "GET", "/print")
-        request(("127.0.0.1", port), "GET", "/errors")
+        address = address_in(error)
+        request(address, "GET", "/print")
+        request(address, "GET", "/errors")
         until(lambda: {"printed by the application", "to wsgi.errors"} <= set(lines_of(error)), what="both lines")
+
+
+def test_a_refused_reload_leaves_captured_output_where_it_was_and_one_without_gives_it_back():
+    captured = "capture_output = True\nerrorlog = 'error.log'\n"
+    with ServerProcess(["app:app"], app=HELLO, config=captured, wait=False) as server:
+        error, config = server.cwd / "error.log", server.cwd / "server.conf.py"
+        until(lambda: "Booting worker" in "".join(lines_of(error)), 20, "a worker")
+        address = address_in(error)
+
+        other = "capture_output = True\nerrorlog = 'other.log'\nlog_format = 'json'\naccesslog = 'missing/access.log'"
+        config.write_text(other)
+        server.send_signal(signal.SIGHUP)
+        until(lambda: "Reload refused" in error.read_text(), what="the refusal")
+        assert {os.readlink(f"/proc/{server.pid}/fd/{fd}") for fd in (1, 2)} == {str(error)}
+        os.kill(children_of(server.pid)[0], signal.SIGKILL)  # its successor has what the arbiter has
+        until(lambda: error.read_text().count("Booting worker") == 2, 20, "another worker")
+        request(address, "GET", "/print")
+        request(address, "GET", "/errors")
+        until(lambda: {"printed by the application", "to wsgi.errors"} <= set(lines_of(error)), what="both lines")
+        assert (server.cwd / "other.log").read_text() == ""
+
+        config.write_text("errorlog = '-'\n")
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reload complete")
+        request(address, "GET", "/print")
+        server.wait_for_log("printed by the application")
+
+
+def test_a_server_whose_standard_streams_were_closed_has_nothing_else_in_their_place():
+    args = ["app:app", "--capture-output", "--error-logfile", "error.log"]
+    closed = ["sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', sys.executable, "-m", "server_cli"]
+    with ServerProcess(args, app=HELLO, program=closed, wait=False) as server:
+        error = server.cwd / "error.log"
+        until(lambda: "Booting worker" in "".join(lines_of(error)), 20, "a worker")
+        address = address_in(error)
+        request(address, "GET", "/print")
+        until(lambda: "printed by the application" in lines_of(error), what="the line")
+        for pid in (server.pid, *children_of(server.pid)):
+            streams = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in (0, 1, 2)]
+            assert streams == [os.devnull, str(error), str(error)]
 
 
 def test_json_and_request_ids_in_both_logs_and_the_answer():

@@ -14,6 +14,7 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Set
 
 from server_core import apploader, sockets  # noqa: F401 - has to see the socket class before a config file patches it
 from server_core.errors import EXIT_INTERRUPTED, AppImportError, ConfigError, ServerError, UsageError
+from server_core.process import open_standard_streams
 from server_core.settings import Settings, commandline, sources
 from server_core.settings.config import working_directory
 from server_http._compiled import prefer_sources
@@ -34,6 +35,7 @@ class Application:
     cfg: Settings
 
     def __init__(self, usage: Optional[str] = None, prog: Optional[str] = None) -> None:
+        open_standard_streams()
         self.usage = usage
         self.prog = prog
         self.callable: Any = None

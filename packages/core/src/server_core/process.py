@@ -11,6 +11,7 @@ import faulthandler
 import os
 import pwd
 import signal
+import sys
 import threading
 import time
 from typing import Any, Iterable, List, Optional, Set, Union
@@ -176,6 +177,19 @@ def await_reparenting(intermediate: int) -> None:
     """Return when ``intermediate``, which forked this process and ends, is no longer its parent."""
     while os.getppid() == intermediate:
         time.sleep(0.001)
+
+
+def open_standard_streams() -> None:
+    """Open the null device as standard input, output or error where whoever started this process closed it.
+
+    A listener or the pipe of the signals would get the number otherwise, and be written to by what prints.
+    """
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115  # as long as the process
 
 
 def daemonize(keep_stdio: bool) -> None:

@@ -1,5 +1,8 @@
 """One accepted socket: its protocol connection, its turn, and the channels of its streams.
 
+Longer than other modules, because whoever holds the turn does all of this: reading, events and the end are steps of
+one turn on the same attributes, which compiled are those of one C structure.
+
 Owns: what becomes of every event of an engine, reading and flushing without blocking, and the end of a connection
 (flush, lingering close, break).
 Must not know: which loop or worker drives it, WSGI.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import stat
-import sys
 import threading
 import time
 import traceback
@@ -18,6 +17,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from server_core.errors import ConfigError
 from server_core.log.access import AccessLog, Line, quiet
+from server_core.log.capture import StandardOutput
 from server_core.log.sink import FileSink, LineStream, Sink, standard_sink
 from server_core.log.wsgierrors import WsgiErrors
 
@@ -35,7 +35,7 @@ LEVELS = {
 }
 
 # What ``Logger.setup`` changes, and leaves as it was when it fails.
-_OF_SETTINGS = ("cfg", "loglevel", "error_handlers", "access_handlers", "_sinks", "_access_formatter")
+_OF_SETTINGS = ("_captor", "cfg", "loglevel", "error_handlers", "access_handlers", "_sinks", "_access_formatter")
 
 CONFIG_DEFAULTS: Dict[str, Any] = {
     "version": 1,
@@ -80,7 +80,7 @@ class Logger:
         self.access_log.propagate = False
         self.error_handlers: List[logging.Handler] = []
         self.access_handlers: List[logging.Handler] = []
-        self.logfile: Any = None  # captured output, as gunicorn calls it
+        self._captor: Optional[FileSink] = None  # where captured output goes
         self.lock = threading.Lock()
         self.logged = [0, 0, 0, 0]  # messages by the levels of scoreboard.layout.LOG_LEVELS
         self.cfg = cfg
@@ -88,6 +88,7 @@ class Logger:
         self._sinks: List[Sink] = []
         self._error_lines_lost = 0
         self._access_formatter: Optional[logging.Formatter] = None
+        self._standard_output = StandardOutput()
         self.wsgi_errors = WsgiErrors(self.error_log)
         self.access_log_writer = AccessLog(_no_line, None, self, enabled=False)
         self.setup(cfg)
@@ -108,6 +109,7 @@ class Logger:
         before = {name: getattr(self, name) for name in _OF_SETTINGS}
         self._take_off()
         self.error_handlers, self.access_handlers, self._sinks = [], [], []
+        self._captor = None
         try:
             writer = self._put_on(cfg)
         except ConfigError:
@@ -122,13 +124,17 @@ class Logger:
     def _put_on(self, cfg: Any) -> AccessLog:
         self.cfg = cfg
         self.loglevel = LEVELS.get(str(cfg.loglevel).lower(), logging.INFO)
-        self.error_log.setLevel(self.loglevel)
         self.access_log.setLevel(logging.INFO)
-        if cfg.capture_output and cfg.errorlog != "-":
-            self._capture_output(cfg.errorlog)
+        self._follow_settings()
+        self._standard_output.send_to(None)  # before outputs are told apart by what the descriptors are
         error_formatter = _formatter(cfg, ERROR_FORMAT, DATE_FORMAT)
-        self._add_output(self.error_log, self.error_handlers, cfg.errorlog, 2, "errorlog", error_formatter)
-        self.wsgi_errors.as_records = cfg.log_format == "json"
+        sink = self._add_output(self.error_log, self.error_handlers, cfg.errorlog, 2, "errorlog", error_formatter)
+        if cfg.capture_output and isinstance(sink, FileSink):
+            self._captor = sink
+            try:
+                self._capture_output()
+            except OSError as error:  # the table of descriptors is full
+                raise self._not_writable("errorlog", error) from None
         self._access_formatter = _formatter(cfg, ACCESS_FORMAT)
         sink = None
         if cfg.accesslog:
@@ -149,8 +155,13 @@ class Logger:
             for handler in handlers:
                 logger.removeHandler(handler)
 
-    def _put_back(self) -> None:
+    def _follow_settings(self) -> None:
         self.error_log.setLevel(self.loglevel)
+        self.wsgi_errors.as_records = self.cfg.log_format == "json"
+
+    def _put_back(self) -> None:
+        self._follow_settings()
+        self._capture_output()
         for logger, handlers in ((self.error_log, self.error_handlers), (self.access_log, self.access_handlers)):
             for handler in handlers:
                 logger.addHandler(handler)
@@ -159,6 +170,9 @@ class Logger:
     def _close_outputs(of: Mapping[str, Any]) -> None:
         for closed in (*of["error_handlers"], *of["access_handlers"], *of["_sinks"]):
             closed.close()
+
+    def _capture_output(self) -> None:
+        self._standard_output.send_to(None if self._captor is None else self._captor.fd)
 
     def _add_output(
         self, logger: logging.Logger, handlers: List[logging.Handler], output: Optional[str], fd: int, name: str,
@@ -170,16 +184,19 @@ class Logger:
         try:
             sink = standard_sink(fd) if output == "-" else FileSink(output, self._give_to_workers)
         except OSError as error:
-            raise ConfigError(
-                f"{name}: expected a file that can be written, got {output!r}: {error.strerror} "
-                f"(from {self.cfg.source(name)})"
-            ) from None
+            raise self._not_writable(name, error) from None
         self._sinks.append(sink)
         handler = logging.StreamHandler(LineStream(sink))
         handler.setFormatter(formatter)
         logger.addHandler(handler)
         handlers.append(handler)
         return sink
+
+    def _not_writable(self, name: str, error: OSError) -> ConfigError:
+        return ConfigError(
+            f"{name}: expected a file that can be written, got {getattr(self.cfg, name)!r}: {error.strerror} "
+            f"(from {self.cfg.source(name)})"
+        )
 
     def _give_to_workers(self, fd: int) -> None:
         """Give a log file to the user of the workers, who will open it again for USR1; never a device (/dev/null)."""
@@ -233,19 +250,6 @@ class Logger:
 
         defaults = dict(CONFIG_DEFAULTS, __file__=os.path.abspath(path), here=os.path.dirname(os.path.abspath(path)))
         logging.config.fileConfig(path, defaults=defaults, disable_existing_loggers=False)
-
-    def _capture_output(self, path: str) -> None:
-        """Send standard output and standard error to the error log's file."""
-        try:
-            self.logfile = open(path, "a+b", buffering=0)  # noqa: SIM115  # stays open as long as the process
-        except OSError as error:
-            raise ConfigError(
-                f"errorlog: expected a file that can be written, got {path!r}: {error.strerror}"
-            ) from None
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        for fd in (1, 2):
-            os.dup2(self.logfile.fileno(), fd)
 
     # --- the access log ------------------------------------------------------------------------
 
@@ -399,12 +403,8 @@ class Logger:
         file: in a worker this is a signal's handler, which may have come while such a line is made.
         """
         failures: List[str] = []
-        if self.cfg.capture_output and self.cfg.errorlog != "-":
-            try:
-                self._capture_output(self.cfg.errorlog)
-            except ConfigError as error:
-                failures.append(str(error))
-        for reopen in (*(sink.reopen for sink in self._sinks), *map(_reopener, _file_handlers())):
+        outputs = (sink.reopen for sink in self._sinks)
+        for reopen in (*outputs, *map(_reopener, _file_handlers()), self._capture_output):
             try:
                 reopen()
             except OSError as error:

@@ -75,7 +75,7 @@ STATUS_CLASSES = 6
 LATENCY = 16  # one counter per bound, and one above the last
 
 CODES = 32  # one counter per status of STATUS_CODES
-QUEUE = 80  # queue time by the bounds of LATENCY; the first bucket is not written, it is what the others leave
+QUEUE = 80  # queue time by the bounds of LATENCY
 QUEUED_SECONDS = 96  # sum of the queue times that were above the first bound (float)
 SHED = 97  # requests refused because requests waited for too long
 LOGGED = 98  # messages of the error log, one counter per level of LOG_LEVELS; written by the child's main loop

@@ -219,10 +219,8 @@ class Reader:
         totals = [sum(column) for column in zip(*rows)] or [0] * RECORD_CELLS
         total = totals.__getitem__
         codes = dict(zip(STATUS_CODES, totals[CODES:]))
-        began, shed = total(BEGAN), total(SHED)
-        waited = [total(QUEUE + i) for i in range(1, LATENCY_BUCKETS)]
         return Counters(
-            began=began,
+            began=total(BEGAN),
             sent=total(SENT),
             received=total(RECEIVED),
             seconds=sum(self._floats[record + SECONDS] for record in records),
@@ -236,8 +234,8 @@ class Reader:
             ),
             codes=codes,
             latency=tuple(total(LATENCY + i) for i in range(LATENCY_BUCKETS)),
-            queue=(max(0, began - shed - sum(waited)), *waited),
+            queue=tuple(total(QUEUE + i) for i in range(LATENCY_BUCKETS)),
             queued_seconds=sum(self._floats[record + QUEUED_SECONDS] for record in records),
-            shed=shed,
+            shed=total(SHED),
             logged=tuple(total(LOGGED + i) for i in range(len(LOG_LEVELS))),
         )

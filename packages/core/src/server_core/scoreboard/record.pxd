@@ -14,7 +14,7 @@ cdef class ThreadRecord:
     cdef public double[::1] floats
     cdef public RunningTable table
 
-    @cython.locals(entry=cython.long, table=RunningTable, prefix=bytes)
+    @cython.locals(cells="unsigned long long[::1]", entry=cython.long, table=RunningTable, prefix=bytes)
     cpdef long begin(self, method, target, double now, double waited=*) except -2
     @cython.locals(cells="unsigned long long[::1]", table=RunningTable, seconds=cython.double)
     cpdef finish(self, long entry, long status, long long sent, double began, double now)

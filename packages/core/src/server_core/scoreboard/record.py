@@ -102,10 +102,15 @@ class ThreadRecord:
             now: monotonic seconds.
             waited: its queue time, seconds.
         """
-        self.cells[BEGAN] += 1
+        cells = self.cells
+        cells[BEGAN] += 1
+        # The usual first bucket has a counter, here and in ``finish``: what is left of counters that are read one
+        # after the other may go down, which counters must not.
         if waited > _FIRST_BOUND:
-            self.cells[QUEUE + latency_bucket(waited)] += 1
+            cells[QUEUE + latency_bucket(waited)] += 1
             self.floats[QUEUED_SECONDS] += waited
+        else:
+            cells[QUEUE] += 1
         table = self.table
         try:
             entry = table.free.pop()
@@ -143,7 +148,6 @@ class ThreadRecord:
         self.floats[SECONDS] += seconds
         cells[STATUS_CELL[status] if 0 <= status < 1000 else STATUS] += 1
         cells[SENT] += sent
-        # Also the usual first one: what is left of two counters that are read one after the other may go down.
         cells[LATENCY + (latency_bucket(seconds) if seconds > _FIRST_BOUND else 0)] += 1
 
     def shed(self) -> None:
