@@ -26,12 +26,22 @@ def app(environ, start_response):
     status = "404 Not Found" if path == "/missing" else "200 OK"
     start_response(status, [("Content-Length", "2")])
     return [b"ok"]
+
+
+async def asgi(scope, receive, send):
+    assert scope["type"] == "http"
+    if scope["path"] == "/fail":
+        raise RuntimeError("wanted")
+    while (await receive())["more_body"]:
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
 """
 
 
-def serve(*arguments: str, workers: int = 2) -> ServerProcess:
+def serve(*arguments: str, workers: int = 2, app: str = "app:app") -> ServerProcess:
     return ServerProcess(
-        ["app:app", "-w", str(workers), "--no-control-socket", "--metrics-bind", "127.0.0.1:0", *arguments],
+        [app, "-w", str(workers), "--no-control-socket", "--metrics-bind", "127.0.0.1:0", *arguments],
         app=APP,
         workers=workers,
     )
@@ -64,6 +74,25 @@ def test_requests_are_counted_by_class_with_their_durations():
         assert found["server_workers_target", ""] == 2
         assert found["server_ready", ""] == 1
         assert found["server_worker_memory_bytes", "0"] > 1_000_000
+
+
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent", "eventlet", "asgi"])
+def test_every_worker_counts_errors_refusals_and_octets(worker: str) -> None:
+    with serve("-k", worker, workers=1, app="app:asgi" if worker == "asgi" else "app:app") as server:
+        assert request((server.host, server.port), "GET", "/fail").status == 500
+        with server.client() as client:
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 700\r\n\r\n" + b"x" * 700)
+            assert client.read_answer().status == 200
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300\r\n\r\n")
+            client.send(b"x" * 300)
+            assert client.read_answer().status == 200
+            client.send(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n")
+            assert client.read_answer().status == 400
+        until(lambda: scrape(server)["server_requests_total", "2xx"] == 2, what="the requests are counted")
+        found = scrape(server)
+        assert found["server_request_errors_total", ""] == 1
+        assert found["server_received_bytes_total", ""] == 1000
+        assert found["server_requests_refused_total", ""] == 1
 
 
 def test_the_openmetrics_format_is_served_when_it_is_asked_for():

@@ -31,6 +31,8 @@ async def lifespan(receive, send):
                 return
             await send({"type": "lifespan.startup.complete", "shutdown_notice": True})
         elif message["type"] == "lifespan.shutdown":
+            if os.environ.get("STUCK"):
+                await asyncio.sleep(60)
             await send({"type": "lifespan.shutdown.complete"})
             return
 

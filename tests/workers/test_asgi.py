@@ -93,6 +93,19 @@ def test_lifespan_begins_before_the_first_request_and_ends_last(events: Any) -> 
     ]  # fmt: skip
 
 
+def test_a_shutdown_that_takes_too_long_ends_before_the_arbiter_kills(events: Any) -> None:
+    with serve("--graceful-timeout", "2", env={**events.env, "STUCK": "1"}) as server:
+        with server.client() as client:
+            client.send(GET.format("/endless").encode())
+            client.read_until(b"begin")
+            server.send_signal(signal.SIGTERM)
+            client.read_to_end()
+        assert server.wait() == 0
+        server.wait_for_log("lifespan shutdown: expected an answer within 0.")
+        assert "SIGKILL" not in server.log
+    assert events()[-2:] == ["endless ends", "lifespan.shutdown"]
+
+
 def test_a_failed_startup_is_one_line_and_exit_status_3() -> None:
     with serve(env={"FAIL": "no database today"}, wait=False, clean=False) as server:
         assert server.wait() == 3

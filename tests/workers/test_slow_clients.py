@@ -137,11 +137,12 @@ def test_requests_are_as_fast_beside_a_crowd_of_slow_clients(worker: str, tmp_pa
 @pytest.mark.parametrize("worker", ["sync", "gthread"])
 def test_an_upload_above_the_spool_is_refused_before_it_is_sent(worker: str) -> None:
     with (
-        ServerProcess(["app:app", "-k", worker, "--body-spool", "100000"], app=APPS) as server,
+        ServerProcess(["app:app", "-k", worker, "--body-spool", "100000", "--access-logfile", "-"], app=APPS) as server,
         server.client() as client,
     ):
         client.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100001\r\n\r\n")
         assert client.read_answer().status == 413
+        server.wait_for_log('"POST /echo HTTP/1.1" 413')
         assert server.get("/hello").status == 200
 
 

@@ -27,9 +27,6 @@ ENVIRON = (
 )  # fmt: skip
 
 CONFIG = f"""
-accesslog = "-"
-
-
 def note(kind, found, names):
     shown = {{name: str(getattr(found, name, "(missing)"))[:60] for name in names}}
     print("SURFACE", repr((kind, shown)), flush=True)
@@ -64,6 +61,17 @@ def noted(server: ServerProcess) -> Dict[str, Dict[str, str]]:
     server.wait_for_log("SURFACE ('after'")
     lines: List[str] = [line.partition("SURFACE ")[2] for line in server.lines() if "SURFACE " in line]
     return dict(ast.literal_eval(line) for line in lines)
+
+
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent", "eventlet", "asgi"])
+def test_a_request_whose_hook_raises_is_answered_with_500(worker: str) -> None:
+    hook = "def pre_request(worker, req):\n    if req.path == '/refused':\n        raise RuntimeError('as wanted')\n"
+    app = "app:asgi" if worker == "asgi" else "app:app"
+    with ServerProcess([app, "-k", worker], app=APP, config=hook) as server, server.client() as client:
+        for path, status in (("/refused", 500), ("/", 200), ("/refused", 500)):
+            client.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            assert client.read_answer().status == status
+        server.wait_for_log("RuntimeError: as wanted", count=2)
 
 
 @pytest.mark.parametrize("worker", ["sync", "gthread", "gevent", "gevent_pywsgi", "eventlet", "asgi"])

@@ -48,7 +48,11 @@ def test_the_scan_happens_once(monkeypatch):
 
 
 def test_a_third_party_worker_is_found_by_name(site):
-    site("some-worker", "[server.workers]\nspecial = some_worker:Special\n", {"some_worker": "class Special: pass"})
+    site(
+        "some-worker",
+        "[server.workers]\nspecial = some_worker:Special\n",
+        {"some_worker": "class Special: server_api = 1"},
+    )
     assert plugins.worker_class("special").__name__ == "Special"
 
 
@@ -107,6 +111,14 @@ def test_a_plugin_for_another_api_is_refused_with_both_numbers(site):
     site("old-one", "[server.workers]\nold = old_one:W\n", {"old_one": "class W:\n    server_api = 7\n"})
     with pytest.raises(PluginError, match=f"'old' of old-one 1.0: expected plugin API {plugins.API}, got 7"):
         plugins.worker_class("old")
+
+
+def test_a_number_that_a_plugin_inherits_says_nothing(site):
+    inherited = "from server_core.workers.sync import SyncWorker\n\nclass W(SyncWorker):\n    pass\n"
+    site("silent", "[server.workers]\nsilent = silent_one:W\n", {"silent_one": inherited})
+    expected = f"'silent' of silent 1.0: expected server_api = {plugins.API} in the class W, got none"
+    with pytest.raises(PluginError, match=expected):
+        plugins.worker_class("silent")
 
 
 def test_an_import_error_inside_a_plugin_keeps_its_traceback(site):

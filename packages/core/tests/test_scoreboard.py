@@ -26,7 +26,7 @@ def test_a_claimed_slot_is_booting_and_shown_with_its_numbers() -> None:
     index = board.claim(group=1, number=7, age=12, now=10.5)
     board.set_pid(index, 4711)
     view = board.reader().slot(index)
-    assert (view.pid, view.number, view.group, view.age, view.state_name) == (4711, 7, 1, 12, "booting")
+    assert (view.pid, view.number, view.group, view.age, view.state) == (4711, 7, 1, 12, at.BOOTING)
     assert view.started == view.heartbeat == 10.5
     assert board.slot(index).number == 7
 

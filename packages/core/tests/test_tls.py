@@ -7,6 +7,7 @@ import ssl
 import pytest
 import trustme
 
+from server_core.compat.values import ssl_context
 from server_core.errors import ConfigError
 from server_core.settings import Settings
 from server_core.tls import ServerTLS
@@ -273,24 +274,31 @@ class TestCertificates:
         asked = []
         path = material.issue("server", "localhost")
 
-        def ssl_context(config, default_ssl_context_factory):
+        def hook(config, default_ssl_context_factory):
             context = default_ssl_context_factory()
             context.sni_callback = lambda wrapped, name, context: asked.append((config.certfile, name))
             return context
 
-        tls = serving(material, certfile=path, ssl_context=ssl_context)
+        tls = serving(material, certfile=path, ssl_context=hook)
         Client(tls, material.ca).shake()
         assert asked == [(path, "localhost")]
+
+    def test_servers_of_other_making_get_the_context_of_the_settings(self, material):
+        path = material.issue("server", "localhost")
+        context = ssl_context(Settings.make(certfile=path, tls_minimum_version="TLSv1.3"))
+        assert context.minimum_version == ssl.TLSVersion.TLSv1_3
+        with pytest.raises(ConfigError, match="certfile: expected"):
+            ssl_context(Settings.make(certfile=path + ".gone"))
 
     def test_hook_that_fails_while_files_change_leaves_the_old_certificate(self, material):
         broken = []
 
-        def ssl_context(config, default_ssl_context_factory):
+        def hook(config, default_ssl_context_factory):
             if broken:
                 raise ssl.SSLError(1, "half written")
             return default_ssl_context_factory()
 
-        tls = serving(material, ssl_context=ssl_context, certificate_reload=1)
+        tls = serving(material, ssl_context=hook, certificate_reload=1)
         tls.refresh(0.0)
         broken.append(material.issue("server", "localhost", "new.example.org"))
         ((level, line),) = told(tls.refresh(1.0))

@@ -43,7 +43,9 @@ def test_a_request_behind_one_that_is_answered_just_then_is_served(run):
         client = await served.connect()
         await client.say(GET * 2)
         await served.until(lambda: began)
-        worker = SimpleNamespace(cfg=served.cfg, log=served.log, stopping=lambda: None, _entrances=[])
+        worker = SimpleNamespace(
+            log=served.log, stopping=lambda: None, drain_seconds=lambda: 30.0, grace_left=lambda: 30.0, _entrances=[]
+        )
         reading = asyncio.ensure_future(read_and_leave(client))
         await asyncio.sleep(0)
         go.set()  # the answer is written at the end of the turn in which the drain begins

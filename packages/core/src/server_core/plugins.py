@@ -192,7 +192,12 @@ def load(group: str, name: str) -> Any:
     if re.search(r"[.:]", name):
         return _checked(_load_dotted(group, name), name)
     plugin = find(group, name)
-    return _checked(plugin.load(), f"{name!r} of {plugin.distribution} {plugin.version}")
+    where = f"{name!r} of {plugin.distribution} {plugin.version}"
+    loaded = plugin.load()
+    # An inherited number would be that of the class's base, which is always up to date.
+    if isinstance(loaded, type) and "server_api" not in vars(loaded):
+        raise PluginError(f"plugin {where}: expected server_api = {API} in the class {loaded.__name__}, got none")
+    return _checked(loaded, where)
 
 
 def _find_in_distribution(group: str, uri: str) -> Any:

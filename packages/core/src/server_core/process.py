@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, Iterable, List, Optional, Set, Union
+from typing import Any, Iterable, List, Optional, Set
 
 from server_core.prctl import prctl
 
@@ -103,10 +103,10 @@ def pin_to_cores(text: str, slot: int) -> None:
         os.sched_setaffinity(0, cores[slot % len(cores)])
 
 
-def resident_memory(pid: Union[int, str] = "self") -> int:
-    """Return the resident memory of a process in octets; 0 where it cannot be learned."""
+def resident_memory() -> int:
+    """Return the resident memory of this process in octets; 0 where it cannot be learned."""
     try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
+        with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):
         return 0

@@ -70,7 +70,6 @@ class ServerTLS:
 
     def __init__(self, settings: Any) -> None:
         self._settings = settings
-        self._hook: Optional[ContextHook] = settings.hook("ssl_context")
         self._alpn = tuple(ALPN_NAMES[name] for name in settings.http_protocols) if settings.protocol == "http" else ()
         self.handshake_timeout = float(settings.tls_handshake_timeout)
         self._interval = float(settings.certificate_reload)
@@ -166,35 +165,9 @@ class ServerTLS:
     def _load(self) -> Tuple[_Certificate, Dict[str, _Certificate]]:
         loaded = {}
         for files in self._files:
-            context = self._default_context(files) if self._hook is None or files.name else self._hooked_context(files)
+            context = _context(self._settings, files, self._alpn)
             loaded[files.name] = _Certificate(context, _first_certificate(files.certfile))
         return loaded.pop(""), loaded
-
-    def _hooked_context(self, files: _CertificateFiles) -> ssl.SSLContext:
-        assert self._hook is not None  # noqa: S101 - the caller looked
-        context = self._hook(self._settings, lambda: self._default_context(files))
-        if not isinstance(context, ssl.SSLContext):
-            raise ConfigError(f"ssl_context: expected an ssl.SSLContext from the hook, got {context!r}")
-        return context
-
-    def _default_context(self, files: _CertificateFiles) -> ssl.SSLContext:
-        """Make the context that the settings describe."""
-        settings = self._settings
-        try:
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=settings.ca_certs)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(_unreadable("ca_certs", settings.ca_certs, error)) from None
-        context.minimum_version = _MINIMUM[settings.tls_minimum_version]
-        context.verify_mode = ssl.VerifyMode(settings.cert_reqs)
-        if settings.ciphers:
-            try:
-                context.set_ciphers(settings.ciphers)
-            except ssl.SSLError:
-                raise ConfigError(f"ciphers: expected ciphers that OpenSSL knows, got {settings.ciphers!r}") from None
-        if self._alpn:
-            context.set_alpn_protocols(list(self._alpn))
-        _load_chain(context, files)
-        return context
 
     def _stamps(self) -> List[Tuple[int, int, int]]:
         """What changes when a file is written again or another takes its place."""
@@ -210,6 +183,45 @@ class ServerTLS:
             else:
                 stamps.append((status.st_ino, status.st_mtime_ns, status.st_size))
         return stamps
+
+
+def default_context(settings: Any) -> ssl.SSLContext:
+    """Return the context of the default certificate, for servers of other making: it offers no protocol by ALPN.
+
+    Raises:
+        ConfigError: a certificate or key cannot be read or does not match.
+    """
+    return _context(settings, _certificate_files(settings)[0], ())
+
+
+def _context(settings: Any, files: _CertificateFiles, alpn: Sequence[str]) -> ssl.SSLContext:
+    """Make the context of one certificate; that of the default one passes through the ``ssl_context`` hook."""
+    hook: Optional[ContextHook] = settings.hook("ssl_context")
+    if hook is None or files.name:
+        return _described_context(settings, files, alpn)
+    context = hook(settings, lambda: _described_context(settings, files, alpn))
+    if not isinstance(context, ssl.SSLContext):
+        raise ConfigError(f"ssl_context: expected an ssl.SSLContext from the hook, got {context!r}")
+    return context
+
+
+def _described_context(settings: Any, files: _CertificateFiles, alpn: Sequence[str]) -> ssl.SSLContext:
+    """Make the context that the settings describe."""
+    try:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=settings.ca_certs)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(_unreadable("ca_certs", settings.ca_certs, error)) from None
+    context.minimum_version = _MINIMUM[settings.tls_minimum_version]
+    context.verify_mode = ssl.VerifyMode(settings.cert_reqs)
+    if settings.ciphers:
+        try:
+            context.set_ciphers(settings.ciphers)
+        except ssl.SSLError:
+            raise ConfigError(f"ciphers: expected ciphers that OpenSSL knows, got {settings.ciphers!r}") from None
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    _load_chain(context, files)
+    return context
 
 
 def _certificate_files(settings: Any) -> List[_CertificateFiles]:

@@ -27,12 +27,13 @@ from server_core.scoreboard.layout import (
     READY,
     RETIRE_MEMORY,
     RETIRE_NAMES,
-    RETIRE_RELOAD,
     RETIRE_REQUESTS,
     STOPPING,
 )
 
 MEMORY_INTERVAL = 5.0  # seconds between two looks at the resident memory
+#: The part of ``graceful_timeout`` that is kept for the end of a worker, at most ``Worker.reserve_max`` seconds.
+RESERVE = 0.2
 LOG_INTERVAL = 1.0  # seconds between two tries to write what a blocked error log kept
 SLOT_VARIABLE = "SERVER_WORKER_SLOT"
 
@@ -115,6 +116,8 @@ class Worker:
     serves_http = True
     # Whether ``request_timeout`` ends a request of this worker.
     ends_requests = False
+    # Seconds of ``graceful_timeout`` that are kept, at most, for what comes after the requests: hooks, logs.
+    reserve_max = 1.0
 
     def __init__(
         self, age: int, ppid: int, sockets: Sequence[Any], app: Any, timeout: float, cfg: Any, log: Any
@@ -321,18 +324,13 @@ class Worker:
             self.log.info("Autorestarting worker after current request.")
             self.retire(RETIRE_REQUESTS)
 
-    def retire_for_reload(self) -> None:
-        """The application's files changed: ask for a successor, once."""
-        if not self.retiring:
-            self.retire(RETIRE_RELOAD)
-
     def retire(self, reason: int) -> None:
         """Ask the arbiter for a successor and serve on until it says leave.
 
         Without an arbiter the worker leaves by itself.
 
         Args:
-            reason: ``RETIRE_REQUESTS``, ``RETIRE_MEMORY`` or ``RETIRE_RELOAD`` of the scoreboard's layout.
+            reason: ``RETIRE_REQUESTS`` or ``RETIRE_MEMORY`` of the scoreboard's layout.
         """
         self.retiring = reason
         if self.doorbell is None:
@@ -357,6 +355,19 @@ class Worker:
             self.alive = False  # no arbiter is left
 
     # --- signals ----------------------------------------------------------------------------
+
+    def grace_left(self) -> float:
+        """Return how much of ``graceful_timeout`` is left, in seconds: then the arbiter kills.
+
+        The arbiter counts from when it said TERM; a request may have kept the worker from hearing of it.
+        """
+        passed = time.monotonic() - self.told_at if self.told_at else 0.0
+        return float(self.cfg.graceful_timeout) - passed
+
+    def drain_seconds(self) -> float:
+        """Return how long a worker that leaves still waits for its requests, in seconds."""
+        reserve: float = min(self.cfg.graceful_timeout * RESERVE, self.reserve_max)
+        return self.grace_left() - reserve
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """TERM: finish and leave; before the worker is ready, leave at once."""

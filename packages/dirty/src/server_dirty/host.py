@@ -76,7 +76,6 @@ class Backend:
         lost: to be called with a reason, from any thread, when a host can answer no more; the worker is replaced then.
     """
 
-    server_api = 1
     # Whether hosts hold what there may be none of for their successors: a worker with a stuck call then leaves first.
     scarce = False
 
@@ -95,6 +94,8 @@ class Backend:
 
 class LocalBackend(Backend):
     """The applications run in the worker itself."""
+
+    server_api = 1  # the plugin contract this class is written for
 
     def __init__(self, cfg: Any, log: Any, lost: Callable[[str], None]) -> None:
         super().__init__(cfg, log, lost)

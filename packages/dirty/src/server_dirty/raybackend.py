@@ -46,6 +46,7 @@ class RayBackend(Backend):
         DirtyError: there is no cluster at ``dirty_ray_address``.
     """
 
+    server_api = 1  # the plugin contract this class is written for
     scarce = True
 
     def __init__(self, cfg: Any, log: Any, lost: Callable[[str], None]) -> None:

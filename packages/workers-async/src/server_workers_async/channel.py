@@ -202,6 +202,7 @@ class HttpChannel(Stream):
         if self.finished or self.lost:
             self.engine.consumed(self.stream, credit)
             return
+        self.service.received(len(data))
         self._credit += credit
         chunks = self._chunks
         if chunks is None:
@@ -282,7 +283,7 @@ class HttpChannel(Stream):
         """The application raised: logged once, told to nobody else."""
         if self.lost and stems_from_disconnect(error):
             return
-        self.service.report("Error handling request", self, error)
+        self.service.failed("Error handling request", self, error)
         self.fail("")
 
     def on_cancelled(self) -> None:
@@ -298,7 +299,7 @@ class HttpChannel(Stream):
         A stream of unknown length that was cut by the end of the worker is ended cleanly.
         """
         if complaint:
-            self.service.report(complaint, self)
+            self.service.failed(complaint, self)
         if not self.finished and not self.lost:
             self._give_up(503 if self.service.ending else 500, monotonic())
 
@@ -316,10 +317,10 @@ class HttpChannel(Stream):
             headers, page = error_page(status)
             self.status = status
             self.responded = True
-            self.engine.respond(self.stream, status, headers, now)
-            self.engine.send(self.stream, page, now)
+            self.engine.answer(self.stream, status, headers, page, now)
             self.sent = len(page)
-            self._end(now, ())
+            self.finished = True
+            self._leave_request()
         elif self.service.ending:
             self._end(now, ())
         else:

@@ -16,6 +16,7 @@ from server_core.drive.arrival import Arrivals, told_wait
 from server_core.drive.gate import make_gate
 from server_core.drive.timers import TimerWheel
 from server_core.request_id import RequestIds
+from server_core.scoreboard.layout import ERRORS, RECEIVED
 from server_http.asgi import ScopeTemplate
 from server_http.engine import ConnectionInfo
 from server_http.events import Headers, Request, StreamClosed
@@ -143,6 +144,15 @@ class Service:
         extra = None if self.ids is None else self.ids.record_fields(channel.request)
         self.log.error("%s %s", message, target, exc_info=error, extra=extra)
 
+    def failed(self, message: str, channel: Any, error: Optional[BaseException] = None) -> None:
+        """The application, or what it said, was wrong: count it and log it in full."""
+        self.record.count(ERRORS)
+        self.report(message, channel, error)
+
+    def received(self, octets: int) -> None:
+        """Octets of a request body arrived."""
+        self.record.count(RECEIVED, octets)
+
     def ended(self, channel: Any, event: StreamClosed, now: float) -> None:
         """The stream of ``channel`` is over: count it, log it."""
         status, sent = event.status, event.sent
@@ -155,25 +165,21 @@ class Service:
         if self.post_request is not None and channel.view is not None:
             self._after(channel)
 
-    def before(self, channel: Any) -> None:
-        """Call ``pre_request``; what it raises is logged, and the request is served (gunicorn's hooks)."""
+    def before(self, channel: Any) -> bool:
+        """Call ``pre_request``; returns whether the application is to be called. What the hook raises is a 500."""
         channel.view = GunicornRequest(channel.request)
         if self.pre_request is None:
-            return
+            return True
         try:
             self.pre_request(self.worker, channel.view)
-        except Exception:  # a hook is the operator's code: reported, and no reason to fail
-            self.log.exception("Exception in pre_request hook")
+        except Exception as error:
+            channel.on_raised(error)
+            return False
+        return True
 
     def _after(self, channel: Any) -> None:
-        logged = self.access is not None
         try:
-            self.post_request(
-                self.worker,
-                channel.view,
-                channel.scope if logged else None,
-                GunicornResponse(channel) if logged else None,
-            )
+            self.post_request(self.worker, channel.view, channel.scope, GunicornResponse(channel))
         except Exception:
             self.log.exception("Exception in post_request hook")
 

@@ -18,6 +18,8 @@ from typing import Any, Dict, Optional, Sequence
 from server_core.drive.arrival import is_timed
 from server_core.drive.phases import CLOSED, CLOSING, LINGER_OCTETS, LINGER_SECONDS, LINGERING, OPEN
 from server_core.drive.sockio import WOULD_BLOCK, abort_at_close, receive, transmit
+from server_core.drive.streams import is_refusal
+from server_core.scoreboard.layout import REFUSED
 from server_http.asgi import ScopeTemplate
 from server_http.errors import ProtocolError
 from server_http.events import (
@@ -424,13 +426,16 @@ class Session(Writer):
                 return None
             self.running += 1
             return channel
-        channel = http_channel(self, self.engine, request, event.complete, event.body, now, waited)
+        body = event.body
+        channel = http_channel(self, self.engine, request, event.complete, body, now, waited)
         channel.scope = template.http(request, service.state)
         self.channels[event.stream] = channel
-        self.running += 1
         service.count(channel)
-        if service.hooked:
-            service.before(channel)
+        if body:
+            service.received(len(body))
+        if service.hooked and not service.before(channel):
+            return None
+        self.running += 1
         return channel
 
     def _answered(self, stream: int, request: Request, now: float) -> bool:
@@ -442,9 +447,7 @@ class Session(Writer):
         if page is None:
             return False
         status, headers, body = page
-        self.engine.respond(stream, status, headers, now)
-        self.engine.send(stream, body, now)
-        self.engine.end(stream, now)
+        self.engine.answer(stream, status, headers, body, now)
         if health is None:
             service.refused(Refusal(request, status, headers, len(body), waited, now), monotonic())
         return True
@@ -464,6 +467,8 @@ class Session(Writer):
             self.phase = CLOSING
         error = event.error
         if isinstance(error, ProtocolError) and error is not self._told:
+            if is_refusal(error):
+                self.service.record.count(REFUSED)
             self._warn(f"Invalid request from ip={self.peer()}: {error}", error.log_level)
 
     def _warn(self, message: str, level: str) -> None:

@@ -165,9 +165,8 @@ class WebSocketChannel(Stream):
         self.status = status
         self.headers = headers
         self.sent = len(page)
-        self.engine.respond(self.stream, status, headers, now)
-        self.engine.send(self.stream, page, now)
-        self._end(now)
+        self.engine.answer(self.stream, status, headers, page, now)
+        self.finished = True
         self._hear(Closed(ABNORMAL))
 
     def _end(self, now: float) -> None:
@@ -293,7 +292,7 @@ class WebSocketChannel(Stream):
     def on_raised(self, error: BaseException) -> None:
         """The application raised: logged once, told to nobody else."""
         if not (self.gone and stems_from_disconnect(error)):
-            self.service.report("Error handling WebSocket", self, error)
+            self.service.failed("Error handling WebSocket", self, error)
         self._give_up(500)
 
     def on_cancelled(self) -> None:

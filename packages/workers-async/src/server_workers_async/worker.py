@@ -29,10 +29,12 @@ from server_workers_async.service import Service
 
 #: Seconds between two looks at everything that is not urgent: heartbeat, Date, clients that left.
 TICK = 1.0
-#: The part of ``graceful_timeout`` that is kept for ending what still runs and for lifespan shutdown, and its bound in
-#: seconds: the arbiter kills at the end of ``graceful_timeout``.
-RESERVE = 0.2
-RESERVE_MAX = 3.0
+#: The part of what is left of ``graceful_timeout`` that lifespan shutdown leaves to the end of the process, and its
+#: bound in seconds.
+END_SHARE = 0.1
+END_MAX = 1.0
+#: Seconds that lifespan shutdown gets although nothing is left.
+SHUTDOWN_MIN = 0.1
 #: The part of the drain time over which WebSockets are closed.
 CLOSING_SPREAD = 0.5
 #: Seconds that cancelled applications have to end.
@@ -46,6 +48,7 @@ class AsgiWorker(Worker):
     ready_before_run = False
     gateway = "asgi"
     ends_requests = True
+    reserve_max = 3.0  # lifespan shutdown is in it, and ending what still runs
     connect_protocols = (b"websocket",)  # what an extended CONNECT may ask for
 
     @classmethod
@@ -108,12 +111,13 @@ class AsgiWorker(Worker):
         self._tick()
         if self.alive:
             await self._stop.wait()
-        started = loop.time()
+        until = monotonic() + self.grace_left()
         await self._drain(service, lifespan)
         service.lanes.close()
         await asyncio.sleep(0)  # an application may wait for all tasks at its shutdown
-        left = cfg.graceful_timeout - (loop.time() - started)
-        await lifespan.shutdown(cfg.asgi_lifespan_shutdown_timeout or max(left, RESERVE_MAX))
+        left = until - monotonic()
+        left = max(SHUTDOWN_MIN, left - min(left * END_SHARE, END_MAX))
+        await lifespan.shutdown(cfg.asgi_lifespan_shutdown_timeout or left)
 
     def _open_listeners(self, service: Service) -> None:
         cfg = self.cfg
@@ -199,8 +203,7 @@ class AsgiWorker(Worker):
     async def _drain(self, service: Service, lifespan: Lifespan) -> None:
         """Answer what is here; end what still runs at the deadline."""
         loop = service.loop
-        limit = self.cfg.graceful_timeout
-        time_left = limit - min(limit * RESERVE, RESERVE_MAX)
+        time_left = self.drain_seconds()
         self.stopping()
         service.draining = True
         service.notice.announce(loop.time() + time_left)
@@ -214,7 +217,7 @@ class AsgiWorker(Worker):
         await _within(_served_all(service), time_left)
         closing.cancel()
         if service.connections or service.tasks:
-            await self._end(service, (limit - time_left) / 2)
+            await self._end(service, max(0.0, self.grace_left()) / 2)
 
     async def _end(self, service: Service, patience: float) -> None:
         """The drain time is over: cancel what runs, end its streams, close."""

@@ -15,6 +15,8 @@ from server_workers_green.green import GreenWorker, require
 class GeventWorker(GreenWorker):
     """Runs each connection in a greenlet of gevent."""
 
+    server_api = 1  # the plugin contract this class is written for
+
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:  # noqa: ARG003 - the signature is given
         """Raises ConfigError when gevent is not installed."""

@@ -29,7 +29,6 @@ def require(library: str, worker: str) -> None:
 class GreenWorker(Worker):
     """A worker that runs a WSGI application in greenlets."""
 
-    server_api = 1  # the plugin contract this class is written for
     gateway = "wsgi"  # what applications it takes
     ends_requests = True
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import email.utils
 import ipaddress
-import ssl
 from typing import Any, Dict, List
 
 from server_core import plugins
@@ -72,13 +71,6 @@ def create_sockets(conf: Any, log: Any, fds: Any = None) -> List[Any]:
 
 def ssl_context(conf: Any) -> Any:
     """Return a TLS context made of ``conf`` and its ``ssl_context`` hook (``gunicorn.sock.ssl_context``)."""
+    from server_core import tls
 
-    def default() -> ssl.SSLContext:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=conf.ca_certs)
-        context.load_cert_chain(certfile=conf.certfile, keyfile=conf.keyfile)
-        context.verify_mode = ssl.VerifyMode(conf.cert_reqs)
-        if conf.ciphers:
-            context.set_ciphers(conf.ciphers)
-        return context
-
-    return conf.ssl_context(conf, default)
+    return tls.default_context(conf)

@@ -276,7 +276,7 @@ class BlockingServer(Duties):
     def _drain(self) -> None:
         self.worker.stopping()
         now = monotonic()
-        until = now + self.drain_seconds()
+        until = now + self.worker.drain_seconds()
         self._stop_accepting(now)
         for session in list(self._sessions):
             session.drain(now)

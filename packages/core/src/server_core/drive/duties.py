@@ -8,12 +8,12 @@ Must not know: how a driver waits and where requests run.
 from __future__ import annotations
 
 import time
-from time import monotonic
-from typing import Any, List
+from typing import Any, List, Tuple
 
 from server_core.drive.arrival import Arrivals
 from server_core.drive.body import SpoolBudget
 from server_core.drive.channel import Channel
+from server_core.drive.streams import is_refusal
 from server_core.drive.timers import TimerWheel
 from server_core.scoreboard.layout import RECEIVED, REFUSED
 from server_http.errors import ProtocolError
@@ -22,10 +22,6 @@ from server_http.fields import printable
 
 #: Seconds between two rounds of the duties that are not a connection's: heartbeat, Date, room for bodies.
 TICK = 1.0
-#: The part of ``graceful_timeout`` that is kept for the end of the worker, its hooks and its log, and its bound in
-#: seconds: the arbiter, which began to count before, kills at the end of ``graceful_timeout``.
-RESERVE = 0.2
-RESERVE_MAX = 1.0
 
 
 class Duties:
@@ -61,7 +57,7 @@ class Duties:
         #: Whether the system wants to be told when an operation would have blocked.
         self.rearms = False
         self.next_tick = 0.0
-        self._roomless: List[Channel] = []
+        self._roomless: List[Tuple[Channel, float]] = []  # with the time since when
         self._logs_access: bool = gateway.logs_access
 
     def tick(self, now: float) -> None:
@@ -103,16 +99,6 @@ class Duties:
         """``session`` is about to close its socket."""
         raise NotImplementedError
 
-    def drain_seconds(self) -> float:
-        """How long a worker that leaves still waits for its connections, in seconds.
-
-        The arbiter counts from when it said so; a request may have kept the worker from hearing of it.
-        """
-        limit: float = self.worker.cfg.graceful_timeout
-        told_at: float = self.worker.told_at
-        passed = monotonic() - told_at if told_at else 0.0
-        return limit - min(limit * RESERVE, RESERVE_MAX) - passed
-
     # What sessions report ------------------------------------------------------------------------------------------
 
     def closed(self, channel: Channel, event: StreamClosed, now: float) -> None:
@@ -137,6 +123,8 @@ class Duties:
     def ended(self, session: Any, error: BaseException) -> None:
         """A connection ended for an error of its peer."""
         level = error.log_level if isinstance(error, ProtocolError) else "debug"
+        if is_refusal(error):
+            self.record.count(REFUSED)
         client = session.connection.info.client
         getattr(self.log, level)("Invalid request from ip=%s: %s", client[0] if client else "unix", error)
 
@@ -157,22 +145,21 @@ class Duties:
 
     def wants_room(self, channel: Channel, now: float) -> None:
         """The spool files of the worker are full; ``channel`` waits for room."""
-        channel.began = now
-        self._roomless.append(channel)
+        self._roomless.append((channel, now))
 
     def _place_roomless(self, now: float) -> None:
         waiting, self._roomless = self._roomless, []
-        for channel in waiting:
+        for channel, since in waiting:
             session = channel.session
             session.enter()
             try:
                 if channel.lost or channel.finished or session.place(channel):
                     session.flush(now)  # HTTP/2: the credit
                     session.read_more()
-                elif now - channel.began > self.limits.body_timeout > 0:
+                elif now - since > self.limits.body_timeout > 0:
                     session.refuse(channel, 503, now)
                 else:
-                    self._roomless.append(channel)
+                    self._roomless.append((channel, since))
             finally:
                 session.leave()
             self.post(session)  # deadlines changed

@@ -257,7 +257,7 @@ class Reactor(Duties):
         """
         self.worker.stopping()
         now = monotonic()
-        until = now + self.drain_seconds()
+        until = now + self.worker.drain_seconds()
         for acceptor in self.acceptors:
             for sock, info in acceptor.take(max(0, self.worker_connections - len(self.sessions)), now):
                 self._open(sock, self._openers[acceptor.fd].open(info, now))

@@ -470,13 +470,13 @@ class Session:
 
     def _complete(self, channel: Channel) -> None:
         channel.collecting = False
-        channel.began = 0.0  # it was the time since when there was no room
         channel.arrived = self.arrived
         self.driver.submit(channel)
 
     def refuse(self, channel: Channel, status: int, now: float) -> None:
-        """Answer without the application."""
+        """Answer without the application; the access log has a line of it."""
         channel.collecting = False
+        channel.began = now
         self.driver.refused(channel, status)
         channel.give_up(status, now)
         channel.done()

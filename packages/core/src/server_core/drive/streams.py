@@ -1,9 +1,13 @@
 """What holds of a stream with every driver: threads, greenlets, asyncio.
 
 Owns: the error for an application whose client is gone, the code of one that failed, the size up to which parts are
-joined.
+joined, which ends of a connection count as refusals.
 Must not know: how a driver waits.
 """
+
+from __future__ import annotations
+
+from server_http.errors import ProtocolError
 
 #: HTTP/2's code for an application that failed after its head (RFC 9113 section 7); HTTP/1 closes.
 INTERNAL_ERROR = 0x2
@@ -14,3 +18,8 @@ JOIN_MAX = 1024
 
 class ClientGoneError(ConnectionAbortedError):
     """Nobody is left to read the response or to send the rest of the body."""
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether a connection that ended for ``error`` counts as a refused request: not one that was slow or scanned."""
+    return isinstance(error, ProtocolError) and error.log_level not in ("debug", "info")

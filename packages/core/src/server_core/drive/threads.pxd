@@ -1,6 +1,5 @@
 import cython
 from server_core.drive.channel cimport Channel
-from server_core.drive.clock cimport monotonic
 from server_core.drive.reactor cimport Reactor
 from server_core.drive.wsgi cimport Gateway
 from server_core.scoreboard.record cimport ThreadRecord

@@ -18,7 +18,6 @@ from contextlib import suppress
 from typing import Any, Deque, Dict, List, Optional
 
 from server_core.drive.channel import Channel
-from server_core.drive.clock import monotonic
 from server_core.drive.reactor import Reactor
 from server_core.drive.turn import make_turn
 from server_http.fields import printable
@@ -109,14 +108,11 @@ class Pool:
         for thread in self.threads:
             thread.thread.start()
 
-    def stop(self, seconds: float) -> None:
-        """Let the threads end; wait up to ``seconds`` for those that are in a request."""
+    def stop(self) -> None:
+        """Let the threads end; those that are in a request end with the process."""
         self._stopping = True
-        until = monotonic() + seconds
         for thread in self.threads:
             thread.wake()
-        for thread in self.threads:
-            thread.thread.join(max(0.0, until - monotonic()))
 
     # The queue. Every step is one operation that the interpreter does at once, so that no lock is needed: a thread
     # first says that it is idle and then looks once more; whoever submits first adds and then looks for the idle.
@@ -330,6 +326,6 @@ class PooledReactor(Reactor):
             waiter.wake()
 
     def close(self) -> None:
-        """Let the threads end, then close what is left."""
+        """Close what is left, and let the threads end."""
         super().close()
-        self.pool.stop(0.0)
+        self.pool.stop()

@@ -52,6 +52,8 @@ def interval(environ: Mapping[str, str]) -> float:
 class OpenTelemetry(Reporter):
     """Sends families by OTLP over HTTP."""
 
+    server_api = 1  # the plugin contract this class is written for
+
     def __init__(self, cfg: Any, started: float) -> None:
         super().__init__(cfg, started)
         self.every = interval(os.environ)

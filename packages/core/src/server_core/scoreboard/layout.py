@@ -50,15 +50,12 @@ FREE = 0
 BOOTING = 1
 READY = 2
 STOPPING = 3
-STATE_NAMES = ("free", "booting", "ready", "stopping")
 
-# Reasons why a child asks for a successor (RETIRE)
-RETIRE_NO = 0
+# Reasons why a child asks for a successor (RETIRE); 0 while it does not
 RETIRE_REQUESTS = 1
 RETIRE_MEMORY = 2
-RETIRE_RELOAD = 3
-RETIRE_FAILED = 4
-RETIRE_NAMES = ("", "max_requests", "max_memory", "reload", "failure")
+RETIRE_FAILED = 3
+RETIRE_NAMES = ("", "max_requests", "max_memory", "failure")
 
 # A thread record: counters with one writer
 RECORD_CELLS = 104

@@ -44,7 +44,6 @@ from server_core.scoreboard.layout import (
     SHED,
     STARTED,
     STATE,
-    STATE_NAMES,
     STATUS,
     STATUS_CLASSES,
     STATUS_CODES,
@@ -111,11 +110,6 @@ class SlotView(Record):
     connections: int
     memory: int
     capacity: int
-
-    @property
-    def state_name(self) -> str:
-        """The state as a word."""
-        return STATE_NAMES[self.state]
 
 
 class RunningRequest(Record):

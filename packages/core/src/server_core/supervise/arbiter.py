@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any, Callable, Deque, Dict, List, Mapping, MutableMapping, Optional, Tuple, Type
 
 from server_core import process, systemd
-from server_core.errors import EXIT_APP_LOAD, EXIT_WORKER_BOOT, ConfigError, ServerError
+from server_core.errors import EXIT_APP_LOAD, EXIT_UNHANDLED, EXIT_WORKER_BOOT, ConfigError, ServerError
 from server_core.scoreboard import Scoreboard, records_for, running_for, slots_for
 from server_core.scoreboard.busy import BusyMeter
 from server_core.scoreboard.layout import SERVING, STARTING
@@ -38,7 +38,6 @@ from server_core.version import PRODUCT, __version__
 
 TICK = 1.0  # seconds
 STOP_TICK = 0.05  # while the backlog drains
-EXIT_UNHANDLED = 255
 RELOAD_BIND_ATTEMPTS = 1  # a reload does not wait for an address to become free
 
 

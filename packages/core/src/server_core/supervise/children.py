@@ -60,7 +60,6 @@ TRANSITIONS: Mapping[Tuple[ChildState, Happening], ChildState] = {
 
 # States of children that hold a slot; the others are on their way out.
 SEATED: FrozenSet[ChildState] = frozenset({S.SPAWNING, S.BOOTING, S.READY, S.SILENT, S.CONDEMNED})
-GOING: FrozenSet[ChildState] = frozenset(ChildState) - SEATED
 
 
 class Child:

@@ -13,6 +13,7 @@ from server_core.workers.wsgi import WSGIWorker
 class ThreadWorker(WSGIWorker):
     """Runs each request in a thread of a pool of ``threads``."""
 
+    server_api = 1  # the plugin contract this class is written for
     reactor_class = PooledReactor
     multithread = True
     ends_requests = True

@@ -16,12 +16,14 @@ from server_core.workers.wsgi import WSGIWorker
 class SyncWorker(WSGIWorker):
     """Runs requests one after another, in the thread that owns the connections."""
 
+    server_api = 1  # the plugin contract this class is written for
     reactor_class = InlineReactor
     http2 = False
 
     @classmethod
-    def check_config(cls, cfg: Any, log: Any) -> None:  # noqa: ARG003 - the signature is given
+    def prepare(cls, cfg: Any) -> None:
         """Make what the workers share, in the arbiter, before the first of them is forked."""
+        super().prepare(cfg)
         wanted = cfg.multiprocess and cfg.busy_handover > 0 and not cfg.reuse_port
         doors = (cfg.address, cfg.is_ssl, cfg.proxy_protocol, cfg.protocol) if wanted else None
         before = cls.__dict__.get("exchange")
