@@ -7,8 +7,9 @@ import signal
 import socket
 
 import pytest
+import trustme
 
-from support import ServerProcess
+from support import ServerProcess, processes_marked, until
 
 HELLO = """
 def application(environ, start_response):
@@ -152,6 +153,49 @@ def test_check_config_says_what_a_start_would_say():
     ends(["app:app", "--check-config"], 0, "The configuration is good.")
     ends(["app:missing", "--check-config"], LOAD, "app has no 'missing'")
     ends(["app:app", "--check-config", "-w", "0"], CONFIG, "workers: expected an integer >= 1, got '0'")
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["--certfile", "one.pem", "--keyfile", "two.pem"], "certfile: "),
+        (["--certfile", "one.pem", "--ciphers", "FOOBAR"], "ciphers: expected ciphers that OpenSSL knows"),
+        (["--socket-owner", "no-such-user:"], "socket_owner: expected a known USER:GROUP"),
+        (["--reporters", "no-such"], "reporter: expected one of"),
+        (["--dirty-app", "app", "--dirty-workers", "1"], "dirty_apps: expected"),
+        (["--dirty-app", "missing:App", "--dirty-workers", "1"], "dirty_apps: no module 'missing'"),
+        (["-k", "asgi", "--asgi-loop", "missing:loop"], "asgi_loop: no module named 'missing'"),
+    ],
+)
+def test_check_config_looks_at_all_that_a_start_uses(tmp_path, args, text):
+    files = {}
+    for name in ("one.pem", "two.pem"):
+        certificate = trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem
+        files[name] = certificate.bytes().decode()
+    code = LOAD if "no module 'missing'" in text else CONFIG
+    started = ends(["app:app", *args], code, text, files=files)
+    checked = ends(["app:app", "--check-config", *args], code, text, files=files)
+    assert error_line(checked) == error_line(started)
+
+
+def error_line(log):
+    return [line for line in log.splitlines() if line.startswith("server: error:")]
+
+
+@pytest.mark.parametrize("daemon", [[], ["-D"]])
+def test_what_ends_a_start_is_in_the_error_log(tmp_path, daemon):
+    log = tmp_path / "error.log"
+    args = ["app:app", *daemon, "--bind", f"unix:{tmp_path}/missing/x.sock", "--error-logfile", str(log)]
+    with ServerProcess(args, app=HELLO, bind=None, wait=False) as server:
+        assert server.wait(20) == (0 if daemon else CONFIG)
+        until(lambda: "[ERROR]" in log.read_text(), what="the reason")
+        assert "cannot listen: No such file or directory" in log.read_text()
+        until(lambda: not processes_marked(server.mark), what="the daemon ended")
+
+
+def test_what_is_known_before_a_daemon_detaches_is_told_where_it_was_started():
+    ends(["app:app", "-D", "-k", "no-such"], CONFIG, "worker class: expected one of", lines=1)
+    ends(["app:app", "-D"], CONFIG, "bind: expected a port up to 65535", bind="127.0.0.1:99999", lines=1)
 
 
 def test_a_broken_reload_keeps_the_old_settings_and_says_why():

@@ -213,6 +213,24 @@ def test_an_application_goes_when_its_last_worker_has_gone_and_a_failed_reload_t
         assert ask(server, "echo/still") == "still"
 
 
+def test_a_pool_that_a_reload_turns_off_is_missed_at_once_and_may_come_back():
+    config = 'dirty_apps = ["app:Heavy"]\ndirty_workers = {}\n'
+    with ServerProcess(["app:app"], app=APP, config=config.format(2), workers=BOOTED) as server:
+        address = (server.host, server.port)
+        assert ask(server, "echo/here") == "here"
+        (Path(server.cwd) / "server.conf.py").write_text(config.format(0))
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reload complete")
+        until(lambda: len(lines(server, "closes")) == 2, what="the pool is gone")
+        began = time.monotonic()
+        assert "Error" in request(address, "GET", "/echo/lost").text
+        assert time.monotonic() - began < 5  # of ten that the client would wait
+        (Path(server.cwd) / "server.conf.py").write_text(config.format(1))
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reload complete", count=2)
+        until(lambda: "here" in request(address, "GET", "/echo/here").text, what="the pool is back")
+
+
 def test_a_killed_worker_is_replaced_and_the_stash_outlives_it():
     with ServerProcess(DIRTY, app=APP, workers=BOOTED) as server:
         assert ask(server, "hits") == 1

@@ -201,6 +201,17 @@ def test_an_unknown_systemd_name_is_refused_with_the_known_ones() -> None:
         assert "expected a socket named 'api' from systemd, got admin, web" in server.log
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_reload_cannot_change_reuse_port_and_says_so(before: bool) -> None:
+    port = free_port()
+    config = f"bind = '127.0.0.1:{port}'\nreuse_port = "
+    with ServerProcess(["app:app"], app=PID_APP, config=f"{config}{before}\n", bind=None) as server:
+        (server.cwd / "server.conf.py").write_text(f"{config}{not before}\n")
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reload refused, the old settings stay: reuse_port: a reload cannot make ")
+        assert server.get("/").status == 200
+
+
 @pytest.mark.parametrize("preload", [[], ["--preload"]])
 def test_with_reuse_port_every_slot_has_a_socket_that_its_replacements_inherit(preload: list[str]) -> None:
     arguments = ["app:app", "-w", "3", "--reuse-port", *preload]

@@ -82,6 +82,18 @@ def test_all_of_it_comes_back_after_a_rollback_and_passes_at_an_upgrade() -> Non
         assert [path.name for path in server.cwd.glob("server.*")] == ["server.conf.py"]
 
 
+def test_a_reload_brings_back_what_was_removed() -> None:
+    with ServerProcess(["app:app"], app=PID_APP, config=config(free_port())) as server:
+        pidfile, control = server.cwd / "server.pid", server.cwd / "server.ctl"
+        until(control.exists)
+        pidfile.unlink()
+        control.unlink()
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reload complete")
+        assert pid_in(pidfile) == server.pid
+        assert answering(server, "server.ctl") == server.pid
+
+
 def test_a_reload_to_a_metrics_address_in_use_is_refused_and_a_promotion_without_one_serves_on() -> None:
     port = free_port()
     with socket.socket() as other, ServerProcess(["app:app"], app=PID_APP, config=config(port), clean=False) as server:

@@ -150,6 +150,7 @@ REPORTER = """
 from server_core.observe.sinks import Reporter
 
 class Printer(Reporter):
+    server_api = 1
     every = 0.2
 
     def report(self, families, now):

@@ -180,6 +180,7 @@ def post_worker_init(worker):
         client.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 400000\r\n\r\n" + b"x" * 350_000)
         assert server.get("/hello").status == 200
         assert client.read_answer().status == 503
+        server.wait_for_log("Refused POST /echo with 503: no room for its body: cannot spool to ")
         assert len(request((server.host, server.port), "POST", "/echo", {}, b"x" * 200_000).body) == 200_000
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,15 @@ def test_a_pid_file_of_a_living_process_is_respected(tmp_path: Path) -> None:
 def test_a_stale_pid_file_is_replaced(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.pid").write_text(text)
     Pidfile(str(tmp_path / "a.pid")).create(os.getpid())
+    assert (tmp_path / "a.pid").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_process_that_nobody_waits_for_has_ended(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    (tmp_path / "a.pid").write_text(f"{ended.pid}\n")
+    Pidfile(str(tmp_path / "a.pid")).create(os.getpid())
+    ended.wait()
     assert (tmp_path / "a.pid").read_text() == f"{os.getpid()}\n"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from server_cli import show
 from server_core import plugins
@@ -92,12 +92,15 @@ def _explain(words: List[str]) -> None:
 
 
 def _check(app: Any) -> None:
-    """Load the worker class and the application, as a start would; raises what a start would."""
-    worker = app.cfg.worker_class
+    """Look at everything that a start would use, and load the application; raises what a start would."""
+    from server_core.supervise.services import Service, add_services  # the rest of the command needs none of it
+
     app.logger = app.cfg.logger_class(app.cfg)
-    if hasattr(worker, "check_config"):
-        worker.check_config(app.cfg, app.logger)
-    app.cfg.address  # noqa: B018  # parses the addresses
+    services: Dict[str, Service] = {}
+    add_services(services, app.cfg)
+    for service in services.values():
+        if service.plan(app.cfg) is not None:
+            service.check(app.cfg, app.logger)
     app.wsgi()
     for message in app.cfg.warnings:
         print(f"{PROG}: warning: {message}", file=sys.stderr)

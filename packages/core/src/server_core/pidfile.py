@@ -12,6 +12,15 @@ from typing import Optional
 from server_core.errors import ConfigError
 
 
+def _has_ended(pid: int) -> bool:
+    """Whether a process is only waited for: some containers have nobody who does. Needs ``/proc``; False without."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+    except (OSError, IndexError):
+        return False
+
+
 class Pidfile:
     """One pid file.
 
@@ -52,8 +61,8 @@ class Pidfile:
         except ProcessLookupError:
             return None
         except PermissionError:
-            pass  # it lives, as somebody else
-        return pid
+            return pid  # it lives, as somebody else
+        return None if _has_ended(pid) else pid
 
     def _write(self) -> None:
         folder = os.path.dirname(self.path) or "."

@@ -20,7 +20,7 @@ from server_core.process import take_identity
 from server_core.supervise.events import GroupPlan
 from server_core.supervise.services import Service
 from server_dirty import paths
-from server_dirty.app import Declaration
+from server_dirty.app import AppSpec, Declaration
 from server_dirty.codec import PICKLE_VARIABLE
 from server_dirty.health import BOUNDS, OUTCOMES, AppNumbers, HealthBoard
 from server_dirty.host import Seat
@@ -76,17 +76,13 @@ class DirtyService(Service):
             rank=RANK,
         )
 
+    def check(self, cfg: Any, log: Any) -> None:
+        """Import the applications in a child, and see whether workers and applications fit."""
+        _plan_pool(cfg, stopped=lambda: False)
+
     def prepare(self, arbiter: Any, cfg: Any) -> None:
         """Plan the pool of this generation and open its queues. Raises ConfigError, AppImportError."""
-        plugins.find(plugins.DIRTY_BACKENDS, cfg.dirty_backend)
-        specs = parse_specs(cfg.dirty_apps)
-        declarations = read_declarations(
-            [spec.path for spec in specs],
-            cfg.boot_timeout,
-            stopped=lambda: arbiter.inbox.holds(STOPS),
-            become=lambda: take_identity(cfg.uid, cfg.gid, cfg.initgroups),
-        )
-        pool = Pool(specs, declarations, cfg.dirty_workers)
+        specs, pool = _plan_pool(cfg, stopped=lambda: arbiter.inbox.holds(STOPS))
         for spec in specs:
             self._count(spec.path)
         first = self.sockets is None
@@ -204,7 +200,10 @@ class DirtyService(Service):
         )
 
     def _paths(self) -> List[str]:
-        return list(self.pool_of(self._arbiter.cfg).declarations) if self._pools else []
+        """The applications of the settings in force; none after a reload that turned the pool off."""
+        if not self._pools or self.plan(self._arbiter.cfg) is None:
+            return []
+        return list(self.pool_of(self._arbiter.cfg).declarations)
 
     def _wanted(self, path: str) -> int:
         group = self._arbiter.state.groups.get(self.name) if self._arbiter is not None else None
@@ -227,6 +226,19 @@ class DirtyService(Service):
         if self.sockets is not None:
             self.sockets.close()
             self.sockets = None
+
+
+def _plan_pool(cfg: Any, stopped: Callable[[], bool]) -> Tuple[Sequence[AppSpec], Pool]:
+    """Return the applications that ``cfg`` names and their pool; raises ConfigError, AppImportError."""
+    plugins.find(plugins.DIRTY_BACKENDS, cfg.dirty_backend)
+    specs = parse_specs(cfg.dirty_apps)
+    declarations = read_declarations(
+        [spec.path for spec in specs],
+        cfg.boot_timeout,
+        stopped=stopped,
+        become=lambda: take_identity(cfg.uid, cfg.gid, cfg.initgroups),
+    )
+    return specs, Pool(specs, declarations, cfg.dirty_workers)
 
 
 Numbers = Callable[[DirtyService, str, AppNumbers], Iterable[Tuple[Tuple[str, ...], Any]]]

@@ -7,7 +7,8 @@ Must not know: what runs on the loop.
 from __future__ import annotations
 
 import asyncio
-import importlib
+import importlib.util
+import sys
 from contextlib import suppress
 from typing import Any, Callable
 
@@ -15,6 +16,21 @@ from server_core.errors import ConfigError
 
 #: What ``plugins.EXTRAS`` calls the extra; the text of an error may not depend on whether it is installed.
 UVLOOP_MISSING = "asgi_loop: expected uvloop to be installed for 'uvloop': pip install server-cli[uvloop]"
+
+
+def check_loop(name: str) -> None:
+    """Raise the ConfigError of ``new_loop`` where that can be known without importing anything of the application's."""
+    module = "uvloop" if name == "uvloop" else name.partition(":")[0]
+    if name in ("auto", "asyncio") or _is_there(module):
+        return
+    raise ConfigError(UVLOOP_MISSING if name == "uvloop" else f"asgi_loop: no module named {module!r} (for {name!r})")
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ModuleNotFoundError, ValueError):  # of a package above; a module without a specification
+        return module in sys.modules
 
 
 def import_loop(name: str) -> None:

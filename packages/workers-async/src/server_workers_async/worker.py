@@ -24,7 +24,7 @@ from server_core.workers.openers import make_openers, prepare_openers
 from server_workers_async.accept import Entrance
 from server_workers_async.hangup import find_hung_up
 from server_workers_async.lifespan import Lifespan, LifespanError
-from server_workers_async.loops import import_loop, new_loop
+from server_workers_async.loops import check_loop, import_loop, new_loop
 from server_workers_async.service import Service
 
 #: Seconds between two looks at everything that is not urgent: heartbeat, Date, clients that left.
@@ -50,6 +50,11 @@ class AsgiWorker(Worker):
     ends_requests = True
     reserve_max = 3.0  # lifespan shutdown is in it, and ending what still runs
     connect_protocols = (b"websocket",)  # what an extended CONNECT may ask for
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:  # noqa: ARG003 - the signature is given
+        """Raises ConfigError when the event loop is not installed."""
+        check_loop(cfg.asgi_loop)
 
     @classmethod
     def prepare(cls, cfg: Any) -> None:

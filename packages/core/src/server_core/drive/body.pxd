@@ -4,7 +4,7 @@ cdef object BytesIO
 
 cdef class SpoolBudget:
     cdef public long long total, used
-    cdef public object directory
+    cdef public object directory, shortage
     cdef object _lock
 
     cpdef bint take(self, long long octets) except -1

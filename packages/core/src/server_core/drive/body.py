@@ -27,18 +27,23 @@ class SpoolBudget:
     Args:
         total: the bound, in octets; 0 = none.
         directory: where spool files are made; None for the system's choice.
+
+    Attributes:
+        shortage: why there was no room last, for the log.
     """
 
     def __init__(self, total: int, directory: Optional[str] = None) -> None:
         self.total = total
         self.directory = directory
         self.used = 0
+        self.shortage = ""
         self._lock = threading.Lock()
 
     def take(self, octets: int) -> bool:
         """Reserve room for ``octets``; False when there is none."""
         with self._lock:
             if self.total and self.used + octets > self.total:
+                self.shortage = f"spool_total ({self.total} bytes) is used up"
                 return False
             self.used += octets
             return True
@@ -71,8 +76,10 @@ class Spool:
             view = memoryview(data)
             while written < size:
                 written += os.pwrite(self.file.fileno(), view[written:], self.size + written)
-        except OSError:  # a full file system, or no descriptor left: the same as a budget without room
+        except OSError as error:  # a full file system, or no descriptor left: the same as a budget without room
             self.budget.release(size)
+            place = self.budget.directory or "the system's directory for temporary files"
+            self.budget.shortage = f"cannot spool to {place}: {error.strerror}"
             return False
         self.size += size
         return True

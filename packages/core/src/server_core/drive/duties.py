@@ -114,7 +114,8 @@ class Duties:
         """A request was answered without the application."""
         self.record.count(REFUSED)
         request = channel.request
-        self.log.warning("Refused %s %s with %d.", request.method, printable(request.target), status)
+        reason = f": no room for its body: {self.budget.shortage}" if status == 503 else ""
+        self.log.warning("Refused %s %s with %d%s.", request.method, printable(request.target), status, reason)
 
     def warn(self, session: Any, event: Warned) -> None:
         """An engine has something for the log."""

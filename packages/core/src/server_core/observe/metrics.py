@@ -135,7 +135,7 @@ METRICS: Sequence[Metric] = (
            " max_queue_time.", _G, by_group(lambda g: g.counters.shed)),
     Metric("server_request_errors", COUNTER, "Exceptions of the application.", _G,
            by_group(lambda g: g.counters.errors)),
-    Metric("server_requests_refused", COUNTER, "Requests refused before they reached the application.", _G,
+    Metric("server_requests_refused", COUNTER, "Requests refused: malformed, or with a body there is no room for.", _G,
            by_group(lambda g: g.counters.refused)),
     Metric("server_requests_unlisted", COUNTER, "Requests that found the list of running requests full: they are"
            " counted and not shown.", _G, by_group(lambda g: g.counters.overflow)),

@@ -91,6 +91,10 @@ class SinkService(Service):
 
     def prepare(self, arbiter: Any, cfg: Any) -> None:
         """See that the reporters are there. Raises PluginError or ConfigError."""
+        self.check(cfg, arbiter.log)
+
+    def check(self, cfg: Any, log: Any) -> None:
+        """As ``prepare``."""
         for name in cfg.reporters:
             plugins.find(plugins.REPORTERS, name)
         if "opentelemetry" in cfg.reporters and not _is_there(*OPENTELEMETRY):

@@ -159,7 +159,8 @@ class Arbiter:
         try:
             self._start()
             self._loop()
-        except ServerError:
+        except ServerError as error:
+            self._log_failure(error)
             self._abandon()
             raise
         except Exception:
@@ -171,8 +172,17 @@ class Arbiter:
         self._end()
         sys.exit(self._exit_code)
 
+    def _log_failure(self, error: ServerError) -> None:
+        """Tell the error log why the server ends, unless it is the terminal that is told anyway."""
+        if self.log is None or (self.cfg.errorlog == "-" and not self.cfg.daemon):
+            return
+        text = f"{error.traceback.rstrip()}\n{error}" if error.traceback else str(error)
+        self.log.error("%s", text)
+        self.log.flush()
+
     def _start(self) -> None:
         if self.cfg.daemon and not os.environ.get("SERVER_ARBITER_PID"):
+            _ = self.cfg.worker_class, self.cfg.address  # what is wrong with them is told where the command was typed
             process.daemonize(self.cfg.enable_stdio_inheritance)
         self.pid = os.getpid()
         self.log = self.cfg.logger_class(self.cfg)

@@ -90,12 +90,13 @@ class ListenerBook:
 
         Raises BindError or ConfigError; then nothing new stays open.
         """
-        options = _options(cfg)
+        options = socket_options(cfg)
         scheme = "https" if cfg.is_ssl else "http"
         addresses = self._addresses(cfg.address)
         per_slot = cfg.reuse_port and all(address.kind == TCP for address in addresses)
         found = ListenerSet([Key(address) for address in addresses], per_slot, options, scheme, tls)
         before = self.keys()
+        _refuse_other_mode(addresses, before, per_slot)
         try:
             for address in addresses:
                 for slot in range(slots) if per_slot else (SHARED,):
@@ -276,7 +277,16 @@ class ListenerBook:
         return len(rows)
 
 
-def _options(cfg: Any) -> SocketOptions:
+def _refuse_other_mode(addresses: Sequence[Address], before: Iterable[Key], per_slot: bool) -> None:
+    """An address cannot be shared and belong to single workers at a time. Raises ConfigError."""
+    for key in before:
+        if key.address in addresses and key.address.port and (key.slot == SHARED) == per_slot:
+            wanted = "a socket for each worker" if per_slot else "one socket for all workers"
+            raise ConfigError(f"reuse_port: a reload cannot make {wanted} of {key.address}; restart the server")
+
+
+def socket_options(cfg: Any) -> SocketOptions:
+    """Return how the listeners of ``cfg`` are to be opened. Raises ConfigError for an unknown ``socket_owner``."""
     owner: Optional[Tuple[int, int]] = (cfg.uid, cfg.gid)
     if cfg.socket_owner:
         owner = _owner(cfg.socket_owner)

@@ -9,6 +9,7 @@ promoted, and the first one serves metrics until then. A rollback therefore need
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, List, NamedTuple, Optional
 
@@ -150,7 +151,9 @@ class Presence:
         if cfg.pidfile != before.pidfile:
             self._remove_pidfile()
             self.pidfile = prepared.pidfile
-        if any(getattr(cfg, name) != getattr(before, name) for name in _CONTROL_SETTINGS):
+        else:
+            self.resume()
+        if any(getattr(cfg, name) != getattr(before, name) for name in _CONTROL_SETTINGS) or self._lost_control():
             if self.control is not None:
                 self.control.close()
                 self.control = None
@@ -184,8 +187,12 @@ class Presence:
         if self.control is not None:
             self.control.move(self.control.path[: -len(SECOND)])
 
+    def _lost_control(self) -> bool:
+        """Whether somebody removed the control socket."""
+        return self.control is not None and not os.path.exists(self.control.path)
+
     def resume(self) -> None:
-        """The second arbiter is gone: see that the pid file is ours."""
+        """See that the pid file is there and ours: a second arbiter had it, or somebody removed it."""
         if self.pidfile is not None and self.pidfile.owner() != self._arbiter.pid:
             try:
                 self.pidfile.create(self._arbiter.pid)

@@ -11,6 +11,7 @@ from typing import Any, Dict, Optional, Sequence
 from server_core.errors import ConfigError
 from server_core.scoreboard.layout import GROUPS
 from server_core.supervise.events import GroupPlan
+from server_core.supervise.listeners import socket_options
 
 HTTP = "http"
 SINKS = "sinks"  # the process that sends metrics where the arbiter must not
@@ -31,6 +32,9 @@ class Service:
     def plan(self, cfg: Any) -> Optional[GroupPlan]:
         """Return how the group is to be kept under ``cfg``; None when the service is off."""
         raise NotImplementedError
+
+    def check(self, cfg: Any, log: Any) -> None:
+        """Raise the ServerError that a start with ``cfg`` would, without making anything (``--check-config``)."""
 
     def prepare(self, arbiter: Any, cfg: Any) -> None:
         """Make what children inherit (sockets); called in the arbiter before the first child of a
@@ -92,13 +96,21 @@ class HttpService(Service):
             settle=SETTLE if cfg.reuse_port else 0.0,
         )
 
+    def check(self, cfg: Any, log: Any) -> None:
+        """Let the worker class check the settings; look at addresses, the owner of sockets and certificates."""
+        _let_check(cfg, log)
+        socket_options(cfg)
+        _ = cfg.address  # which is taken apart by that
+        if cfg.is_ssl:
+            from server_core.tls import ServerTLS
+
+            ServerTLS.from_settings(cfg)
+
     def prepare(self, arbiter: Any, cfg: Any) -> None:
         """Let the worker class check the settings, and make what its workers share."""
-        worker_class = cfg.worker_class
-        if hasattr(worker_class, "check_config"):
-            worker_class.check_config(cfg, arbiter.log)
-        if hasattr(worker_class, "prepare"):
-            worker_class.prepare(cfg)
+        _let_check(cfg, arbiter.log)
+        if hasattr(cfg.worker_class, "prepare"):
+            cfg.worker_class.prepare(cfg)
 
     def prepare_template(self, arbiter: Any, cfg: Any) -> None:
         """Let the worker class do what must precede the application (green ones patch the library)."""
@@ -113,6 +125,11 @@ class HttpService(Service):
         return cfg.worker_class(
             age, arbiter.pid, arbiter.listeners_for(slot), arbiter.app, cfg.timeout / 2.0, cfg, arbiter.log
         )
+
+
+def _let_check(cfg: Any, log: Any) -> None:
+    if hasattr(cfg.worker_class, "check_config"):
+        cfg.worker_class.check_config(cfg, log)
 
 
 def set_up(worker_class: Any) -> None:
