@@ -224,8 +224,8 @@ def plugins_page() -> str:
             "# Plugin API\n",
             "What another package can add, by entry points of its distribution. [Writing a worker](../plugin.md) "
             f"goes through a complete package.\n\nThe number of the contract is {plugins.API} "
-            "(`server_core.plugins.API`). A plugin says as `server_api` for which it was written; the arbiter "
-            "refuses another number and names both.\n",
+            "(`server_core.plugins.API`). A plugin's class says as its own `server_api` for which it was written; the "
+            "arbiter refuses another number, and none, and names both.\n",
             _table(("group", "what the entry point names", "how it is chosen"), rows),
             "## Worker\n",
             _class(Worker),
