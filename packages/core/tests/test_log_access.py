@@ -561,6 +561,8 @@ def test_logging_configurations_take_both_logs_over(logger, tmp_path, monkeypatc
         ),
         ({"logconfig_json": "/no.json"}, "logconfig_json: expected a file that can be read, got '/no.json'"),
         ({"logconfig": "/no.ini"}, "logconfig: expected a logging configuration|'/no.ini'"),
+        ({"logconfig": "/no.ini", "logconfig_json": "/no.json", "logconfig_dict": {"version": 7}}, "^logconfig_dict:"),
+        ({"logconfig": "/no.ini", "logconfig_json": "/no.json"}, "^logconfig_json:"),
         ({"syslog": True, "syslog_addr": "ftp://x"}, "syslog_addr: expected unix://PATH#dgram.*got 'ftp://x'"),
         ({"syslog": True, "syslog_facility": "x"}, "syslog_facility: expected one of .*user.*got 'x'"),
     ],

@@ -50,7 +50,7 @@ MODULES: Dict[str, Dict[str, str]] = {
     "gunicorn.errors": _ERRORS,
     "gunicorn.glogging": {
         "Logger": "server_core.log.setup:Logger",
-        "CONFIG_DEFAULTS": "server_core.log.setup:CONFIG_DEFAULTS",
+        "CONFIG_DEFAULTS": "server_core.log.configured:CONFIG_DEFAULTS",
         "SafeAtoms": "server_core.log.atoms:SafeAtoms",
     },
     "gunicorn.http": {},

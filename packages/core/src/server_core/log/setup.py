@@ -1,8 +1,9 @@
 """The logger of the server: what goes where, and gunicorn's logger API.
 
 Owns: handlers of the loggers ``gunicorn.error`` and ``gunicorn.access`` (frameworks and logging configs
-know them by these names), files of logging configuration, reopening, captured output.
-Must not know: what is logged. Lines of requests are made in ``log.access``.
+know them by these names), reopening, captured output.
+Must not know: what is logged. Lines of requests are made in ``log.access``; configurations of the user are
+applied in ``log.configured``.
 """
 
 from __future__ import annotations
@@ -36,27 +37,6 @@ LEVELS = {
 
 # What ``Logger.setup`` changes, and leaves as it was when it fails.
 _OF_SETTINGS = ("_captor", "cfg", "loglevel", "error_handlers", "access_handlers", "_sinks", "_access_formatter")
-
-CONFIG_DEFAULTS: Dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "root": {"level": "INFO", "handlers": ["console"]},
-    "loggers": {
-        "gunicorn.error": {
-            "level": "INFO", "handlers": ["error_console"], "propagate": True, "qualname": "gunicorn.error",
-        },
-        "gunicorn.access": {
-            "level": "INFO", "handlers": ["console"], "propagate": True, "qualname": "gunicorn.access",
-        },
-    },
-    "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stdout"},
-        "error_console": {"class": "logging.StreamHandler", "formatter": "generic", "stream": "ext://sys.stderr"},
-    },
-    "formatters": {
-        "generic": {"format": ERROR_FORMAT, "datefmt": DATE_FORMAT, "class": "logging.Formatter"},
-    },
-}  # fmt: skip
 
 
 class Logger:
@@ -143,7 +123,10 @@ class Logger:
             )
         if cfg.syslog:
             self._add_syslog()
-        self._apply_logging_config()
+        if self._has_configuration:
+            from server_core.log import configured
+
+            configured.apply(cfg)
         return AccessLog(self._access_line(), sink, self, self.access_log_enabled)
 
     def _remove_handlers(self) -> None:
@@ -217,40 +200,6 @@ class Logger:
             logger.addHandler(handler)
             handlers.append(handler)
 
-    def _apply_logging_config(self) -> None:
-        """Apply ``logconfig_dict``, ``logconfig_json`` or ``logconfig``, the first that is set."""
-        cfg = self.cfg
-        if not (cfg.logconfig_dict or cfg.logconfig_json or cfg.logconfig):
-            return
-        import logging.config
-
-        if cfg.logconfig_dict:
-            name, apply = "logconfig_dict", lambda: logging.config.dictConfig(merged(cfg.logconfig_dict))
-        elif cfg.logconfig_json:
-            name, apply = "logconfig_json", lambda: logging.config.dictConfig(merged(_read_json(cfg.logconfig_json)))
-        else:
-            name, apply = "logconfig", lambda: self._apply_ini(cfg.logconfig)
-        try:
-            apply()  # type: ignore[no-untyped-call,unused-ignore]  # lambdas
-        except ConfigError:
-            raise
-        except Exception as error:  # whatever logging.config and the classes it makes raise
-            cause = error.__cause__ or error
-            failure = ConfigError(
-                f"{name}: expected a logging configuration: {error}: {cause} (from {cfg.source(name)})"
-            )
-            if isinstance(cause, (KeyError, ValueError)):
-                raise failure from None
-            failure.traceback = traceback.format_exc()
-            raise failure from error
-
-    @staticmethod
-    def _apply_ini(path: str) -> None:
-        import logging.config
-
-        defaults = dict(CONFIG_DEFAULTS, __file__=os.path.abspath(path), here=os.path.dirname(os.path.abspath(path)))
-        logging.config.fileConfig(path, defaults=defaults, disable_existing_loggers=False)
-
     # --- the access log ------------------------------------------------------------------------
 
     @property
@@ -258,7 +207,12 @@ class Logger:
         """Whether anything is done with lines of requests."""
         cfg = self.cfg
         to_syslog = cfg.syslog and not cfg.disable_redirect_access_to_syslog
-        return bool(cfg.accesslog or to_syslog or cfg.logconfig or cfg.logconfig_dict or cfg.logconfig_json)
+        return bool(cfg.accesslog or to_syslog or self._has_configuration)
+
+    @property
+    def _has_configuration(self) -> bool:
+        cfg = self.cfg
+        return bool(cfg.logconfig_dict or cfg.logconfig_json or cfg.logconfig)
 
     def direct(self) -> bool:
         """Whether lines may be written without a log record: nobody would notice the difference."""
@@ -267,9 +221,7 @@ class Logger:
             own.access is Logger.access
             and own.atoms is Logger.atoms
             and own.now is Logger.now
-            and not self.cfg.logconfig_dict
-            and not self.cfg.logconfig_json
-            and not self.cfg.logconfig
+            and not self._has_configuration
             and len(self.access_handlers) == 1
             and quiet(self.access_log, self.access_handlers, self._access_formatter)
         )
@@ -435,35 +387,6 @@ class Logger:
         self.access_log_writer.finish(seconds)
         for sink in self._sinks:
             sink.finish(seconds)
-
-
-def merged(config: Dict[str, Any]) -> Dict[str, Any]:
-    """Return a ``dictConfig`` over ``CONFIG_DEFAULTS``, key by key of the first level, as gunicorn does.
-
-    Default handlers and formatters stay beside those of ``config``: the default root logger names them.
-    """
-    import copy
-
-    result = copy.deepcopy(CONFIG_DEFAULTS)
-    result.update(config)
-    for key in ("handlers", "formatters"):
-        result[key] = {**CONFIG_DEFAULTS[key], **config.get(key, {})}
-    return result
-
-
-def _read_json(path: str) -> Dict[str, Any]:
-    import json
-
-    try:
-        with open(path, encoding="utf-8") as file:
-            loaded = json.load(file)
-    except OSError as error:
-        raise ConfigError(f"logconfig_json: expected a file that can be read, got {path!r}: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigError(f"logconfig_json: expected JSON in {path!r}: {error}") from None
-    if not isinstance(loaded, dict):
-        raise ConfigError(f"logconfig_json: expected a JSON object in {path!r}, got {type(loaded).__name__}")
-    return loaded
 
 
 def _formatter(cfg: Any, text: str, date: Optional[str] = None) -> logging.Formatter:
