@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -313,7 +314,8 @@ def read(tmp_path, name="access.log"):
 
 
 def test_the_short_way_writes_what_logging_would(logger, tmp_path):
-    log = logger(access_log_format='%(h)s "%(r)s" %(s)s %(b)s %(D)s %({x}i)s %(p)s')
+    every = "|".join(f"%({name})s" for name in atoms.ATOMS)
+    log = logger(access_log_format=f"{every}|%(l)s %({{x}}i)s")
     write_one(log)
     log.access(GunicornResponse(Response()), GunicornRequest(request(b"/")), environ_of(request(b"/")),
                datetime.timedelta(seconds=0.001))  # fmt: skip
@@ -356,6 +358,33 @@ def test_a_subclass_s_atoms_are_used(logger, tmp_path):
 
     write_one(logger(Mine, access_log_format="%(mine)s %(U)s"), b"/x")
     assert read(tmp_path) == 'say \\"hi\\" /x\n'
+
+
+def test_atoms_of_requests_in_gunicorn_s_form_are_gunicorn_s(logger):
+    log = logger()
+    environ = {
+        "REQUEST_METHOD": "GET", "RAW_URI": "/a%20b?x=\u20ac", "PATH_INFO": "/a b", "QUERY_STRING": "x=\u20ac",
+        "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "", "HTTP_AUTHORIZATION": "Basic YWxpY2U6c2VjcmV0",
+        "HTTP_REFERER": "\u20ac",
+    }  # fmt: skip
+    response = SimpleNamespace(status="404 Not Found", sent=1024, headers=(("Content-Type", "text/plain"),))
+    asked = SimpleNamespace(headers=[(b"ACCEPT", "*/*")])
+    found = log.atoms(response, asked, environ, datetime.timedelta(seconds=1, microseconds=1500))
+    assert {name: value for name, value in found.items() if name not in ("t", "p") and not name.endswith("}e")} == {
+        "h": "-", "l": "-", "u": "alice", "r": "GET /a%20b?x=\u20ac HTTP/1.1", "s": "404", "m": "GET", "U": "/a b",
+        "q": "x=\u20ac", "H": "HTTP/1.1", "b": "1024", "B": 1024, "f": "\u20ac", "a": "-", "T": 1, "D": 1001500,
+        "M": 1001, "L": "1.001500", "Q": "0.000000", "{accept}i": "*/*", "{content-type}o": "text/plain",
+    }  # fmt: skip
+    assert found["{raw_uri}e"] == "/a%20b?x=\u20ac"
+
+
+def test_atoms_of_a_request_of_which_little_is_known(logger):
+    response = SimpleNamespace(status=200, headers=[])
+    found = logger().atoms(response, {}, {}, datetime.timedelta(0))
+    assert {name: found[name] for name in "hslubBmUqfa"} == {
+        "h": "-", "s": "200", "l": "-", "u": "-", "b": "-", "B": None, "m": None, "U": None, "q": None, "f": "-",
+        "a": "-",
+    }  # fmt: skip
 
 
 def test_json_for_both_logs(logger, tmp_path):

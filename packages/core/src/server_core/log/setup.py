@@ -264,36 +264,10 @@ class Logger:
     def atoms(self, resp: Any, req: Any, environ: Any, request_time: Any) -> Dict[str, Any]:
         """Return the atoms of a request by name (gunicorn's API; arguments as for ``access``)."""
         from server_core.log.atoms import MISSING
+        from server_core.log.recorded import recorded_atoms
 
-        status = resp.status.split(None, 1)[0] if isinstance(resp.status, str) else str(resp.status)
-        sent = getattr(resp, "sent", None)
-        micro = int(request_time.total_seconds() * 1e6)
-        atoms = {
-            "h": environ.get("REMOTE_ADDR") or MISSING,
-            "l": MISSING,
-            "u": self._get_user(environ) or MISSING,
-            "t": self.now(),
-            "r": f"{environ.get('REQUEST_METHOD')} {environ.get('RAW_URI')} {environ.get('SERVER_PROTOCOL')}",
-            "s": status,
-            "m": environ.get("REQUEST_METHOD"),
-            "U": environ.get("PATH_INFO"),
-            "q": environ.get("QUERY_STRING"),
-            "H": environ.get("SERVER_PROTOCOL"),
-            "b": str(sent) if sent else MISSING,
-            "B": sent,
-            "f": environ.get("HTTP_REFERER", MISSING),
-            "a": environ.get("HTTP_USER_AGENT", MISSING),
-            "T": micro // 1000000,
-            "D": micro,
-            "M": micro // 1000,
-            "L": f"{micro / 1e6:.6f}",
-            "Q": f"{getattr(resp, 'waited', 0.0):.6f}",
-            "p": f"<{os.getpid()}>",
-        }
-        headers = req.headers if hasattr(req, "headers") else req
-        for kind, pairs in (("i", headers), ("o", resp.headers), ("e", environ)):
-            items = pairs.items() if hasattr(pairs, "items") else pairs
-            atoms.update({f"{{{_text(name).lower()}}}{kind}": value for name, value in items})
+        atoms = recorded_atoms(resp, req, environ, request_time.total_seconds())
+        atoms.update(t=self.now(), u=self._get_user(environ) or MISSING)
         return atoms
 
     def now(self) -> str:
@@ -429,10 +403,6 @@ class _locked:  # noqa: N801  # reads as a word: with _locked(handler)
 
     def __exit__(self, *_: Any) -> None:
         self._handler.release()
-
-
-def _text(name: Any) -> str:
-    return name.decode("latin-1") if isinstance(name, bytes) else str(name)
 
 
 def _no_line(_request: Any, _response: Any, _environ: Any, _seconds: float) -> bytes:
