@@ -11,13 +11,12 @@ import errno
 import os
 import re
 import socket
-import stat
 import struct
 import sys
 import time
 from typing import Any, Callable, Optional, Tuple, Union
 
-from server_core import unix_queue
+from server_core import unix_queue, unix_sockets
 from server_core.errors import BindError, ConfigError
 from server_http.record import Record
 
@@ -157,7 +156,7 @@ class Listener:
         self.scheme = scheme
         self.slot: Optional[int] = None
         self.tls: Any = None
-        self._file = _identity(address.path) if unlinks else None
+        self._file = unix_sockets.file_identity(address.path) if unlinks else None
         sock.setblocking(False)
 
     @property
@@ -211,7 +210,7 @@ class Listener:
 
         One that cannot be removed (its directory is read-only now) stays: nobody listens there, and it ends no server.
         """
-        if self._file is not None and _identity(self.address.path) == self._file:
+        if self._file is not None and unix_sockets.file_identity(self.address.path) == self._file:
             with contextlib.suppress(OSError):
                 os.unlink(self.address.path)
         self._file = None
@@ -386,31 +385,12 @@ def _bind_file(sock: socket.socket, path: str, options: SocketOptions) -> None:
 
 def _remove_stale(path: str) -> None:
     """Remove a socket file that nobody listens on."""
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise BindError(f"unix:{path}: expected a socket or nothing at this path, got another kind of file")
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with probe:
-        probe.setblocking(False)
-        outcome = probe.connect_ex(path)
-    if outcome in (0, errno.EAGAIN, errno.EINPROGRESS):
+    state = unix_sockets.file_state(path)
+    if state == unix_sockets.SERVED:
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-    if outcome not in (errno.ECONNREFUSED, errno.ENOENT):
-        # Whoever may not connect (EACCES), or speaks datagrams (EPROTOTYPE), does not know that nobody is there.
-        raise BindError(f"unix:{path}: expected a stream socket that nobody serves, got: {os.strerror(outcome)}")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-
-
-def _identity(path: str) -> Optional[Tuple[int, int]]:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+    if state == unix_sockets.LEFT:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def _ignore_disconnected(call: Callable[[], Optional[int]]) -> None:

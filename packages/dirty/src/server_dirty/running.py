@@ -15,12 +15,13 @@ import time
 from typing import Callable, Mapping, NamedTuple, Optional
 
 from server_core.scoreboard.record import ThreadRecord
+from server_core.unix_sockets import check_peer
 from server_dirty import calls, frames
 from server_dirty.context import CallContext
 from server_dirty.errors import DirtyAppNotFoundError, DirtyError, DirtyTimeoutError
 from server_dirty.health import ANSWERED, CANCELLED, FAILED, TIMED_OUT, Meter
 from server_dirty.host import Host
-from server_dirty.wire import Wire, check_peer, run_blocking
+from server_dirty.wire import Wire, run_blocking
 
 PATIENCE = 0.002  # seconds that every caller waits: it takes as long to look whether it does
 CALL_ARRIVAL = 5.0  # seconds for a caller that connected to send its call

@@ -1,6 +1,6 @@
 """Frames on a unix socket, with shared memory beside them.
 
-Owns: one end of a connection of one call (``Wire``), the check of the peer.
+Owns: one end of a connection of one call (``Wire``).
 Must not know: what a call means, threads, event loops.
 
 A ``Wire`` never blocks. Its steps are generators that yield ``READ`` or ``WRITE`` whenever the socket
@@ -16,7 +16,6 @@ import asyncio
 import os
 import select
 import socket
-import struct
 import time
 from typing import Any, Generator, List, Optional, TypeVar, Union
 
@@ -27,7 +26,6 @@ READ, WRITE = 1, 2
 RECEIVE_SIZE = 16 * 1024  # octets of one read
 MOST_RECEIVED = 1 << 20  # octets of one read when a frame is known to be large
 
-_CREDENTIALS = struct.Struct("3i")  # process, user, group
 _DESCRIPTOR_SPACE = socket.CMSG_SPACE(4)
 # Plain numbers, as they are asked for every call.
 _TRUNCATED = int(socket.MSG_CTRUNC)
@@ -149,15 +147,6 @@ class Wire:
             return False
         except OSError:
             return True
-
-
-def check_peer(sock: SystemSocket, expected: int) -> None:
-    """Refuse a peer of another user than ``expected`` (root excepted). Raises PermissionError."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return  # the socket's directory (0700) is the guard there
-    _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    if uid != expected and uid != 0:
-        raise PermissionError(f"peer: expected user {expected}, got {uid}")
 
 
 def connect(path: str) -> SystemSocket:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import stat
-import struct
 import time
 from typing import Any, Callable, Dict, Optional
 
 from server_core.control.protocol import MAX_REQUEST, ControlError, MessageReader, answer, refusal
 from server_core.loopserver import Client, LoopServer, Octets
+from server_core.unix_sockets import SERVED, check_peer, file_identity, file_state
 
 MAX_CLIENTS = 32
 IDLE_SECONDS = 300.0  # without a request
@@ -36,7 +35,7 @@ class ControlServer:
         self.path = path
         self._table: Any = None
         listener = _listen(path, mode)
-        self._identity = _identity(path)
+        self._identity = file_identity(path)
         self._server = LoopServer(arbiter, listener, self._welcome, MAX_CLIENTS)
 
     def move(self, path: str) -> None:
@@ -51,7 +50,7 @@ class ControlServer:
     def close(self) -> None:
         """Close every connection and the socket, and remove its file when it still is ours."""
         self._server.close()
-        if _identity(self.path) == self._identity:
+        if file_identity(self.path) == self._identity:
             with contextlib.suppress(OSError):  # one that stays is replaced by the next server
                 os.unlink(self.path)
 
@@ -60,7 +59,11 @@ class ControlServer:
         self._server.close_in_child()
 
     def _welcome(self, accepted: socket.socket) -> Optional[Client]:
-        return _ControlClient(accepted, self.carry_out) if _allowed(accepted) else None
+        try:
+            check_peer(accepted, os.geteuid())
+        except PermissionError:
+            return None
+        return _ControlClient(accepted, self.carry_out)
 
     def carry_out(self, message: Dict[str, Any]) -> bytes:
         """Return the answer to a request."""
@@ -153,7 +156,7 @@ def _listen(path: str, mode: int) -> socket.socket:
     directory = os.path.dirname(path)
     if not os.path.isdir(directory):
         os.makedirs(directory, mode=0o700, exist_ok=True)
-    if _is_served(path):
+    if file_state(path) == SERVED:
         raise OSError(0, "another running server listens there; set control_socket")
     temporary = f"{path}.{os.getpid()}"
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -172,37 +175,3 @@ def _listen(path: str, mode: int) -> socket.socket:
     finally:
         os.umask(before)
     return sock
-
-
-def _is_served(path: str) -> bool:
-    """Whether somebody listens at ``path``. Raises OSError when something else than a socket is there."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise OSError(0, "expected a socket or nothing there, got another kind of file")
-    except FileNotFoundError:
-        return False
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return False
-        except BlockingIOError:
-            return True
-    return True
-
-
-def _identity(path: str) -> Any:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _allowed(sock: socket.socket) -> bool:
-    """Whether the peer is our user or root; where the system does not tell, the file's mode is the guard."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return True
-    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return uid in (0, os.geteuid())
