@@ -332,6 +332,18 @@ def test_a_failed_reload_whose_old_directory_is_gone_ends_no_server():
         assert server.get("/").status == 200
 
 
+def test_a_failed_reload_to_another_log_is_told_in_the_log_in_force():
+    files = {"app.py": HELLO}
+    with ServerProcess(["app:app"], files=files, config="errorlog = 'one.log'\n", wait=False) as server:
+        one, two = server.cwd / "one.log", server.cwd / "two.log"
+        until(lambda: "Booting worker" in "".join(lines_of(one)), 20, "a worker")
+        (server.cwd / "app.py").write_text("raise RuntimeError('deliberate')\n")
+        (server.cwd / "server.conf.py").write_text("errorlog = 'two.log'\n")
+        server.send_signal(signal.SIGHUP)
+        until(lambda: "Reload failed: a new worker could not boot." in one.read_text(), 20, "the end of the reload")
+        assert "RuntimeError: deliberate" in two.read_text()
+
+
 def test_a_reload_whose_log_directory_is_gone_is_refused_and_ends_no_server():
     with ServerProcess(["app:app"], app=HELLO, files={"logs/.keep": ""}, config="accesslog = 'logs/a.log'\n") as server:
         (server.cwd / "logs").rename(server.cwd / "moved")

@@ -112,6 +112,16 @@ def test_reload_reopen_and_shutdown():
         assert server.wait() == 0
 
 
+def test_a_reload_that_is_refused_says_why_and_is_none():
+    with serve() as server, connect(server) as control:
+        before = _pids(control)
+        for text, reason in (("workers = 'many'", "workers: expected an integer"), ("1 / 0", "ZeroDivisionError")):
+            (server.cwd / "server.conf.py").write_text(text)
+            with pytest.raises(ControlError, match=f"reload refused, the old settings stay: .*{reason}"):
+                control.call("reload")
+        assert _pids(control) == before
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [

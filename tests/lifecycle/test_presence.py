@@ -94,6 +94,16 @@ def test_a_reload_brings_back_what_was_removed() -> None:
         assert answering(server, "server.ctl") == server.pid
 
 
+def test_a_reload_is_answered_before_the_control_socket_is_another() -> None:
+    with ServerProcess(["app:app"], app=PID_APP, config="control_socket = 'server.ctl'\n") as server:
+        until((server.cwd / "server.ctl").exists)
+        (server.cwd / "server.conf.py").write_text("control_socket = 'other.ctl'\n")
+        with ControlClient(str(server.cwd / "server.ctl")) as control:
+            assert control.call("reload") == {"status": "reloading"}
+        server.wait_for_log("Reload complete")
+        assert answering(server, "other.ctl") == server.pid
+
+
 def test_a_reload_to_a_metrics_address_in_use_is_refused_and_a_promotion_without_one_serves_on() -> None:
     port = free_port()
     with socket.socket() as other, ServerProcess(["app:app"], app=PID_APP, config=config(port), clean=False) as server:

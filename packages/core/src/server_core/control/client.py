@@ -15,6 +15,7 @@ from server_core.control.protocol import MAX_ANSWER, ControlError, MessageReader
 from server_core.control.server import default_path
 
 TIMEOUT = 10.0  # seconds for an answer
+RELOAD_TIMEOUT = 600.0  # before it answers, the server reads its settings and may import dirty applications
 
 
 class ControlClient:
@@ -22,7 +23,7 @@ class ControlClient:
 
     Args:
         path: the control socket; None takes the default one.
-        timeout: seconds to wait for each answer.
+        timeout: seconds to wait for each answer but that to a reload.
 
     Raises:
         ControlError: nobody listens there, or we may not connect.
@@ -35,6 +36,7 @@ class ControlClient:
         self._number = 0
         self._reader = MessageReader(MAX_ANSWER)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._timeout = timeout
         self._socket.settimeout(timeout)
         try:
             self._socket.connect(self.path)
@@ -48,6 +50,7 @@ class ControlClient:
     def call(self, command: str, *args: Any) -> Any:
         """Run a command and return its data. Raises ControlError with the server's words."""
         self._number += 1
+        self._socket.settimeout(RELOAD_TIMEOUT if command == "reload" else self._timeout)
         try:
             self._socket.sendall(request(command, list(args), self._number))
             message = self._receive()

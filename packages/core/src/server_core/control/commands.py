@@ -230,8 +230,10 @@ def stack_read(arbiter: Any, args: List[Any]) -> Dict[str, Any]:
 
 
 def reload_server(arbiter: Any, _args: List[Any]) -> Dict[str, str]:
-    """Read the settings again and replace every worker, as HUP does."""
-    arbiter.submit(ev.Signalled("HUP"))
+    """Read the settings again, say whether they can be used, and replace every worker, as HUP does."""
+    refusal = arbiter.hang_up()
+    if refusal is not None:
+        raise ControlError(f"reload refused, the old settings stay: {refusal}")
     return {"status": "reloading"}
 
 

@@ -95,6 +95,7 @@ class Arbiter:
         self._pending: Optional[Generation] = None
         self._queue: Deque[ev.Event] = deque()
         self._exit_code: Optional[int] = None
+        self._refusal: Optional[str] = None  # why the settings of the last reload could not be used
         self._environ_before: Dict[str, Optional[str]] = {}
         self._shown_listeners = ""
         self._next_tick = 0.0
@@ -295,9 +296,7 @@ class Arbiter:
             if now >= self._next_tick:
                 self._next_tick = now + self._tick(now)
             while self._queue and self._exit_code is None:
-                actions = step(self.state, self._queue.popleft(), time.monotonic())
-                self.board.set_readiness(self._readiness())
-                self._perform_all(actions)
+                self._act_on(self._queue.popleft())
             self._look()
             if self._queue or self._exit_code is not None:
                 continue
@@ -306,6 +305,11 @@ class Arbiter:
                 self._next_tick = min(self._next_tick, deadline)
             for key, _ in self.selector.select(max(0.0, self._next_tick - time.monotonic())):
                 key.data()
+
+    def _act_on(self, event: ev.Event) -> None:
+        actions = step(self.state, event, time.monotonic())
+        self.board.set_readiness(self._readiness())
+        self._perform_all(actions)
 
     def _tick(self, now: float) -> float:
         """Report that time passed. Return the seconds to the next tick."""
@@ -397,6 +401,12 @@ class Arbiter:
     def submit(self, event: ev.Event) -> None:
         """Report an event, for example a command: it is handled before the loop waits again."""
         self._queue.append(event)
+
+    def hang_up(self) -> Optional[str]:
+        """Read the settings again at once, and reload as after HUP. Return why they are refused, None if they are not."""
+        self._refusal = None
+        self._act_on(ev.Signalled("HUP"))
+        return self._refusal
 
     def group_numbers(self) -> Dict[str, int]:
         """Return the numbers on the scoreboard of the groups that run, by name, HTTP first."""
@@ -506,7 +516,8 @@ class Arbiter:
                 self.log.exception("Exception while loading the settings")
             elif error.traceback:
                 self.log.error("%s", error.traceback.rstrip())  # noqa: TRY400 - trimmed to the user's own frames
-            self._queue.append(ev.ConfigRejected(str(error) or type(error).__name__))
+            self._refusal = str(error) or type(error).__name__
+            self._queue.append(ev.ConfigRejected(self._refusal))
             return
         self._queue.append(ev.ConfigLoaded(self._plan(self.app.cfg)))
 

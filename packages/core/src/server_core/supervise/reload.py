@@ -92,8 +92,8 @@ def fail_reload(state: State, child: Child, now: float) -> List[Action]:
     state.reload = None
     state.generation = reload.previous
     actions: List[Action] = [
+        UseConfig(reload.previous),  # first: the line belongs in the log that is in force now
         Log("error", "Reload failed: a new worker could not boot. The old workers stay."),
-        UseConfig(reload.previous),
     ]
     for name, group in state.groups.items():
         group.generation = reload.previous
