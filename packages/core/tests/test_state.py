@@ -530,6 +530,20 @@ def test_ttin_survives_a_reload_unless_the_number_was_changed() -> None:
     assert world.state.groups["http"].target == 4
 
 
+def test_a_reload_brings_back_the_workers_that_winch_stopped() -> None:
+    world = World(daemon=True).begin()
+    world.signal("WINCH")
+    world.exit_leaving()
+    assert only(ev.SetTarget, world.reload()) == [ev.SetTarget("http", 2, 0)]
+
+
+def test_a_reload_waits_for_nothing_after_early_deaths_of_old_workers() -> None:
+    world = World(ev.GroupPlan("http", 1)).begin()
+    world.exit(1, code=1)
+    assert not only(ev.Spawn, world.exit(2, code=1)), "the third has to wait"
+    assert len(only(ev.Spawn, world.reload())) == 1
+
+
 def test_dropped_addresses_are_refused_only_when_a_new_child_is_ready() -> None:
     world = World().begin()
     world.reload()

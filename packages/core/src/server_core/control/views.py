@@ -17,36 +17,35 @@ def workers_of(arbiter: Any, group: str) -> List[Dict[str, Any]]:
     now = time.monotonic()
     reader = arbiter.board.reader()
     found = arbiter.state.groups.get(group)
-    rows = []
-    for child in found.workers if found is not None else ():
-        process = arbiter.processes.living.get(child.number)
-        if process is None:
-            continue
-        slot = reader.slot(process.index)
-        counters = reader.counters(process.index)
-        rows.append(
-            {
-                "pid": process.pid,
-                "slot": child.slot,
-                "age": child.number,
-                "state": child.state.value,
-                "booted": bool(getattr(process.worker, "booted", False)),
-                "aborted": bool(getattr(process.worker, "aborted", False)),
-                "last_heartbeat": round(max(0.0, now - slot.heartbeat), 3),
-                "uptime": round(now - child.started, 1),
-                "generation": child.generation,
-                "retiring": child.retiring,
-                "connections": slot.connections,
-                "memory": slot.memory,
-                "requests": counters.finished,
-                "running": counters.running,
-                "busy_seconds": round(counters.seconds, 6),
-                "busy": round(arbiter.busy.of(process.index), 3),
-                "queued_seconds": round(counters.queued_seconds, 6),
-                "shed": counters.shed,
-            }
-        )
-    return rows
+    children = found.workers if found is not None else ()
+    return [_row(arbiter, reader, child, now) for child in children if child.number in arbiter.processes.living]
+
+
+def _row(arbiter: Any, reader: Any, child: Any, now: float) -> Dict[str, Any]:
+    """Return what is known of a child that has a process."""
+    process = arbiter.processes.living[child.number]
+    slot = reader.slot(process.index)
+    counters = reader.counters(process.index)
+    return {
+        "pid": process.pid,
+        "slot": child.slot,
+        "age": child.number,
+        "state": child.state.value,
+        "booted": bool(getattr(process.worker, "booted", False)),
+        "aborted": bool(getattr(process.worker, "aborted", False)),
+        "last_heartbeat": round(max(0.0, now - slot.heartbeat), 3),
+        "uptime": round(now - child.started, 1),
+        "generation": child.generation,
+        "retiring": child.retiring,
+        "connections": slot.connections,
+        "memory": slot.memory,
+        "requests": counters.finished,
+        "running": counters.running,
+        "busy_seconds": round(counters.seconds, 6),
+        "busy": round(arbiter.busy.of(process.index), 3),
+        "queued_seconds": round(counters.queued_seconds, 6),
+        "shed": counters.shed,
+    }
 
 
 def running_requests(arbiter: Any) -> List[Dict[str, Any]]:

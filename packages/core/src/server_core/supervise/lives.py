@@ -48,6 +48,7 @@ RELOAD_FAILURES = 3  # deaths during boot, other than reported ones, that end a 
 
 
 def on_started(state: State, event: ChildStarted, now: float) -> List[Action]:
+    """A child's process exists: it boots, or leaves when it was dismissed before it had one."""
     child = state.child(event.child)
     if child is None:
         return []
@@ -61,6 +62,7 @@ def on_started(state: State, event: ChildStarted, now: float) -> List[Action]:
 
 
 def on_ready(state: State, event: ChildReady, now: float) -> List[Action]:
+    """A child has said that it serves: the first of all, and of a reload, changes more than itself."""
     child = state.child(event.child)
     if child is None or not child.meet(Happening.BECAME_READY):
         return []
@@ -79,6 +81,7 @@ def on_ready(state: State, event: ChildReady, now: float) -> List[Action]:
 
 
 def on_spawn_failed(state: State, event: SpawnFailed, now: float) -> List[Action]:
+    """A child got no process: it is buried, as one that died early."""
     child = state.child(event.child)
     if child is None:
         return []
@@ -86,6 +89,7 @@ def on_spawn_failed(state: State, event: SpawnFailed, now: float) -> List[Action
 
 
 def on_exited(state: State, event: ChildExited, now: float) -> List[Action]:
+    """A child's process has ended: say how, and decide what follows for the first start or a reload."""
     child = state.child(event.child)
     if child is None:
         return []
@@ -115,6 +119,7 @@ def _signal_name(number: int) -> str:
 
 
 def bury(state: State, child: Child, now: float, died_early: bool) -> List[Action]:
+    """Forget a child that is gone; after an early death (``died_early``) its group may have to wait before the next."""
     group = state.groups[child.group]
     del group.children[child.number]
     actions: List[Action] = [Forget(child.number)]
@@ -152,6 +157,7 @@ def _boot_failure(state: State, child: Child, code: int, now: float) -> List[Act
 
 
 def on_tick(state: State, event: Ticked, now: float) -> List[Action]:
+    """Time has passed: look for silent children, and close a stopping server's listeners when nobody waits there."""
     if state.last_tick is not None and now - state.last_tick > SLEPT:
         state.awake_since = now  # the machine slept: so did the children
     state.last_tick = now
@@ -182,6 +188,7 @@ def _check_silence(state: State, child: Child, beat: float, now: float) -> List[
 
 
 def expire_deadlines(state: State, now: float) -> List[Action]:
+    """After each event: do what is due with children that had to have reported, left or ended by ``now``."""
     actions: List[Action] = []
     for child in state.children():
         if child.deadline is not None and child.deadline <= now:

@@ -16,6 +16,7 @@ from server_core.supervise.events import (
     ConfigLoaded,
     ConfigRejected,
     DropConfigs,
+    GroupPlan,
     LoadConfig,
     Log,
     Notify,
@@ -27,6 +28,7 @@ from server_core.supervise.model import Reload, State
 
 
 def hang_up(state: State, now: float) -> List[Action]:
+    """HUP has come: load the settings again, or remember to when a reload is going on."""
     if state.stop is not None:
         return []
     if state.loading or state.reload is not None:
@@ -46,6 +48,7 @@ def unproven_reload(state: State, child: Child) -> bool:
 
 
 def on_config(state: State, event: ConfigLoaded, now: float) -> List[Action]:
+    """The new settings are good: another generation becomes current, and groups get their new plans."""
     state.loading = False
     if state.stop is not None:
         return []
@@ -54,28 +57,35 @@ def on_config(state: State, event: ConfigLoaded, now: float) -> List[Action]:
     state.generation = state.last_generation
     state.daemon = event.plan.daemon
     actions: List[Action] = [UseConfig(state.generation)]
-    wanted = {plan.name: plan for plan in event.plan.groups}
-    for name, plan in wanted.items():
-        group = state.groups.setdefault(name, Group(plan, state.generation))
-        before, old = group.target, group.plan
-        # TTIN and TTOU stay in force unless the number itself was changed, or WINCH stopped them all.
-        group.target = plan.workers if plan.workers != old.workers or not before else before
-        if plan.adaptive:
-            group.target = max(plan.workers, min(plan.most, before))
-        elif old.adaptive:
-            group.target = plan.workers
-        group.loads.clear()
-        group.plan, group.generation = plan, state.generation
-        group.failures, group.hold_until = 0, 0.0
-        if group.target != before:
-            actions.append(SetTarget(name, group.target, before))
-    for name in set(state.groups) - set(wanted):
+    for plan in event.plan.groups:
+        group = state.groups.setdefault(plan.name, Group(plan, state.generation))
+        actions += _follow(group, plan, state.generation)
+    for name in set(state.groups) - {plan.name for plan in event.plan.groups}:
         state.groups[name].target = 0
         actions.append(SetTarget(name, 0, None))
     return actions
 
 
+def _follow(group: Group, plan: GroupPlan, generation: int) -> List[Action]:
+    """Keep ``group`` by another plan, with children of another generation."""
+    before, group.target = group.target, _target(group, plan)
+    group.loads.clear()
+    group.plan, group.generation = plan, generation
+    group.failures, group.hold_until = 0, 0.0
+    return [SetTarget(plan.name, group.target, before)] if group.target != before else []
+
+
+def _target(group: Group, plan: GroupPlan) -> int:
+    """Return how many children ``group`` is to have when ``plan`` takes the place of its own."""
+    before, old = group.target, group.plan
+    if plan.adaptive:
+        return max(plan.workers, min(plan.most, before))
+    # TTIN and TTOU stay in force unless the number itself was changed, or WINCH stopped them all.
+    return plan.workers if old.adaptive or plan.workers != old.workers or not before else before
+
+
 def on_rejected(state: State, event: ConfigRejected, now: float) -> List[Action]:
+    """The new settings cannot be used: everything stays as it is."""
     state.loading = False
     state.reload_again = False
     return [
@@ -107,6 +117,7 @@ def fail_reload(state: State, child: Child, now: float) -> List[Action]:
 
 
 def finish_reload(state: State, now: float) -> List[Action]:
+    """After each event: end a reload whose groups have settled, let go of what was before, begin the one that waits."""
     actions: List[Action] = []
     if state.reload is not None and all(group.settled() for group in state.groups.values()):
         state.reload = None

@@ -18,6 +18,7 @@ ESCALATED_LIMIT = 2.0  # seconds left when INT or QUIT follow TERM
 
 
 def begin_stop(state: State, now: float, graceful: bool, code: int) -> List[Action]:
+    """Stop, gracefully or quickly, to exit with ``code``; a quick stop overtakes a graceful one that is going on."""
     if state.stop is not None:
         return _escalate(state, now) if not graceful else []
     state.stop = Stop(graceful, code, now)

@@ -11,10 +11,12 @@ def nothing(*_: Any) -> None:
 
 
 def log_request(worker: Any, req: Any) -> None:
+    """What ``pre_request`` is when nobody set it: a debug line for each request, as with gunicorn."""
     worker.log.debug("%s %s", req.method, req.path)
 
 
 def default_context(_config: Any, default_ssl_context_factory: Any) -> Any:
+    """What ``ssl_context`` is when nobody set it: the context made of the settings."""
     return default_ssl_context_factory()
 
 
