@@ -5,8 +5,8 @@ Must not know: what happens on a connection.
 
 A stop goes through these steps: what waits in the backlog is accepted; every stream that asked learns of it
 (``server.shutdown``, ``lifespan.shutdown.notice``); connections answer what they have and take no more; WebSockets are
-closed with 1012, one after another over the drain time; at the deadline what still runs is ended; lifespan shutdown
-comes last.
+closed with 1012, one after another over the first half of the drain time; at the deadline what still runs is ended;
+lifespan shutdown comes last.
 """
 
 from __future__ import annotations

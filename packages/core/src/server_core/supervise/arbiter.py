@@ -403,7 +403,7 @@ class Arbiter:
         self._queue.append(event)
 
     def hang_up(self) -> Optional[str]:
-        """Read the settings again at once, and reload as after HUP. Return why they are refused, None if they are not."""
+        """Read the settings again at once, and reload as after HUP. Return why they are refused, None if not."""
         self._refusal = None
         self._act_on(ev.Signalled("HUP"))
         return self._refusal

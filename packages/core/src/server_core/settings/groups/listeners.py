@@ -7,7 +7,8 @@ GROUP = Group(
     "Server Socket",
     [
         Setting("bind", ListOf(Text("ADDRESS")), ["127.0.0.1:8000"],
-                "An address to listen on: HOST, HOST:PORT, [V6]:PORT, unix:PATH, fd://N; may be given several times.",
+                "An address to listen on: HOST, HOST:PORT, [V6]:PORT, unix:PATH, fd://N, systemd:NAME; may be given "
+                "several times.",
                 "-b", env="PORT", env_format="0.0.0.0:{}"),
         Setting("backlog", Integer(1, 2**31 - 1), 2048,
                 "How many connections may wait to be accepted, listen(2)."),

@@ -31,7 +31,7 @@ GROUP = Group(
                 "-e", "--env"),
         Setting("pidfile", Text("FILE"), None, "The file to write the process id of the arbiter to.", "-p", "--pid"),
         Setting("worker_tmp_dir", ExistingDirectory(), None,
-                "The directory for temporary files, which are spooled request bodies."),
+                "The directory for temporary files, which are spooled bodies of requests and responses."),
         Setting("tmp_upload_dir", ExistingDirectory(), None,
                 "As worker_tmp_dir, and before it.", cli=False),
         Setting("user", UserId(), Computed("the present user", lambda: UserId().parse(None)),

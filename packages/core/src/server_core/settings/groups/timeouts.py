@@ -13,7 +13,7 @@ GROUP = Group(
                 "How long a worker may take to load the application and become ready; 0 means for ever."),
         Setting("request_timeout", Seconds(), 0,
                 "End a request that runs longer, looked at once a second: 503 before the head of the answer, after it "
-                "the stream is cut. In gthread and asgi workers; 0 turns this off."),
+                "the stream is cut. In all workers but sync; 0 turns this off."),
         Setting("max_queue_time", Seconds(), 0,
                 "When for this long every request has waited for longer than this before the application began, "
                 "refuse those that did, with 503 and Retry-After; 0 never does."),
