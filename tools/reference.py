@@ -27,7 +27,8 @@ from server_core.observe import metrics, sinks
 from server_core.settings import commandline
 from server_core.settings.config import default_catalogue
 from server_core.settings.declare import Computed, Group, Setting
-from server_core.settings.values import Boolean, Hook
+from server_core.settings.references import Hook
+from server_core.settings.values import Boolean
 from server_core.supervise import children, services
 from server_core.worker import Worker
 from server_http import engine

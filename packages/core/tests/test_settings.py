@@ -11,7 +11,7 @@ import pytest
 
 from server_core import plugins
 from server_core.errors import ConfigError
-from server_core.settings import Catalogue, Group, Setting, Settings
+from server_core.settings import Catalogue, Group, Setting, Settings, references
 from server_core.settings import values as kinds
 from server_core.settings.config import default_catalogue
 from server_core.settings.groups import GROUPS, hooks
@@ -120,17 +120,17 @@ def test_an_error_says_what_was_expected_what_came_and_from_where(name, value, m
         (kinds.ListOf(kinds.Text()), "one", ["one"]),
         (kinds.ListOf(kinds.Text()), ("one", "two"), ["one", "two"]),
         (kinds.ListOf(kinds.Text(), ","), "a, b,", ["a", "b"]),
-        (kinds.Networks(), "10.0.0.0/8,::1", ["10.0.0.0/8", "::1"]),
-        (kinds.Networks(), "*", ["*"]),
-        (kinds.HostPort(8125), "Localhost", ("localhost", 8125)),
-        (kinds.HostPort(8125), "[::1]:9", ("::1", 9)),
-        (kinds.HostPort(8125), "unix:99", ("unix", 99)),
-        (kinds.HostPort(8125), "unix:///run/s", "/run/s"),
-        (kinds.UserId(), "0", 0),
-        (kinds.UserId(), "root", 0),
-        (kinds.UserId(), None, os.geteuid()),
+        (references.Networks(), "10.0.0.0/8,::1", ["10.0.0.0/8", "::1"]),
+        (references.Networks(), "*", ["*"]),
+        (references.HostPort(8125), "Localhost", ("localhost", 8125)),
+        (references.HostPort(8125), "[::1]:9", ("::1", 9)),
+        (references.HostPort(8125), "unix:99", ("unix", 99)),
+        (references.HostPort(8125), "unix:///run/s", "/run/s"),
+        (references.UserId(), "0", 0),
+        (references.UserId(), "root", 0),
+        (references.UserId(), None, os.geteuid()),
         (kinds.Choice("off", "auto", also={True: "auto"}), True, "auto"),
-        (kinds.ClassRef(), lambda: dict, dict),
+        (references.ClassRef(), lambda: dict, dict),
     ],
 )
 def test_kinds_take_what_files_and_command_lines_hold(kind, given, result):

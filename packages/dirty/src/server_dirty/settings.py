@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from server_core.settings.declare import Group, Setting
-from server_core.settings.values import Boolean, Hook, Integer, ListOf, Seconds, Size, Table, Text, Url
+from server_core.settings.references import Hook
+from server_core.settings.values import Boolean, Integer, ListOf, Seconds, Size, Table, Text, Url
 
 
 def _nothing(*_: Any) -> None:

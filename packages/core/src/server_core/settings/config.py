@@ -12,7 +12,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Type
 
 from server_core.errors import ConfigError
 from server_core.settings.declare import Catalogue, Values
-from server_core.settings.values import parse_networks
+from server_core.settings.references import parse_networks
 
 # What a sentence about a feature needs to have set: (setting, value) -> (needed setting, text).
 _CONTRADICTIONS = (

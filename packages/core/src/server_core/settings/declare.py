@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from server_core.errors import ConfigError
-from server_core.settings.values import Boolean, Hook, Kind, Unacceptable
+from server_core.settings.references import Hook
+from server_core.settings.values import Boolean, Kind, Unacceptable
 
 DEFAULT = "default"
 

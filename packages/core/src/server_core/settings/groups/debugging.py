@@ -1,7 +1,8 @@
 """Settings for development and for looking at the configuration."""
 
 from server_core.settings.declare import Group, Setting
-from server_core.settings.values import Boolean, Choice, FileOrGlob, ListOf
+from server_core.settings.references import FileOrGlob
+from server_core.settings.values import Boolean, Choice, ListOf
 
 GROUP = Group(
     "Debugging",

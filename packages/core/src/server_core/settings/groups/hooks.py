@@ -3,7 +3,7 @@
 from typing import Any
 
 from server_core.settings.declare import Group, Setting
-from server_core.settings.values import Hook
+from server_core.settings.references import Hook
 
 
 def nothing(*_: Any) -> None:

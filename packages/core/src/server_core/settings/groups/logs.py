@@ -3,7 +3,8 @@
 import sys
 
 from server_core.settings.declare import Computed, Group, Setting
-from server_core.settings.values import Boolean, Choice, ClassRef, Table, Text
+from server_core.settings.references import ClassRef
+from server_core.settings.values import Boolean, Choice, Table, Text
 
 ACCESS_FORMAT = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
 

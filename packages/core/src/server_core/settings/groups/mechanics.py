@@ -2,21 +2,8 @@
 
 from server_core.settings.config import working_directory
 from server_core.settings.declare import Computed, Group, Setting
-from server_core.settings.values import (
-    Assignment,
-    Boolean,
-    Choice,
-    ExistingDirectory,
-    FileMode,
-    GroupId,
-    Integer,
-    ListOf,
-    Networks,
-    Seconds,
-    Table,
-    Text,
-    UserId,
-)
+from server_core.settings.references import ExistingDirectory, GroupId, Networks, UserId
+from server_core.settings.values import Assignment, Boolean, Choice, FileMode, Integer, ListOf, Seconds, Table, Text
 
 GROUP = Group(
     "Server Mechanics",

@@ -1,7 +1,8 @@
 """Settings of metrics: where they are shown, where they are sent."""
 
 from server_core.settings.declare import Group, Setting
-from server_core.settings.values import Boolean, HostPort, ListeningAddress, ListOf, Size, Text
+from server_core.settings.references import HostPort, ListeningAddress
+from server_core.settings.values import Boolean, ListOf, Size, Text
 
 GROUP = Group(
     "Metrics",

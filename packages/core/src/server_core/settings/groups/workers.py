@@ -1,7 +1,8 @@
 """Settings of the worker processes."""
 
 from server_core.settings.declare import Group, Setting
-from server_core.settings.values import Boolean, Choice, ClassRef, Cores, Integer, Seconds, Size
+from server_core.settings.references import ClassRef
+from server_core.settings.values import Boolean, Choice, Cores, Integer, Seconds, Size
 
 GROUP = Group(
     "Worker Processes",
