@@ -188,7 +188,7 @@ def test_what_ends_a_start_is_in_the_error_log(tmp_path, daemon):
     args = ["app:app", *daemon, "--bind", f"unix:{tmp_path}/missing/x.sock", "--error-logfile", str(log)]
     with ServerProcess(args, app=HELLO, bind=None, wait=False) as server:
         assert server.wait(20) == (0 if daemon else CONFIG)
-        until(lambda: "[ERROR]" in log.read_text(), what="the reason")
+        until(lambda: log.exists() and "[ERROR]" in log.read_text(), what="the reason")
         assert "cannot listen: No such file or directory" in log.read_text()
         until(lambda: not processes_marked(server.mark), what="the daemon ended")
 

@@ -346,3 +346,9 @@ def test_two_groups_cannot_declare_one_setting():
 )
 def test_a_password_in_a_url_is_not_shown(url: str, shown: str) -> None:
     assert kinds.Url().show(url) == shown
+
+
+@pytest.mark.parametrize("value", ["600", "660", "440", "777", 660, 777, -1, "0800"])
+def test_permissions_that_were_meant_as_octal_are_refused(value):
+    with pytest.raises(ConfigError, match="expected permission bits such as 0o022 or 0640"):
+        Settings.make(unix_socket_mode=value)

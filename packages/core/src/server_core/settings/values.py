@@ -97,15 +97,21 @@ class Integer(Kind):
 
 
 class FileMode(Integer):
-    """Permission bits; text with a leading zero is octal, as in a shell (``0022``)."""
+    """Permission bits; text with a leading zero is octal, as in a shell (``0022``).
+
+    Three octal digits without it are no text for a mode: as a decimal number they would be other permissions.
+    """
 
     def __init__(self) -> None:
-        super().__init__(0, 0o7777)
-        self.expects = "permission bits such as 0o022"
+        super().__init__(0, 0o777)
+        self.expects = "permission bits such as 0o022 or 0640"
 
     def _number(self, value: Any) -> int:
-        if isinstance(value, str) and re.fullmatch(r"0[0-7]+", value.strip()):
-            return int(value, 8)
+        if isinstance(value, str):
+            if re.fullmatch(r"0[0-7]+", value.strip()):
+                return int(value, 8)
+            if re.fullmatch(r"[1-7][0-7]{2}", value.strip()):
+                raise Unacceptable
         return super()._number(value)
 
     def show(self, value: Any) -> str:
