@@ -7,7 +7,7 @@ import pytest
 from server_http.engine import ConnectionInfo
 from server_http.errors import BadRequest, ConfigurationProblem
 from server_http.events import Request
-from server_http.headers import AddressSet, HeaderPolicy, refuse_duplicates, set_authority
+from server_http.headers import AddressSet, HeaderPolicy, set_authority
 
 PROXY = ("10.0.0.1", 4000)
 STRANGER = ("203.0.113.9", 4000)
@@ -242,12 +242,6 @@ def test_set_authority_replaces_every_host_field():
     request.headers = [(b"a", b"1"), (b"host", b"x"), (b"b", b"2")]
     set_authority(request, b"y")
     assert request.headers == [(b"host", b"y"), (b"a", b"1"), (b"b", b"2")]
-
-
-def test_fields_that_come_once_are_refused_twice():
-    refuse_duplicates([(b"host", b"a"), (b"accept", b"b"), (b"accept", b"c")])
-    with pytest.raises(BadRequest, match="field b'host': expected once"):
-        refuse_duplicates([(b"host", b"a"), (b"host", b"a")])
 
 
 class TestRequestStart:

@@ -140,7 +140,7 @@ class Engine(Protocol):
     def send_file(self, stream: int, fd: int, offset: int, count: int, now: float) -> None:
         """Send ``count`` octets of an open file as a part of the response body."""
 
-    def end(self, stream: int, now: float, trailers: Headers = ...) -> None:
+    def end(self, stream: int, now: float, trailers: Headers = ()) -> None:  # type: ignore[assignment]  # any pairs
         """The response is complete."""
 
     def reset(self, stream: int, code: int, now: float) -> None:

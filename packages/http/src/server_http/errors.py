@@ -8,6 +8,9 @@ Error texts read ``<thing>: expected <x>, got <repr> (from <where>)``.
 
 from __future__ import annotations
 
+#: HTTP/2's code for a stream that is given up and whose client is not to blame (RFC 9113 section 7); HTTP/1 closes.
+INTERNAL_ERROR = 0x2
+
 
 class ProtocolError(Exception):
     """A peer broke a rule of its protocol.
@@ -66,13 +69,6 @@ class ExpectationFailed(ProtocolError):
     status = 417
 
 
-class MisdirectedRequest(ProtocolError):
-    """The authority is not one this connection may be asked for (RFC 9110 section 15.5.20)."""
-
-    status = 421
-    closes = False
-
-
 class UpgradeRequired(ProtocolError):
     """A handshake asks for a protocol version that is not spoken (RFC 9110 section 15.5.22)."""
 
@@ -92,7 +88,7 @@ class ConfigurationProblem(ProtocolError):
     that is no prefix of the path. The client is not to blame."""
 
     status = 500
-    h2_code = 0x2  # INTERNAL_ERROR
+    h2_code = INTERNAL_ERROR
     ws_code = 1011
     closes = False
     log_level = "error"
@@ -108,12 +104,6 @@ class VersionNotSupported(ProtocolError):
     """An HTTP major version that is not spoken (RFC 9110 section 15.6.6)."""
 
     status = 505
-
-
-class FlowControlError(ProtocolError):
-    """A peer sent more than its window (RFC 9113 section 6.9)."""
-
-    h2_code = 0x3
 
 
 class TooMuchAbuse(ProtocolError):
@@ -132,7 +122,7 @@ class ApplicationFault(Exception):
     """
 
     status = 500
-    h2_code = 0x2  # INTERNAL_ERROR
+    h2_code = INTERNAL_ERROR
     ws_code = 1011
     closes = True
     log_level = "error"

@@ -14,7 +14,7 @@ from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Tupl
 from server_http.engine import ConnectionInfo
 from server_http.errors import BadRequest, ConfigurationProblem
 from server_http.events import Header, Headers, Request
-from server_http.fields import SINGLE, split_authority
+from server_http.fields import split_authority
 from server_http.forwarded import (
     Node,
     element_at,
@@ -357,13 +357,3 @@ def set_authority(request: Request, authority: bytes) -> None:
     headers: List[Header] = [item for item in request.headers if item[0] != b"host"]
     headers.insert(0, (b"host", authority))
     request.headers = headers
-
-
-def refuse_duplicates(headers: Headers) -> None:
-    """Raise BadRequest when a field of ``fields.SINGLE`` comes twice."""
-    seen = set()
-    for name, _ in headers:
-        if name in SINGLE:
-            if name in seen:
-                raise BadRequest(f"field {name!r}: expected once, got it again")
-            seen.add(name)

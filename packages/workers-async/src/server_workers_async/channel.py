@@ -17,7 +17,7 @@ import stat
 from time import monotonic
 from typing import Any, Dict, List, Optional
 
-from server_core.drive.streams import INTERNAL_ERROR, JOIN_MAX, ClientGoneError
+from server_core.drive.streams import JOIN_MAX, ClientGoneError
 from server_http.asgi import (
     COMPLETE,
     EXPECTING,
@@ -35,7 +35,7 @@ from server_http.asgi import (
     message_status,
     take,
 )
-from server_http.errors import ApplicationFault
+from server_http.errors import INTERNAL_ERROR, ApplicationFault
 from server_http.events import Request
 from server_http.exchange import error_page
 from server_workers_async.stream import Stream

@@ -15,10 +15,9 @@ from collections import deque
 from time import monotonic
 from typing import Any, Deque, Dict, List, Optional
 
-from server_core.drive.streams import INTERNAL_ERROR
 from server_core.scoreboard.layout import WEBSOCKETS
 from server_http import asgi
-from server_http.errors import ProtocolError
+from server_http.errors import INTERNAL_ERROR, ProtocolError
 from server_http.events import Headers, Request
 from server_http.exchange import error_page
 from server_http.ws.engine import ABNORMAL, Closed

@@ -28,6 +28,7 @@ from server_core.drive.sockio import RECEIVE_OCTETS, WOULD_BLOCK, transmit
 from server_core.drive.timers import GRANULARITY
 from server_http.events import Warned
 from server_http.fields import printable
+from server_http.states import HTTP_2
 
 #: How long a stream of several sleeps at most before it looks at its connection again, in seconds.
 WAIT_SECONDS = 1.0
@@ -348,7 +349,7 @@ class BlockingServer(Duties):
 
     def submit(self, channel: Channel) -> None:
         """Run a request: where several streams share a connection, in a greenlet of its own."""
-        if channel.request.version == "2":
+        if channel.request.version == HTTP_2:
             self._running += 1
             self._spawn(self._run_stream, channel)
         else:
@@ -411,7 +412,7 @@ class BlockingServer(Duties):
 
     def wait_readable(self, channel: Channel) -> None:
         """Block until something of the body may have come."""
-        if channel.request.version == "2":
+        if channel.request.version == HTTP_2:
             if not (channel.body.ready() or channel.lost):
                 self._wait(channel)
         elif channel.session.phase == OPEN:

@@ -12,7 +12,8 @@ from typing import Any, List, Optional
 
 from server_core.drive.body import CollectedBody, Spool, StreamedBody
 from server_core.drive.clock import monotonic
-from server_core.drive.streams import INTERNAL_ERROR, ClientGoneError
+from server_core.drive.streams import ClientGoneError
+from server_http.errors import INTERNAL_ERROR
 from server_http.events import Headers, Request
 from server_http.exchange import error_page
 

@@ -1,7 +1,7 @@
 """What holds of a stream with every driver: threads, greenlets, asyncio.
 
-Owns: the error for an application whose client is gone, the code of one that failed, the size up to which parts are
-joined, which ends of a connection count as refusals.
+Owns: the error for an application whose client is gone, the size up to which parts are joined, which ends of a
+connection count as refusals.
 Must not know: how a driver waits.
 """
 
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from server_http.errors import ProtocolError
 
-#: HTTP/2's code for an application that failed after its head (RFC 9113 section 7); HTTP/1 closes.
-INTERNAL_ERROR = 0x2
 #: Octets up to which parts that wait for the application are joined: a client may send a frame, or a chunk, for each
 #: octet, and each would be an object.
 JOIN_MAX = 1024

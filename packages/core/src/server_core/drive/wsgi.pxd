@@ -6,6 +6,7 @@ from server_core.drive.session cimport Session
 from server_core.scoreboard.record cimport ThreadRecord
 
 # Imported names as C variables; see ``session.pxd``.
+cdef str HTTP_2
 cdef object BytesIO, EARLY_HINTS, INPUT, FileWrapper, StartResponse, StreamedBody, request_environ
 
 cdef class Gateway:

@@ -30,6 +30,7 @@ from server_core.scoreboard.layout import ERRORS
 from server_core.version import __version__
 from server_http.errors import ApplicationFault, ProtocolError
 from server_http.fields import printable
+from server_http.states import HTTP_2
 from server_http.wsgi import (
     EARLY_HINTS,
     INPUT,
@@ -270,7 +271,7 @@ class Gateway:
                 # The whole body is here, so an application need not know how it came.
                 environ["CONTENT_LENGTH"] = str(len(body) if whole else body.size)
         environ[EARLY_HINTS] = start.early_hints
-        if session.queue is None and request.version == "2":  # whose frames are made when they are asked for
+        if session.queue is None and request.version == HTTP_2:  # whose frames are made when they are asked for
             environ["server.send_trailers"] = environ["gunicorn.http2.send_trailers"] = start.send_trailers
         if self.logs_access:
             channel.environ = environ

@@ -27,7 +27,7 @@ from server_http.h2.output import Output
 from server_http.h2.session import Session
 from server_http.h2.stream import Stream
 from server_http.h2.streams import NO_ERROR, Streams
-from server_http.states import RAW
+from server_http.states import HTTP_2, RAW
 
 EVERY_STREAM = 2**31 - 1
 DRAIN_WAIT = 1.0
@@ -104,7 +104,7 @@ class Http2Engine:
         engine = cls(info, config, now, _SWITCHING)
         engine._session.upgrade(settings)
         request.stream = 1
-        request.version = "2"
+        request.version = HTTP_2
         request.headers = [item for item in request.headers if item[0] not in _UPGRADE_FIELDS]
         request.upgrade = b""
         engine._streams.begin(request, True, now)

@@ -231,11 +231,6 @@ def goaway(last_stream: int, code: int) -> bytes:
     return _GOAWAY.pack(0, 8, GOAWAY, 0, 0, last_stream, code)
 
 
-def rst_stream(stream: int, code: int) -> bytes:
-    """Return a RST_STREAM frame (section 6.4)."""
-    return _WORD.pack(0, 4, RST_STREAM, 0, stream, code)
-
-
-def data_header(length: int, stream: int, flags: int = 0) -> bytes:
-    """Return the header of a DATA frame (section 6.1) of ``length`` octets."""
-    return HEADER.pack(length >> 8, length & 0xFF, DATA, flags, stream)
+def data_header(length: int, stream: int) -> bytes:
+    """Return the header of a DATA frame (section 6.1) of ``length`` octets, without flags."""
+    return HEADER.pack(length >> 8, length & 0xFF, DATA, 0, stream)

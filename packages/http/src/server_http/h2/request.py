@@ -14,6 +14,7 @@ from server_http.events import Header, Headers, Request
 from server_http.fields import FORBIDDEN_TRAILERS, check_authority, content_length, is_token, is_value, split_authority
 from server_http.h2.priority import parse_priority
 from server_http.limits import Limits
+from server_http.states import HTTP_2
 
 
 class Malformed(BadRequest):
@@ -200,7 +201,7 @@ def _request(stream: int, pseudo: Dict[bytes, bytes], limits: Limits, protocols:
         if path is not None or scheme is not None:
             raise Malformed("CONNECT: expected neither :scheme nor :path, got one")
         authority = pseudo.get(b":authority") or b""
-        request = Request(stream, "CONNECT", authority, "2")
+        request = Request(stream, "CONNECT", authority, HTTP_2)
         request.path = b""
         return request
     if protocol is not None and method != b"CONNECT":
@@ -213,7 +214,7 @@ def _request(stream: int, pseudo: Dict[bytes, bytes], limits: Limits, protocols:
         raise Malformed(f":path: expected an absolute path, got {_cut(path)!r}")
     if 0 < limits.request_line < len(path):
         raise UriTooLong(f":path: expected at most {limits.request_line} octets, got {len(path)}")
-    request = Request(stream, method.decode("ascii"), path, "2")
+    request = Request(stream, method.decode("ascii"), path, HTTP_2)
     request.path, _, request.query = path.partition(b"?")
     if protocol is not None:
         request.protocol = protocol.lower()

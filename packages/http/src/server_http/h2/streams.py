@@ -10,7 +10,7 @@ from typing import Dict, List, Optional, Sequence
 
 from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, Segment
-from server_http.errors import ContentTooLarge, ProtocolError
+from server_http.errors import INTERNAL_ERROR, ContentTooLarge, ProtocolError
 from server_http.events import (
     Event,
     Headers,
@@ -28,10 +28,9 @@ from server_http.h2.request import Malformed
 from server_http.h2.sender import Sender
 from server_http.h2.session import Session
 from server_http.h2.stream import Stream
-from server_http.states import AWAITING, CUT, LENGTH, NO_BODY
+from server_http.states import AWAITING, CUT, HTTP_2, LENGTH, NO_BODY
 
 NO_ERROR = 0x0
-INTERNAL_ERROR = 0x2
 UNREAD_WAIT = 1.0
 
 _STATUS = {status: (b":status", b"%d" % status) for status in range(100, 1000)}
@@ -130,7 +129,7 @@ class Streams:
         self._answer(self._open(number, method.decode("latin-1"), False, complete, now), error)
 
     def _open(self, number: int, method: str, expects: bool, complete: bool, now: float) -> Stream:
-        stream = Stream(number, Exchange(method, "2", True, b"", expects), self._session.streams[number], now)
+        stream = Stream(number, Exchange(method, HTTP_2, True, b"", expects), self._session.streams[number], now)
         stream.receiving = not complete
         self.table[number] = stream
         return stream

@@ -21,6 +21,7 @@ from server_http.events import Headers, Request
 from server_http.exchange import error_page
 from server_http.fields import is_token
 from server_http.limits import Limits
+from server_http.states import HTTP_2
 from server_http.ws.deflate import Deflate, negotiate
 from server_http.ws.engine import WebSocket
 
@@ -35,7 +36,7 @@ _OWN = frozenset(
 
 def is_websocket(request: Request) -> bool:
     """Whether a request asks for a WebSocket, well-formed or not."""
-    if request.version == "2":
+    if request.version == HTTP_2:
         return request.protocol == b"websocket"
     return request.upgrade == b"websocket"
 
@@ -60,7 +61,7 @@ class Handshake:
 
     def __init__(self, request: Request, limits: Limits, compress: bool = True) -> None:
         self._limits = limits
-        self._http2 = request.version == "2"
+        self._http2 = request.version == HTTP_2
         self._compress = compress
         keys = versions = 0
         key = version = b""
