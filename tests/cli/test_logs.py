@@ -196,8 +196,12 @@ def test_a_refused_reload_leaves_captured_output_where_it_was_and_one_without_gi
         config.write_text("errorlog = '-'\n")
         server.send_signal(signal.SIGHUP)
         server.wait_for_log("Reload complete")
-        request(address, "GET", "/print")
-        server.wait_for_log("printed by the application")
+
+        def printed():
+            request(address, "GET", "/print")  # which the old worker may answer yet
+            return "printed by the application" in server.log
+
+        until(printed, what="the line on standard output")
 
 
 def test_a_server_whose_standard_streams_were_closed_has_nothing_else_in_their_place():
