@@ -7,7 +7,7 @@ GROUP = Group(
     "Process Naming",
     [
         Setting("proc_name", Text("NAME"), None,
-                "The name of the processes in ps and top (needs setproctitle).", "-n", "--name"),
+                "The name of the processes in ps and top (extra setproctitle).", "-n", "--name"),
         Setting("default_proc_name", Text("NAME"), "server", "The name when proc_name is not set.", cli=False),
     ],
 )  # fmt: skip
