@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import traceback
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
 from server_core import process
@@ -100,7 +101,7 @@ class Processes:
         try:
             return self._start(child, order)
         except Exception as error:  # a hook, a worker's constructor, or the system: none ends the arbiter
-            self._arbiter.log.exception("Cannot start a worker")
+            self._arbiter.log.error("%s", traceback.format_exc().rstrip())  # noqa: TRY400 - the event says the rest
             return [SpawnFailed(order.child, str(error) or type(error).__name__)]
 
     def _start(self, child: Process, order: Spawn) -> List[Event]:
