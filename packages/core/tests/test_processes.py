@@ -22,7 +22,7 @@ class Arbiter:
         self.log = self
         self.watched: List[Any] = []
 
-    def exception(self, message: str) -> None:
+    def error(self, message: str, *args: object) -> None:
         """A line of the log."""
 
     def read_templates(self) -> None:

@@ -1,7 +1,7 @@
 """One call on its way: what its frames mean, to the caller and to the worker.
 
 Owns: the head and the arguments of a call, what an answer may be, the errors that stand for what came instead.
-Must not know: threads, event loops, how anybody waits, in which order frames are sent; ``exchange`` and ``running`` do.
+Must not know: threads, event loops, how anybody waits, in which order frames are sent; ``pending`` and ``running`` do.
 """
 
 from __future__ import annotations

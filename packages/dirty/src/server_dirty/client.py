@@ -18,7 +18,7 @@ from typing import Any, AsyncIterator, Iterator, Optional, Tuple, Type
 
 from server_dirty import calls, paths
 from server_dirty.errors import DirtyAppNotFoundError, DirtyBusyError, DirtyConnectionError
-from server_dirty.exchange import Exchange
+from server_dirty.pending import PendingCall
 from server_dirty.wire import Wire, run_async, run_blocking
 
 DEFAULT_TIMEOUT = 30.0  # seconds
@@ -43,29 +43,29 @@ class DirtyClient:
             DirtyTimeoutError, DirtyBusyError, DirtyConnectionError, DirtyWorkerError,
             DirtyAppNotFoundError, DirtyAppError (which also is the class that was raised).
         """
-        with self._begin(app_path, action, args, kwargs) as exchange:
-            return run_blocking(exchange.result(), exchange.socket, exchange.deadline)
+        with self._begin(app_path, action, args, kwargs) as pending:
+            return run_blocking(pending.result(), pending.socket, pending.deadline)
 
     async def execute_async(self, app_path: str, action: str, *args: Any, **kwargs: Any) -> Any:
         """``execute`` for asyncio; cancelling the task cancels the call."""
-        with self._begin(app_path, action, args, kwargs) as exchange:
-            return await run_async(exchange.result(), exchange.socket, exchange.deadline)
+        with self._begin(app_path, action, args, kwargs) as pending:
+            return await run_async(pending.result(), pending.socket, pending.deadline)
 
     def stream(self, app_path: str, action: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Run ``action`` and iterate over what it yields. Closing the iterator closes the generator
         in the worker. A value may take ``min(30, timeout)`` seconds, all together ``timeout``."""
-        with self._begin(app_path, action, args, kwargs, stream=True) as exchange:
+        with self._begin(app_path, action, args, kwargs, stream=True) as pending:
             while True:
-                value = run_blocking(exchange.chunk(), exchange.socket, exchange.next_deadline())
+                value = run_blocking(pending.chunk(), pending.socket, pending.next_deadline())
                 if value is calls.END_OF_STREAM:
                     return
                 yield value
 
     async def stream_async(self, app_path: str, action: str, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """``stream`` for asyncio."""
-        with self._begin(app_path, action, args, kwargs, stream=True) as exchange:
+        with self._begin(app_path, action, args, kwargs, stream=True) as pending:
             while True:
-                value = await run_async(exchange.chunk(), exchange.socket, exchange.next_deadline())
+                value = await run_async(pending.chunk(), pending.socket, pending.next_deadline())
                 if value is calls.END_OF_STREAM:
                     return
                 yield value
@@ -108,11 +108,13 @@ class DirtyClient:
     def _pool(self) -> str:
         return self._directory or paths.pool_directory()
 
-    def _begin(self, app_path: str, action: str, args: Tuple[Any, ...], kwargs: Any, stream: bool = False) -> Exchange:
+    def _begin(
+        self, app_path: str, action: str, args: Tuple[Any, ...], kwargs: Any, stream: bool = False
+    ) -> PendingCall:
         call = calls.Call(app_path, action, time.monotonic(), self.timeout or None, stream)
         # Before there is a connection, so that the worker that accepts it finds the call there.
         outgoing = calls.pack_call(call, args, kwargs)
-        return Exchange(self._open(app_path), call, outgoing)
+        return PendingCall(self._open(app_path), call, outgoing)
 
     def _open(self, app_path: str) -> Wire:
         directory = self._pool()

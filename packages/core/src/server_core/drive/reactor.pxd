@@ -21,8 +21,8 @@ cdef class Reactor(Duties):
     cdef object _posted
     cdef bint _asleep, _declines
     cdef list _alarms, _doors, _knocking
-    cdef object _exchange
-    cdef int _exchange_fd
+    cdef object _passed
+    cdef int _passed_fd
 
     @cython.locals(session=Session, acceptor=Acceptor, now=cython.double, called=cython.double, behind=cython.bint, happened=list)
     cpdef turn(self)

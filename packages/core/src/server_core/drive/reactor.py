@@ -15,7 +15,7 @@ from server_core.drive.accept import Acceptor
 from server_core.drive.channel import Channel
 from server_core.drive.clock import monotonic
 from server_core.drive.duties import Duties
-from server_core.drive.handover import Helper
+from server_core.drive.passing import Helper
 from server_core.drive.phases import CLOSED
 from server_core.drive.poller import READ, make_poller
 from server_core.drive.session import Session
@@ -51,11 +51,11 @@ class Reactor(Duties):
         self._posted: Deque[Session] = deque()
         self._knocking: List[Acceptor] = []  # of listeners at which a connection waits
         self._asleep = False
-        self._exchange: Any = worker.exchange
-        self._exchange_fd: int = -1 if worker.exchange is None else worker.exchange.fileno()
+        self._passed: Any = worker.passed
+        self._passed_fd: int = -1 if worker.passed is None else worker.passed.fileno()
         self._declines = False  # without room what other workers pass on is left to the next
-        if worker.exchange is not None:
-            self.poller.add_listener(self._exchange_fd)
+        if worker.passed is not None:
+            self.poller.add_listener(self._passed_fd)
         self._alarms = [fd for fd in (worker.wakeup[0], worker.lifeline) if fd is not None and fd >= 0]
         for fd in self._alarms:
             self.poller.add_listener(fd)
@@ -115,7 +115,7 @@ class Reactor(Duties):
                 self._knocking.append(self._listening[fd])
             elif fd in self._alarms:
                 self._alarm(fd)
-            elif fd == self._exchange_fd:
+            elif fd == self._passed_fd:
                 self._take_passed(now)
         self.take_unseen()
         return now
@@ -210,13 +210,13 @@ class Reactor(Duties):
 
     def _take_passed(self, now: float) -> bool:
         """Another worker, or this one, was busy and passed a connection on; returns whether there was one to take."""
-        if self._exchange is None:
+        if self._passed is None:
             return False
         if len(self.sessions) >= self.worker_connections:
             self._declines = True
-            self.poller.mute(self._exchange_fd, True)
+            self.poller.mute(self._passed_fd, True)
             return False
-        passed = self._exchange.take()
+        passed = self._passed.take()
         if passed is None:
             return False
         sock, number, client = passed
@@ -246,7 +246,7 @@ class Reactor(Duties):
         self._open_connections[0] = len(self.sessions)
         if self._declines:
             self._declines = False
-            self.poller.mute(self._exchange_fd, False)
+            self.poller.mute(self._passed_fd, False)
 
     # Draining ------------------------------------------------------------------------------------------------------
 
@@ -358,8 +358,8 @@ class InlineReactor(Reactor):
         self._nested = False
         self._helper: Any = None
         worker.board.capacity(1)
-        if worker.exchange is not None:
-            self._helper = Helper(self, worker.exchange, worker.cfg.busy_handover)
+        if worker.passed is not None:
+            self._helper = Helper(self, worker.passed, worker.cfg.busy_handover)
 
     def make_turn(self) -> None:
         """One thread does everything."""

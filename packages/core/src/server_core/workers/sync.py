@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from server_core.drive.handover import Exchange
+from server_core.drive.passing import PassedConnections
 from server_core.drive.reactor import InlineReactor
 from server_core.workers.wsgi import WSGIWorker
 
@@ -26,9 +26,9 @@ class SyncWorker(WSGIWorker):
         super().prepare(cfg)
         wanted = cfg.multiprocess and cfg.busy_handover > 0 and not cfg.reuse_port
         doors = (cfg.address, cfg.is_ssl, cfg.proxy_protocol, cfg.protocol) if wanted else None
-        before = cls.__dict__.get("exchange")
+        before = cls.__dict__.get("passed")
         if before is not None:
             if before.doors == doors:
                 return
             before.close()  # in this process: workers that came through other doors keep it
-        cls.exchange = None if doors is None else Exchange(doors)
+        cls.passed = None if doors is None else PassedConnections(doors)

@@ -23,7 +23,7 @@ class WSGIWorker(Worker):
     http2 = True  # whether it can run the streams of one connection side by side
 
     reactor: Any = None
-    exchange: Any = None  # where idle connections of busy workers go; inherited by all workers with the same listeners
+    passed: Any = None  # where idle connections of busy workers go; inherited by all workers with the same listeners
 
     @classmethod
     def prepare(cls, cfg: Any) -> None:

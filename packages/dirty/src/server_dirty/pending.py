@@ -1,6 +1,6 @@
 """One call under way, on the caller's side.
 
-Owns: ``Exchange``: its connection, its deadline, its steps.
+Owns: ``PendingCall``: its connection, its deadline, its steps.
 Must not know: pools and where their sockets are; how its steps are waited for.
 """
 
@@ -17,11 +17,11 @@ from server_dirty.wire import Steps, Wire
 MAX_STREAM_IDLE = 30.0  # seconds between two values of a stream, at the most
 
 
-class Exchange:
+class PendingCall:
     """One call under way: its wire, its deadline and its steps. As a context it hangs up at the end.
 
     Args:
-        wire: the connection; the exchange owns it.
+        wire: the connection; the call owns it.
         call: the call.
         outgoing: its frame.
     """
@@ -35,7 +35,7 @@ class Exchange:
         self.socket = wire.socket
         self.deadline = None if call.timeout is None else call.sent + call.timeout
 
-    def __enter__(self) -> Exchange:
+    def __enter__(self) -> PendingCall:
         return self
 
     def __exit__(

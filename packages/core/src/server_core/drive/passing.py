@@ -1,7 +1,7 @@
 """Idle connections of a busy worker go to an idle one.
 
-Owns: ``Exchange`` (a queue of sockets that workers with the same listeners share) and ``Helper`` (the thread that
-uses it while the application keeps a ``sync`` worker's only thread).
+Owns: ``PassedConnections`` (a queue of sockets that workers with the same listeners share) and ``Helper`` (the thread
+that uses it while the application keeps a ``sync`` worker's only thread).
 Must not know: protocols beyond "this connection is idle", WSGI.
 
 Only cleartext HTTP/1 connections go, between two requests, with the new octets still in the kernel: then an engine
@@ -33,7 +33,7 @@ NOTE_OCTETS = 512
 Passed = Tuple[Any, int, Optional[Tuple[str, int]]]
 
 
-class Exchange:
+class PassedConnections:
     """A queue of sockets, made before the workers are forked and inherited by all of them.
 
     Args:
@@ -94,16 +94,16 @@ class Helper:
 
     Args:
         reactor: the loop.
-        exchange: where connections go.
+        passed: where connections go.
         seconds: how long a request runs before the helper steps in.
     """
 
-    def __init__(self, reactor: Any, exchange: Exchange, seconds: float) -> None:
+    def __init__(self, reactor: Any, passed: PassedConnections, seconds: float) -> None:
         self.running_since = 0.0
         self.helping = False
         self.parked = True
         self._reactor = reactor
-        self._exchange = exchange
+        self._passed = passed
         self._seconds = seconds
         self._guard = threading.Lock()
         self._signal = threading.Lock()
@@ -182,7 +182,7 @@ class Helper:
         if idle is None or not idle():
             return False
         listener = self._reactor.listener_of(session)
-        if not self._exchange.put(session.sock, listener, session.connection.info.client):
+        if not self._passed.put(session.sock, listener, session.connection.info.client):
             return False
         session.abandon()
         return True
