@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from server_http.engine import FileRegion
 from server_http.exchange import Exchange, ResponseDefaults
 from server_http.h1.output import Output, informational_head, response_head, trailer_section
+from server_http.states import CUT, ENDED
 from support.http1 import written
 
 
@@ -59,8 +60,57 @@ def test_a_file_is_counted_and_cut_like_octets() -> None:
     assert (region.offset, region.count, rest) == (110, 40, b"cd")
     out.sent(41)
     assert [bytes(part) for part in out.segments()] == [b"d"]  # type: ignore[arg-type]
-    out.clear()
-    assert out.pending == 0
+
+
+def test_the_page_of_an_error_is_a_whole_response() -> None:
+    out = Output()
+    exchange = Exchange("GET", "1.1", True)
+    out.add_page(exchange, 413, ResponseDefaults(b""), 0.0)
+    head, _, body = written(out).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n")
+    assert b"Content-Length: %d" % len(body) in head
+    assert (exchange.state, exchange.sent) == (ENDED, len(body))
+
+
+def test_an_application_waits_above_one_mark_until_the_other_is_reached() -> None:
+    out = Output()
+    out.add(b"x" * 10, 0.0)
+    out.fill(10)
+    assert not out.blocked
+    out.add(b"y", 0.0)
+    out.fill(10)
+    assert out.blocked
+    assert not out.relieved(5)
+    out.sent(6)
+    assert out.relieved(5)
+    assert not out.relieved(5)
+
+
+def test_a_peer_has_its_time_to_read_and_to_send() -> None:
+    out = Output()
+    assert out.deadline(4.0, 1.0, 0.0) is None
+    assert out.deadline(4.0, 1.0, 9.0) == 10.0
+    assert out.overdue(4.0, 99.0) is None
+    out.add(b"x", 2.0)
+    assert out.deadline(4.0, 1.0, 0.0) == 6.0
+    assert out.deadline(4.0, 1.0, 9.0) == 6.0
+    assert out.deadline(4.0, 1.0, 3.0) == 4.0
+    assert out.deadline(0.0, 1.0, 0.0) is None
+    assert out.overdue(0.0, 99.0) is None
+    assert out.overdue(4.0, 5.9) is None
+    assert str(out.overdue(4.0, 6.0)) == "output: expected the peer to read within 4.0 s"
+
+
+def test_what_is_given_up_was_not_sent() -> None:
+    out = Output()
+    assert out.give_up(None) == 0
+    exchange = Exchange("GET", "1.1", True)
+    exchange.respond(200, [])
+    for wrote, sent in ((4, 6), (9, 1), (12, 0)):  # of ten octets of body; the head counts as waiting too
+        exchange.sent = 10
+        out.add(b"x" * wrote, 0.0)
+        assert out.give_up(exchange) == sent
+        assert (out.pending, out.segments(), exchange.state) == (0, [], CUT)
 
 
 def test_heads_are_spelled() -> None:

@@ -14,7 +14,7 @@ cdef Py_ssize_t _HEADER_OCTETS
 cdef class UwsgiEngine:
     cdef ConnectionInfo _info
     cdef RequestRules _rules
-    cdef bint _allowed, _trusted, _progress, _blocked
+    cdef bint _allowed, _trusted, _progress
     cdef int _state
     cdef bytes _held
     cdef long long _remaining, _unread
@@ -43,7 +43,6 @@ cdef class UwsgiEngine:
     cpdef reset(self, long long stream, code, double now)
     cpdef consumed(self, long long stream, long long n)
     cpdef drain(self, double now)
-    @cython.locals(timeout=double, written_by=double)
     cpdef deadline(self)
     cpdef handle_timer(self, double now)
     cdef double _input_timeout(self) except -1.0
@@ -57,5 +56,5 @@ cdef class UwsgiEngine:
     cdef _settle(self, list events)
     cdef _fail(self, error, list events)
     cdef _break(self, error, list events)
-    cdef _forget(self, error, list events)
+    cdef _forget(self, error, long long sent, list events)
     cdef _close(self, list events, error, bint linger, bint abort=*)

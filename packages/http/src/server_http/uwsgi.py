@@ -15,7 +15,7 @@ from typing import List, Optional, Sequence
 
 from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, Engine, Segment
-from server_http.errors import BadRequest, ContentTooLarge, Forbidden, ProtocolError, RequestTimeout, StateError
+from server_http.errors import BadRequest, Forbidden, ProtocolError, RequestTimeout, StateError
 from server_http.events import (
     BodyReceived,
     ConnectionEnded,
@@ -29,7 +29,7 @@ from server_http.events import (
     Writable,
     end_body,
 )
-from server_http.exchange import Exchange, error_page
+from server_http.exchange import Exchange
 from server_http.h1.output import JOINED, Output, response_head
 from server_http.states import AWAITING, ENDED, HTTP_1_0
 from server_http.uwsgi_request import STREAM, Variables, build_request, read_variables
@@ -70,8 +70,8 @@ class UwsgiEngine:
     """
 
     __slots__ = (
-        "_allowed", "_blocked", "_exchange", "_facts", "_held", "_info", "_out", "_progress",
-        "_remaining", "_rules", "_since", "_state", "_trusted", "_unread", "queue",
+        "_allowed", "_exchange", "_facts", "_held", "_info", "_out", "_progress", "_remaining", "_rules", "_since",
+        "_state", "_trusted", "_unread", "queue",
     )  # fmt: skip
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float) -> None:
@@ -89,7 +89,6 @@ class UwsgiEngine:
         self._facts: Optional[List[Event]] = None  # what commands caused and nobody was told yet
         self._since = now
         self._progress = False
-        self._blocked = False
 
     # -- input -----------------------------------------------------------------------------------------------------
 
@@ -176,7 +175,7 @@ class UwsgiEngine:
             if size < len(data):
                 data = data[:size]
             self._out.add(data if type(data) is bytes else bytes(data), now)
-            self._blocked = self._blocked or self._out.pending > self._rules.send_high_water
+            self._out.fill(self._rules.send_high_water)
 
     def answer(self, stream: int, status: int, headers: Headers, body: bytes, now: float, reason: bytes = b"") -> None:
         """Send a whole response, in one piece while it is short. See ``Engine.answer``."""
@@ -199,7 +198,7 @@ class UwsgiEngine:
         size = exchange.send(count)
         if size:
             self._out.add_file(fd, offset, size, now)
-            self._blocked = self._blocked or self._out.pending > self._rules.send_high_water
+            self._out.fill(self._rules.send_high_water)
 
     def end(self, stream: int, now: float, trailers: Headers = ()) -> None:  # type: ignore[assignment]
         """The response is complete; trailers have no place here. See ``Engine.end``."""
@@ -233,19 +232,14 @@ class UwsgiEngine:
 
     def deadline(self) -> Optional[float]:
         """When ``handle_timer`` wants to be called. See ``Engine.deadline``."""
-        timeout = self._input_timeout()
-        if self._out.pending and self._rules.send_timeout:
-            written_by = self._out.since + self._rules.send_timeout
-            if not timeout or written_by < self._since + timeout:
-                return written_by
-        return self._since + timeout if timeout else None
+        return self._out.deadline(self._rules.send_timeout, self._since, self._input_timeout())
 
     def handle_timer(self, now: float) -> Sequence[Event]:
         """Act on deadlines that have passed. See ``Engine.handle_timer``."""
         events = list(self.advance(now))
-        timeout = self._rules.send_timeout
-        if self._out.pending and timeout and now >= self._out.since + timeout:
-            self._break(RequestTimeout(f"output: expected the peer to read within {timeout} s"), events)
+        unread = self._out.overdue(self._rules.send_timeout, now)
+        if unread is not None:
+            self._break(unread, events)
             return events
         timeout = self._input_timeout()
         if timeout and now >= self._since + timeout:
@@ -296,8 +290,7 @@ class UwsgiEngine:
             # No name has a '_': it lost that when it became a variable
             rules.policy.apply(request, self._trusted, False)
         length = request.content_length or 0
-        if 0 < rules.body < length:
-            raise ContentTooLarge(f"body: expected at most {rules.body} octets, got {length}")
+        rules.check_length(length)
         # To the proxy every answer is one of HTTP/1.0: by length or until the end of the connection
         exchange: Exchange = Exchange.__new__(Exchange)  # without the reading of arguments when a class is called
         exchange.begin(request.method, HTTP_1_0, False, b"", False)
@@ -345,10 +338,8 @@ class UwsgiEngine:
             return
         if exchange.warning:
             events.append(Warned(exchange.take_warning()))
-        if self._blocked and self._out.pending <= self._rules.send_low_water:
-            self._blocked = False
-            if exchange.state < ENDED:
-                events.append(Writable(STREAM))
+        if self._out.relieved(self._rules.send_low_water) and exchange.state < ENDED:
+            events.append(Writable(STREAM))
         if exchange.state >= ENDED and not self._out.pending:
             self._exchange = None
             events.append(StreamClosed(STREAM, exchange.status, exchange.sent))
@@ -359,29 +350,24 @@ class UwsgiEngine:
         exchange = self._exchange
         answer = exchange or Exchange("GET", HTTP_1_0, False)
         if answer.state == AWAITING:
-            headers, page = error_page(error.status)
-            passed = answer.respond(error.status, headers)
-            size = answer.complete(len(page))
-            self._out.add(response_head(answer, passed, self._rules.defaults) + page[:size], self._since)
+            self._out.add_page(answer, error.status, self._rules.defaults, self._since)
         else:
             answer.abandon()
-        self._forget(error, events)
+        self._forget(error, answer.sent, events)
         self._close(events, error, True, answer.cut_unmarked())
 
     def _break(self, error: ProtocolError, events: List[Event]) -> None:
         """The peer does not read: nothing can be answered."""
-        if self._exchange is not None and self._exchange.state < ENDED:
-            self._exchange.abandon()
-        self._out.clear()
-        self._forget(error, events)
+        self._forget(error, self._out.give_up(self._exchange), events)
         self._close(events, error, False, True)
 
-    def _forget(self, error: ProtocolError, events: List[Event]) -> None:
+    def _forget(self, error: ProtocolError, sent: int, events: List[Event]) -> None:
+        """Report that the stream, if there is one, is over for ``error`` after ``sent`` octets."""
         exchange = self._exchange
         if exchange is not None:
             self._exchange = None
             events.append(StreamReset(STREAM, error))
-            events.append(StreamClosed(STREAM, exchange.status, exchange.sent))
+            events.append(StreamClosed(STREAM, exchange.status, sent))
 
     def _close(self, events: List[Event], error: Optional[BaseException], linger: bool, abort: bool = False) -> None:
         if self._state != CLOSED:

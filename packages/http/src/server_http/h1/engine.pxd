@@ -18,7 +18,7 @@ cdef class Http1Engine:
     cdef ConnectionInfo _info
     cdef object _scheme, _upgrade, _held
     cdef RequestRules _rules
-    cdef bint _trusted, _progress, _resumed, _blocked, _eof, _draining, _last
+    cdef bint _trusted, _progress, _resumed, _eof, _draining, _last
     cdef int _state
     cdef long long _stream, _remaining, _unread
     cdef Exchange _exchange, _spare
@@ -49,9 +49,8 @@ cdef class Http1Engine:
     cpdef reset(self, long long stream, code, double now)
     cpdef consumed(self, long long stream, long long n)
     cpdef drain(self, double now)
-    @cython.locals(timeout=double, written_by=double)
     cpdef deadline(self)
-    @cython.locals(timeout=double, patience=double)
+    @cython.locals(timeout=double)
     cpdef handle_timer(self, double now)
     @cython.locals(rules=RequestRules, exchange=Exchange, state=int)
     cdef double _input_timeout(self) except -1.0
@@ -81,6 +80,6 @@ cdef class Http1Engine:
     cdef _next(self, double now, list events)
     cdef _discard(self, list events)
     cdef _fail(self, error, double now, list events)
-    cdef _answer(self, Exchange exchange, int status, double now)
     cdef _break(self, error, list events)
+    cdef _forget(self, error, long long sent, list events)
     cdef _close(self, list events, error, bint linger, bint abort=*)

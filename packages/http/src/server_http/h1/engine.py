@@ -17,7 +17,7 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, Engine, Segment
-from server_http.errors import BadRequest, ContentTooLarge, ProtocolError, RequestTimeout, StateError
+from server_http.errors import BadRequest, ProtocolError, RequestTimeout, StateError
 from server_http.events import (
     BodyEnded,
     BodyReceived,
@@ -36,7 +36,7 @@ from server_http.events import (
     request_received,
     stream_closed,
 )  # fmt: skip
-from server_http.exchange import Exchange, error_page
+from server_http.exchange import Exchange
 from server_http.h1.body import DONE, ChunkedBody
 from server_http.h1.output import JOINED, Output, informational_head, response_head, trailer_section
 from server_http.h1.partial import PartialHead, examine
@@ -97,9 +97,9 @@ class Http1Engine:
     """
 
     __slots__ = (
-        "_blocked", "_body", "_draining", "_eof", "_exchange", "_facts", "_held", "_info", "_last", "_out",
-        "_progress", "_remaining", "_resumed", "_rules", "_scheme", "_since", "_spare", "_state", "_stream", "_trusted",
-        "_unread", "_upgrade", "queue",
+        "_body", "_draining", "_eof", "_exchange", "_facts", "_held", "_info", "_last", "_out", "_progress",
+        "_remaining", "_resumed", "_rules", "_scheme", "_since", "_spare", "_state", "_stream", "_trusted", "_unread",
+        "_upgrade", "queue",
     )  # fmt: skip
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float, upgrade: Optional[Upgrade] = None) -> None:
@@ -122,7 +122,6 @@ class Http1Engine:
         self._since = now  # when the input last made the progress its deadline is about
         self._progress = False  # output was written, at a time that is not known
         self._resumed = False  # a peer that was held up may send again, since a time that is not known
-        self._blocked = False  # the application waits for Writable
         self._eof = False
         self._draining = self._info.draining
         self._last = False  # the peer said that no further request comes
@@ -211,7 +210,8 @@ class Http1Engine:
         exchange = self._exchange
         if exchange is None or exchange.state >= ENDED or exchange.warning or self._facts is not None:
             return True
-        self._progress = self._blocked or self._out.pending > 0  # with nothing left to write there is none to measure
+        out = self._out
+        self._progress = out.blocked or out.pending > 0  # with nothing left to write there is none to measure
         return self._progress
 
     def pending(self, stream: int) -> int:
@@ -285,8 +285,7 @@ class Http1Engine:
             self._out.add_chunk(data, now)
         else:
             self._out.add(data, now)
-        if self._out.pending > self._rules.send_high_water:
-            self._blocked = True
+        self._out.fill(self._rules.send_high_water)
 
     def send_file(self, stream: int, fd: int, offset: int, count: int, now: float) -> None:
         """Send a part of a file. See ``Engine.send_file``."""
@@ -301,8 +300,7 @@ class Http1Engine:
         self._out.add_file(fd, offset, size, now)
         if exchange.framing == CHUNKED:
             self._out.add(b"\r\n", now)
-        if self._out.pending > self._rules.send_high_water:
-            self._blocked = True
+        self._out.fill(self._rules.send_high_water)
 
     def end(self, stream: int, now: float, trailers: Headers = ()) -> None:  # type: ignore[assignment]
         """The response is complete. See ``Engine.end``."""
@@ -342,20 +340,15 @@ class Http1Engine:
 
     def deadline(self) -> Optional[float]:
         """When ``handle_timer`` wants to be called. See ``Engine.deadline``."""
-        timeout = self._input_timeout()
-        if self._out.pending and self._rules.send_timeout:
-            written_by = self._out.since + self._rules.send_timeout
-            if not timeout or written_by < self._since + timeout:
-                return written_by
-        return self._since + timeout if timeout else None
+        return self._out.deadline(self._rules.send_timeout, self._since, self._input_timeout())
 
     def handle_timer(self, now: float) -> Sequence[Event]:
         """Act on deadlines that have passed. See ``Engine.handle_timer``."""
         events = list(self.advance(now))
-        patience = self._rules.send_timeout
+        unread = self._out.overdue(self._rules.send_timeout, now)
         timeout = self._input_timeout()
-        if self._out.pending and patience and now >= self._out.since + patience:
-            self._break(RequestTimeout(f"output: expected the peer to read within {patience} s"), events)
+        if unread is not None:
+            self._break(unread, events)
         elif timeout and now >= self._since + timeout:
             if self._state == HEAD and not self._held.empty:
                 self._fail(RequestTimeout(f"request head: expected within {timeout} s, got a part of it"), now, events)
@@ -451,8 +444,8 @@ class Http1Engine:
         try:
             if self._trusted or request.underscored or rules.policy.always:
                 rules.policy.apply(request, self._trusted, request.underscored)
-            if length and 0 < rules.body < length:
-                raise ContentTooLarge(f"body: expected at most {rules.body} octets, got {length}")
+            if length:
+                rules.check_length(length)
         except ProtocolError as error:
             self._fail(error, now, events)
             return
@@ -605,10 +598,8 @@ class Http1Engine:
                 return
             if exchange.warning:
                 events.append(Warned(exchange.take_warning()))
-            if self._blocked and self._out.pending <= self._rules.send_low_water:
-                self._blocked = False
-                if exchange.state < ENDED:
-                    events.append(Writable(self._stream))
+            if self._out.relieved(self._rules.send_low_water) and exchange.state < ENDED:
+                events.append(Writable(self._stream))
             if exchange.state < ENDED or self._out.pending:
                 return
             self._finish(exchange, now, events)
@@ -617,7 +608,6 @@ class Http1Engine:
         """The response is written: forget the stream, and the connection unless it persists."""
         events.append(stream_closed(self._stream, exchange.status, exchange.sent))
         self._exchange = None
-        self._blocked = False
         self._since = now
         if not exchange.keep_alive:
             linger = not self._eof and not (self._last and self._state == WAITING)
@@ -648,38 +638,28 @@ class Http1Engine:
         exchange = self._exchange
         abort = False
         if exchange is None:
-            self._answer(Exchange("GET", HTTP_1_1, False), error.status, now)
+            self._out.add_page(Exchange("GET", HTTP_1_1, False), error.status, self._rules.defaults, now)
         else:
             if exchange.state == AWAITING:
-                self._answer(exchange, error.status, now)
+                self._out.add_page(exchange, error.status, self._rules.defaults, now)
             else:
                 exchange.abandon()
                 abort = exchange.cut_unmarked()
-            events.append(StreamReset(self._stream, error))
-            events.append(StreamClosed(self._stream, exchange.status, exchange.sent))
-            self._exchange = None
+            self._forget(error, exchange.sent, events)
         self._close(events, error, True, abort)
-
-    def _answer(self, exchange: Exchange, status: int, now: float) -> None:
-        exchange.keep_alive = False
-        headers, page = error_page(status)
-        fields = exchange.respond(status, headers)
-        size = exchange.complete(len(page))
-        self._out.add(response_head(exchange, fields, self._rules.defaults), now)
-        self._out.add(page[:size], now)
 
     def _break(self, error: ProtocolError, events: List[Event]) -> None:
         """The peer does not read: nothing can be answered."""
-        exchange = self._exchange
-        waiting = self._out.pending
-        self._out.clear()
-        if exchange is not None:
-            if exchange.state < ENDED:
-                exchange.abandon()
-            events.append(StreamReset(self._stream, error))
-            events.append(StreamClosed(self._stream, exchange.status, max(0, exchange.sent - waiting)))
-            self._exchange = None
+        self._forget(error, self._out.give_up(self._exchange), events)
         self._close(events, error, False, True)  # what it may still read has no end that can be told from a whole one
+
+    def _forget(self, error: ProtocolError, sent: int, events: List[Event]) -> None:
+        """Report that the stream, if one is live, is over for ``error`` after ``sent`` octets."""
+        exchange = self._exchange
+        if exchange is not None:
+            self._exchange = None
+            events.append(StreamReset(self._stream, error))
+            events.append(StreamClosed(self._stream, exchange.status, sent))
 
     def _close(
         self, events: List[Event], error: Optional[BaseException], linger: bool, abort: bool = False

@@ -12,6 +12,7 @@ cdef class Output:
     cdef list _segments
     cdef public long long pending, written
     cdef public double since
+    cdef public bint blocked
 
     cpdef list segments(self)
     @cython.locals(size=Py_ssize_t, segments=list)
@@ -21,7 +22,14 @@ cdef class Output:
     cpdef add_file(self, int fd, long long offset, long long count, double now)
     @cython.locals(gone=Py_ssize_t, size="long long", segments=list)
     cpdef sent(self, long long n)
-    cpdef clear(self)
+    cpdef add_page(self, Exchange exchange, int status, ResponseDefaults defaults, double now)
+    @cython.locals(waited="long long")
+    cpdef long long give_up(self, Exchange exchange) except -1
+    cpdef fill(self, long long high)
+    cpdef bint relieved(self, long long low) except -1
+    @cython.locals(written_by=double)
+    cpdef deadline(self, double patience, double since, double timeout)
+    cpdef overdue(self, double patience, double now)
 
 @cython.locals(own=bytes, connection=bytes)
 cpdef bytes response_head(Exchange exchange, list fields, ResponseDefaults defaults, bytes phrase=*, bytes body=*)

@@ -1,6 +1,7 @@
 """What waits to be written to an HTTP/1 peer, and how a response head is spelled (RFC 9112 sections 4 and 5).
 
-Owns: the queue of segments with its octet counts, and status lines, field lines and chunks as octets.
+Owns: the queue of segments with its octet counts, how long the peer may leave it lying and the application wait for
+it, and status lines, field lines, chunks and error pages as octets.
 Must not know: when anything is said (``exchange``), sockets. uwsgi answers through it as well.
 """
 
@@ -12,8 +13,9 @@ from __future__ import annotations
 from typing import Any, List, Optional, Tuple
 
 from server_http.engine import FileRegion, Segment
+from server_http.errors import RequestTimeout
 from server_http.events import Headers
-from server_http.exchange import REASONS, Exchange, ResponseDefaults, reason
+from server_http.exchange import REASONS, Exchange, ResponseDefaults, error_page, reason
 from server_http.states import CHUNKED
 
 try:
@@ -59,15 +61,17 @@ class Output:
         pending: octets that wait.
         since: when the first of them came, or the peer last took some; monotonic seconds.
         written: octets that were written, since the connection began.
+        blocked: the application waits until the peer has taken more.
     """
 
-    __slots__ = ("_segments", "pending", "since", "written")
+    __slots__ = ("_segments", "blocked", "pending", "since", "written")
 
     def __init__(self) -> None:
         self._segments: List[Segment] = []
         self.pending = 0
         self.since = 0.0
         self.written = 0
+        self.blocked = False
 
     def segments(self) -> List[Segment]:
         """Return what waits, in order. The list is the queue itself, always the same, and not to be changed."""
@@ -104,6 +108,15 @@ class Output:
         self.pending += count
         self._segments.append(FileRegion(fd, offset, count))
 
+    def add_page(self, exchange: Exchange, status: int, defaults: ResponseDefaults, now: float) -> None:
+        """Append the constant page of an error as the response of ``exchange``, of which nothing was said."""
+        exchange.keep_alive = False
+        headers, page = error_page(status)
+        fields = exchange.respond(status, headers)
+        size = exchange.complete(len(page))
+        self.add(response_head(exchange, fields, defaults), now)
+        self.add(page[:size], now)
+
     def sent(self, n: int) -> None:
         """Take the first ``n`` octets off."""
         self.pending -= n
@@ -123,10 +136,53 @@ class Output:
         if n:
             segments[0] = _behind(segments[0], n)
 
-    def clear(self) -> None:
-        """Forget what waits: it cannot be written any more."""
+    def give_up(self, exchange: Optional[Exchange]) -> int:
+        """Forget what waits, which cannot be written any more, and all that ``exchange`` had still to say.
+
+        Returns:
+            How many octets of the response's body were written.
+        """
+        waited = self.pending
         self._segments.clear()
         self.pending = 0
+        if exchange is None:
+            return 0
+        exchange.abandon()
+        return max(0, exchange.sent - waited)
+
+    # -- who waits for whom ----------------------------------------------------------------------------------------
+
+    def fill(self, high: int) -> None:
+        """Content was added: with more than ``high`` octets the application waits."""
+        if self.pending > high:
+            self.blocked = True
+
+    def relieved(self, low: int) -> bool:
+        """Whether an application that waited may go on, because at most ``low`` octets are left; True once."""
+        if not self.blocked or self.pending > low:
+            return False
+        self.blocked = False
+        return True
+
+    def deadline(self, patience: float, since: float, timeout: float) -> Optional[float]:
+        """Return when the peer has to have taken or sent something, whichever is first; None for no such time.
+
+        Args:
+            patience: seconds in which it has to take some of what waits; 0 for any.
+            since: when what it has to send was asked for; monotonic seconds.
+            timeout: the seconds it has for that; 0 when nothing is expected of it.
+        """
+        if self.pending and patience:
+            written_by = self.since + patience
+            if not timeout or written_by < since + timeout:
+                return written_by
+        return since + timeout if timeout else None
+
+    def overdue(self, patience: float, now: float) -> Optional[RequestTimeout]:
+        """Return what is wrong with a peer that took nothing for ``patience`` seconds, else None."""
+        if self.pending and patience and now >= self.since + patience:
+            return RequestTimeout(f"output: expected the peer to read within {patience} s")
+        return None
 
 
 def _behind(segment: Segment, n: int) -> Segment:

@@ -11,3 +11,5 @@ cdef class RequestRules:
     cdef readonly double head_timeout, body_timeout, send_timeout, keepalive, first_request
     cdef readonly bint persistent, relaxed
     cdef readonly object grammar
+
+    cpdef check_length(self, long long length)

@@ -1,11 +1,12 @@
 """The rules of a request by the settings of one listener: relaxations of the grammar, limits, trust, side by side.
 
 Owns: ``Grammar``, and ``RequestRules``, in which an engine finds each of them without a look-up.
-Must not know: how a rule is applied.
+Must not know: how a rule is applied, but for that about declared lengths, which is the same for all.
 """
 
 from __future__ import annotations
 
+from server_http.errors import ContentTooLarge
 from server_http.exchange import ResponseDefaults
 from server_http.headers import AddressSet, HeaderPolicy
 from server_http.limits import Limits
@@ -77,3 +78,12 @@ class RequestRules:
         self.persistent = limits.keepalive > 0
         self.relaxed = grammar.permit_obsolete_folding or grammar.strip_header_spaces
         self.grammar = grammar
+
+    def check_length(self, length: int) -> None:
+        """Refuse a body that is announced with more octets than ``limit_request_body``.
+
+        Raises:
+            ContentTooLarge: it is.
+        """
+        if 0 < self.body < length:
+            raise ContentTooLarge(f"body: expected at most {self.body} octets, got {length}")
