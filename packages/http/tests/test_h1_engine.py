@@ -438,6 +438,18 @@ def test_a_body_of_unknown_length_that_nobody_read_is_discarded_up_to_a_limit() 
     assert ended.linger
 
 
+@pytest.mark.parametrize(("limit", "admitted"), [(4, False), (5, True), (0, True)])
+def test_a_body_that_is_announced_as_too_long_is_refused_with_its_head(limit: int, admitted: bool) -> None:
+    engine = new_engine(configured(body=limit))
+    *_, event = engine.receive_data(POST, 0.0)
+    if admitted:
+        assert isinstance(event, RequestReceived)
+        return
+    assert isinstance(event, ConnectionEnded)
+    assert str(event.error) == "body: expected at most 4 octets, got 5"
+    assert written(engine).startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_body_that_arrives_behind_the_answer_is_never_a_request() -> None:
     engine = new_engine()
     engine.receive_data(unread_post(len(SMUGGLED)), 0.0)

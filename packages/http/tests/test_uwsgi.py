@@ -418,6 +418,7 @@ class TestTime:
         assert target.deadline() == 9
         (event,) = target.handle_timer(9.0)
         assert type(event.error) is RequestTimeout
+        assert target.deadline() == 13  # the page has a time of its own
         assert output(target).startswith(b"HTTP/1.1 408 ")
 
     def test_of_a_body_begins_anew_with_each_part(self):
@@ -440,13 +441,14 @@ class TestTime:
     def test_of_output_that_is_not_read(self):
         target = engine(limits=self.LIMITS)
         target.receive_data(packet(), 0.0)
-        target.respond(1, 200, [], 1.0)
+        target.answer(1, 200, [], b"x" * 100, 1.0)
         assert target.deadline() == 5
         target.sent(1)
         target.advance(3.0)
         assert target.deadline() == 7
         events = target.handle_timer(7.0)
         assert kinds(events) == [StreamReset, StreamClosed, ConnectionEnded]
+        assert events[1].sent == 0  # the octet was one of the head
         assert events[-1].abort
         assert target.segments() == []
 

@@ -54,7 +54,7 @@ cdef class UwsgiEngine:
     cdef Exchange _live(self, long long stream)
     cdef list _told(self)
     cdef _settle(self, list events)
-    cdef _fail(self, error, list events)
+    cdef _fail(self, error, double now, list events)
     cdef _break(self, error, list events)
     cdef _forget(self, error, long long sent, list events)
     cdef _close(self, list events, error, bint linger, bint abort=*)

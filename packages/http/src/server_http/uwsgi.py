@@ -103,7 +103,7 @@ class UwsgiEngine:
             if self._state == BODY and data:
                 self._take_body(data, now, events)
         except ProtocolError as error:
-            self._fail(error, events)
+            self._fail(error, now, events)
         self._settle(events)
         return events
 
@@ -113,7 +113,9 @@ class UwsgiEngine:
         if self._state == PACKET:
             self._close(events, None, False)
         elif self._state == BODY and self._live(STREAM) is not None:
-            self._fail(BadRequest(f"body: expected {self._remaining} more octets, got the end of the input"), events)
+            self._fail(
+                BadRequest(f"body: expected {self._remaining} more octets, got the end of the input"), now, events
+            )
         elif self._state == ANSWER:
             events.append(InputEnded(STREAM))
         self._settle(events)
@@ -246,7 +248,7 @@ class UwsgiEngine:
             if self._state == PACKET and not self._held:
                 self._close(events, None, False)
             else:
-                self._fail(RequestTimeout(f"uwsgi {INPUT[self._state]}: expected more within {timeout} s"), events)
+                self._fail(RequestTimeout(f"uwsgi {INPUT[self._state]}: expected more within {timeout} s"), now, events)
         self._settle(events)
         return events
 
@@ -345,12 +347,12 @@ class UwsgiEngine:
             events.append(StreamClosed(STREAM, exchange.status, exchange.sent))
             self._close(events, None, self._state == BODY, exchange.cut_unmarked())
 
-    def _fail(self, error: ProtocolError, events: List[Event]) -> None:
+    def _fail(self, error: ProtocolError, now: float, events: List[Event]) -> None:
         """Answer an error of the peer while that is possible, and end the connection."""
         exchange = self._exchange
         answer = exchange or Exchange("GET", HTTP_1_0, False)
         if answer.state == AWAITING:
-            self._out.add_page(answer, error.status, self._rules.defaults, self._since)
+            self._out.add_page(answer, error.status, self._rules.defaults, now)
         else:
             answer.abandon()
         self._forget(error, answer.sent, events)
