@@ -99,6 +99,7 @@ async def until_gone(scope, receive, send):
 
 
 async def never_reads(scope, receive, send):
+    note("never-reads begins")
     await asyncio.sleep(30)
 
 

@@ -117,7 +117,7 @@ def test_int_leaves_at_once_and_skips_lifespan_shutdown(events: Any) -> None:
     with serve(env=events.env) as server:
         with server.client() as client:
             client.send(GET.format("/never-reads").encode())
-            time.sleep(0.1)
+            until(lambda: "never-reads begins" in events())
             began = time.monotonic()
             assert server.stop(signal.SIGINT) == 0
             assert time.monotonic() - began < 15

@@ -12,6 +12,7 @@ from typing import Dict, Iterator, List
 
 import pytest
 
+from server_core.control.client import ControlClient
 from support import SOAK_SECONDS, KeepAliveLoad, RawClient, ServerProcess, best_of, until
 from workers.wsgi_apps import APPS
 
@@ -60,11 +61,12 @@ def owners_of(server: ServerProcess, count: int) -> Dict[bytes, int]:
 
 @pytest.mark.parametrize("worker", ALL)
 def test_a_stop_answers_what_runs_and_what_comes_on_idle_connections(worker: str) -> None:
-    with ServerProcess(arguments(worker, "--keep-alive", "3"), app=APPS) as server:
+    with ServerProcess(arguments(worker, "--keep-alive", "3", "--control-socket", "ctl"), app=APPS) as server:
         with server.client() as running, server.client() as idle:
             assert idle.request("GET", "/hello").body == b"hello"
             running.send(b"GET /slow?0.8 HTTP/1.1\r\nHost: a\r\n\r\n")
-            time.sleep(0.2)  # the request is to be running when the signal comes; nothing tells from outside
+            with ControlClient(str(server.cwd / "ctl")) as control:
+                until(lambda: control.call("show requests")["count"] == 1, what="the request runs")
             server.send_signal(signal.SIGTERM)
             answer = running.read_answer()
             assert (answer.body, answer.header("connection")) == (b"slow", "close")
