@@ -217,6 +217,7 @@ def test_a_pool_that_a_reload_turns_off_is_missed_at_once_and_may_come_back():
     config = 'dirty_apps = ["app:Heavy"]\ndirty_workers = {}\n'
     with ServerProcess(["app:app"], app=APP, config=config.format(2), workers=BOOTED) as server:
         address = (server.host, server.port)
+        until(lambda: len(lines(server, "inits")) == 2, what="both workers are loaded")
         assert ask(server, "echo/here") == "here"
         (Path(server.cwd) / "server.conf.py").write_text(config.format(0))
         server.send_signal(signal.SIGHUP)
