@@ -63,6 +63,7 @@ cdef class Http1Engine:
     cdef _take_more_head(self, bytes data, double now, list events)
     cdef _accept(self, Request request, bytes data, Py_ssize_t at, double now, list events)
     cdef bint _hand_over(self, Request request, bytes data, Py_ssize_t at, double now, list events) except -1
+    cdef _expect_body(self, length, bytes data, Py_ssize_t at, double now, list events)
     cdef bint _reading(self)
     cdef _take_body(self, bytes data, Py_ssize_t at, double now, list events)
     cdef _fail_body(self, error, double now, list events)

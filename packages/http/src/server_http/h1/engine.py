@@ -470,15 +470,8 @@ class Http1Engine:
             self._state = WAITING
             if at < len(data):
                 self._held = data[at:]
-            return
-        if length is None:
-            self._state = CHUNKS
-            self._body = ChunkedBody(rules.limits)
         else:
-            self._state = LENGTH
-            self._remaining = length
-        if at < len(data):
-            self._take_body(data, at, now, events)
+            self._expect_body(length, data, at, now, events)
 
     def _hand_over(self, request: Request, data: bytes, at: int, now: float, events: List[Event]) -> bool:
         """Offer a request to the engine that speaks h2c; returns whether it took the connection."""
@@ -493,6 +486,17 @@ class Http1Engine:
         return True
 
     # -- bodies ----------------------------------------------------------------------------------------------------
+
+    def _expect_body(self, length: Optional[int], data: bytes, at: int, now: float, events: List[Event]) -> None:
+        """A head is followed by ``length`` octets of a body, or by chunks; some may be here already."""
+        if length is None:
+            self._state = CHUNKS
+            self._body = ChunkedBody(self._rules.limits)
+        else:
+            self._state = LENGTH
+            self._remaining = length
+        if at < len(data):
+            self._take_body(data, at, now, events)
 
     def _reading(self) -> bool:
         """Whether somebody takes the body that is coming."""
