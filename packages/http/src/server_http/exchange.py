@@ -4,6 +4,10 @@ Owns: validation of what an application says, which responses have a body, Conte
 fields are the server's own, whether the connection persists, the ``Server`` and ``Date`` fields, error pages.
 Must not know: octets on the wire. Engines of every protocol hold one ``Exchange`` per stream, ask it, and
 serialise what it answers.
+
+Longer than other modules, because it is one class: what a head says decides what the body, the end and the connection
+may be, and every rule reads and moves the same few facts. Tables of states, the grammar of fields and the spelling of
+heads have modules of their own.
 """
 
 from __future__ import annotations

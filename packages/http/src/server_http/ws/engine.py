@@ -13,6 +13,9 @@ Use, with ``engine`` and ``stream`` of the connection that carries it::
 Memory is bounded by ``ws_message`` octets of the message that is being received, also when it is compressed, plus
 one control frame, however many fragments and pings there are. Text is decoded as it arrives, so that a wrong octet
 ends the connection before the message does.
+
+Longer than other modules, because it is one class: octets, commands and time move the same few facts (the state, the
+message under way, what waits to go out). Frames, compression and the opening handshake have modules of their own.
 """
 
 from __future__ import annotations
