@@ -28,7 +28,7 @@ def app(environ, start_response):
 # What runs WSGI applications; an asyncio worker has its own.
 WSGI = {
     "server_core.drive.body", "server_core.drive.channel", "server_core.drive.reactor", "server_core.drive.session",
-    "server_core.drive.wsgi", "server_core.workers.wsgi", "server_http.wsgi",
+    "server_core.drive.wsgi", "server_core.workers.wsgi", "server_http.environ", "server_http.wsgi",
 }  # fmt: skip
 
 ASGI_APP = """

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from server_http.environ import request_environ
 from server_http.errors import ProtocolError
 from server_http.events import Request
 from server_http.h1 import scan
 from server_http.h1.rules import Grammar
-from server_http.wsgi import request_environ
 
 FRAGMENTS = st.sampled_from(
     [b"Host", b"host", b"X-A", b"x_b", b"Content-Length", b":", b": ", b" ", b"\t", b"\r\n", b"\r", b"\n", b"\0", b"a",

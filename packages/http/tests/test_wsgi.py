@@ -9,18 +9,10 @@ from typing import Any, List, Tuple
 import pytest
 
 from server_http.engine import ConnectionInfo
+from server_http.environ import FileWrapper, body_input, connection_environ, listener_environ, request_environ
 from server_http.errors import ApplicationFault
 from server_http.events import Request
-from server_http.wsgi import (
-    FileWrapper,
-    StartResponse,
-    body_input,
-    connection_environ,
-    encode_headers,
-    listener_environ,
-    parse_status,
-    request_environ,
-)
+from server_http.wsgi import StartResponse, encode_headers, parse_status
 
 CLIENT = ("192.0.2.1", 4711)
 

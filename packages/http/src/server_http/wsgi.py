@@ -1,27 +1,14 @@
 """WSGI (PEP 3333): an application's calls become messages in order.
 
 Owns: ``start_response`` and ``write()``, the status line and header types an application may use.
-Must not know: how a message travels (the sink does), what is in the environ (``environ``, whose names are found here
-as well), threads, logs, settings.
+Must not know: how a message travels (the sink does), what is in the environ (``environ``), threads, logs, settings.
 """
 
 from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Union
 
-from server_http.environ import (
-    EARLY_HINTS,
-    INPUT,
-    NAME_CACHE_SIZE,
-    BodyReader,
-    Environ,
-    FileWrapper,
-    Source,
-    body_input,
-    connection_environ,
-    listener_environ,
-    request_environ,
-)
+from server_http.environ import NAME_CACHE_SIZE
 from server_http.errors import ApplicationFault
 from server_http.events import Header, Headers
 
@@ -29,12 +16,6 @@ try:
     import cython
 except ImportError:  # Cython is a build requirement only
     from server_http import _cython as cython  # type: ignore[no-redef]
-
-__all__ = [
-    "EARLY_HINTS", "INPUT", "BodyReader", "Environ", "FileWrapper", "HeaderName", "Sink", "Source", "StartResponse",
-    "WriteCallable", "body_input", "connection_environ", "encode_headers", "listener_environ", "parse_status",
-    "request_environ",
-]  # fmt: skip
 
 WriteCallable = Callable[[bytes], None]
 

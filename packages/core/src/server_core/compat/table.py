@@ -79,7 +79,7 @@ MODULES: Dict[str, Dict[str, str]] = {
     "gunicorn.http.message": {"Request": "server_core.compat.objects:GunicornRequest"},
     "gunicorn.http.wsgi": {
         "Response": "server_core.compat.objects:GunicornResponse",
-        "FileWrapper": "server_http.wsgi:FileWrapper",
+        "FileWrapper": "server_http.environ:FileWrapper",
     },
     "gunicorn.instrument": {},
     "gunicorn.instrument.statsd": {"Statsd": "server_core.compat.classes:Statsd"},

@@ -28,19 +28,19 @@ from server_core.drive.streams import ClientGoneError
 from server_core.request_id import RequestIds
 from server_core.scoreboard.layout import ERRORS
 from server_core.version import __version__
-from server_http.errors import ApplicationFault, ProtocolError
-from server_http.fields import printable
-from server_http.states import HTTP_2
-from server_http.wsgi import (
+from server_http.environ import (
     EARLY_HINTS,
     INPUT,
     FileWrapper,
-    StartResponse,
     body_input,
     connection_environ,
     listener_environ,
     request_environ,
 )
+from server_http.errors import ApplicationFault, ProtocolError
+from server_http.fields import printable
+from server_http.states import HTTP_2
+from server_http.wsgi import StartResponse
 
 try:
     import cython
