@@ -1,6 +1,6 @@
 """What can go wrong on the wire, each error with its meaning in every protocol.
 
-Owns: the exception classes of the protocol layer and their wire meaning.
+Owns: the exception classes of the protocol layer and their wire meaning, the error codes of HTTP/2.
 Must not know: sockets, engines, logging; whoever catches an error reads the class attributes.
 
 Error texts read ``<thing>: expected <x>, got <repr> (from <where>)``.
@@ -8,8 +8,14 @@ Error texts read ``<thing>: expected <x>, got <repr> (from <where>)``.
 
 from __future__ import annotations
 
-#: HTTP/2's code for a stream that is given up and whose client is not to blame (RFC 9113 section 7); HTTP/1 closes.
-INTERNAL_ERROR = 0x2
+# -- codes of HTTP/2, for RST_STREAM and GOAWAY (RFC 9113 section 7) ---------------------------------------------------
+
+H2_NO_ERROR = 0x0
+H2_PROTOCOL_ERROR = 0x1
+H2_INTERNAL_ERROR = 0x2  # also of an application that failed after its head
+H2_FRAME_SIZE_ERROR = 0x6
+H2_CANCEL = 0x8
+H2_ENHANCE_YOUR_CALM = 0xB
 
 
 class ProtocolError(Exception):
@@ -18,14 +24,14 @@ class ProtocolError(Exception):
     Class attributes carry the answer, so that no layer maps exceptions again:
 
     * ``status``: the HTTP status of the answer when no response head has been sent.
-    * ``h2_code``: the HTTP/2 error code (RFC 9113 section 7) for RST_STREAM or GOAWAY.
+    * ``h2_code``: the HTTP/2 error code for RST_STREAM or GOAWAY.
     * ``ws_code``: the WebSocket close code (RFC 6455 section 7.4.1).
     * ``closes``: whether the connection, and not just the stream, ends with it.
     * ``log_level``: the name of the level at which the driver logs it.
     """
 
     status = 400
-    h2_code = 0x1  # PROTOCOL_ERROR
+    h2_code = H2_PROTOCOL_ERROR
     ws_code = 1002
     closes = True
     log_level = "warning"
@@ -45,7 +51,7 @@ class RequestTimeout(ProtocolError):
     """The head or the body did not arrive in time (RFC 9110 section 15.5.9)."""
 
     status = 408
-    h2_code = 0x8  # CANCEL
+    h2_code = H2_CANCEL
     log_level = "info"
 
 
@@ -53,7 +59,7 @@ class ContentTooLarge(ProtocolError):
     """The body exceeds ``limit_request_body`` or the spool (RFC 9110 section 15.5.14)."""
 
     status = 413
-    h2_code = 0x8
+    h2_code = H2_CANCEL
     ws_code = 1009
 
 
@@ -80,7 +86,7 @@ class HeaderFieldsTooLarge(ProtocolError):
     """Too many or too large header fields (RFC 6585 section 5)."""
 
     status = 431
-    h2_code = 0xB  # ENHANCE_YOUR_CALM
+    h2_code = H2_ENHANCE_YOUR_CALM
 
 
 class ConfigurationProblem(ProtocolError):
@@ -88,7 +94,7 @@ class ConfigurationProblem(ProtocolError):
     that is no prefix of the path. The client is not to blame."""
 
     status = 500
-    h2_code = INTERNAL_ERROR
+    h2_code = H2_INTERNAL_ERROR
     ws_code = 1011
     closes = False
     log_level = "error"
@@ -110,7 +116,7 @@ class TooMuchAbuse(ProtocolError):
     """A flood guard tripped: resets, pings, settings, empty frames (RFC 9113 section 10.5)."""
 
     status = 429
-    h2_code = 0xB  # ENHANCE_YOUR_CALM
+    h2_code = H2_ENHANCE_YOUR_CALM
     ws_code = 1008
 
 
@@ -122,7 +128,7 @@ class ApplicationFault(Exception):
     """
 
     status = 500
-    h2_code = INTERNAL_ERROR
+    h2_code = H2_INTERNAL_ERROR
     ws_code = 1011
     closes = True
     log_level = "error"

@@ -32,9 +32,6 @@ VALUE = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
 #: Octets of a request target: VCHAR without "#", because a fragment is no part of it (RFC 9112 section 3.2).
 TARGET = bytes(octet for octet in range(0x21, 0x7F) if octet != 0x23)
 
-#: Request fields that mean something else when they come twice. HTTP/1 refuses the second.
-SINGLE = frozenset((b"host", b"content-length", b"content-type"))
-
 #: Fields that must not come as trailers: they frame, route or authorise a message that was already
 #: acted upon (RFC 9110 section 6.5.1).
 FORBIDDEN_TRAILERS = frozenset((

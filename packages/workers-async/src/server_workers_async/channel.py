@@ -35,7 +35,7 @@ from server_http.asgi import (
     message_status,
     take,
 )
-from server_http.errors import INTERNAL_ERROR, ApplicationFault
+from server_http.errors import H2_INTERNAL_ERROR, ApplicationFault
 from server_http.events import Request
 from server_http.exchange import error_page
 from server_workers_async.stream import Stream
@@ -326,7 +326,7 @@ class HttpChannel(Stream):
         else:
             self.finished = True
             self._discard()
-            self.engine.reset(self.stream, INTERNAL_ERROR, now)
+            self.engine.reset(self.stream, H2_INTERNAL_ERROR, now)
         self.session.flush_soon()
 
     # Waiting --------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any, Deque, Dict, List, Optional
 
 from server_core.scoreboard.layout import WEBSOCKETS
 from server_http import asgi
-from server_http.errors import INTERNAL_ERROR, ProtocolError
+from server_http.errors import H2_INTERNAL_ERROR, ProtocolError
 from server_http.events import Headers, Request
 from server_http.exchange import error_page
 from server_http.ws.engine import ABNORMAL, Closed
@@ -311,7 +311,7 @@ class WebSocketChannel(Stream):
             self._answer(status, headers, page, now)
         elif self._state != asgi.CLOSED:  # a denial response without its end
             self.finished = True
-            self.engine.reset(self.stream, INTERNAL_ERROR, now)
+            self.engine.reset(self.stream, H2_INTERNAL_ERROR, now)
         self.session.flush_soon()
 
     # Waiting ----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any, List, Optional
 from server_core.drive.body import CollectedBody, Spool, StreamedBody
 from server_core.drive.clock import monotonic
 from server_core.drive.streams import ClientGoneError
-from server_http.errors import INTERNAL_ERROR
+from server_http.errors import H2_INTERNAL_ERROR
 from server_http.events import Headers, Request
 from server_http.exchange import error_page
 
@@ -200,7 +200,7 @@ class Channel:
         else:
             self.finished = True
             session = self.session
-            session.engine.reset(self.stream, INTERNAL_ERROR, now)
+            session.engine.reset(self.stream, H2_INTERNAL_ERROR, now)
             session.flush(now, True)
 
     def reply(self, status: int, headers: Headers, body: bytes) -> None:

@@ -19,14 +19,14 @@ from typing import List, Optional, Sequence
 
 from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, FileRegion, Segment
-from server_http.errors import ProtocolError, RequestTimeout, TooMuchAbuse
+from server_http.errors import H2_NO_ERROR, ProtocolError, RequestTimeout, TooMuchAbuse
 from server_http.events import ConnectionEnded, Event, Headers, InputEnded, Request
 from server_http.h2 import frames
 from server_http.h2.incoming import DRAIN_PING, Incoming
 from server_http.h2.output import Output
 from server_http.h2.session import Session
 from server_http.h2.stream import Stream
-from server_http.h2.streams import NO_ERROR, Streams
+from server_http.h2.streams import Streams
 from server_http.states import HTTP_2, RAW
 
 EVERY_STREAM = 2**31 - 1
@@ -245,7 +245,7 @@ class Http2Engine:
         request that is on its way is lost (RFC 9113 section 6.8)."""
         if not self._ended and self._drain_at is None and not self._incoming.refusing:
             self._output.write(self._session.take())
-            self._output.write(frames.goaway(EVERY_STREAM, NO_ERROR))
+            self._output.write(frames.goaway(EVERY_STREAM, H2_NO_ERROR))
             self._session.ping(DRAIN_PING)
             self._drain_at = now + DRAIN_WAIT
 
@@ -357,7 +357,7 @@ class Http2Engine:
             incoming.refusing = True
             self._output.write(self._session.take())
             if not incoming.reader.awaits_preface:
-                self._output.write(frames.goaway(self._session.highest, NO_ERROR))
+                self._output.write(frames.goaway(self._session.highest, H2_NO_ERROR))
 
     def _fail(self, error: ProtocolError) -> None:
         """A connection error (section 5.4.1)."""

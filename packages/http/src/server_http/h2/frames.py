@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from server_http.errors import ProtocolError, TooMuchAbuse
+from server_http.errors import H2_FRAME_SIZE_ERROR, ProtocolError, TooMuchAbuse
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -50,13 +50,12 @@ _LENGTHS = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}  # of the pay
 _BLOCK_KINDS = (HEADERS, CONTINUATION)
 STREAM_MASK = 0x7FFFFFFF
 _GOAWAY = Struct(">HBBBLLL")
-_WORD = Struct(">HBBBLL")
 
 
 class FrameSizeError(ProtocolError):
     """A frame is longer than SETTINGS_MAX_FRAME_SIZE, or has a length its type does not allow (section 4.2)."""
 
-    h2_code = 0x6
+    h2_code = H2_FRAME_SIZE_ERROR
 
 
 class FrameReader:

@@ -10,7 +10,7 @@ from typing import Dict, List, Optional, Sequence
 
 from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, Segment
-from server_http.errors import INTERNAL_ERROR, ContentTooLarge, ProtocolError
+from server_http.errors import H2_INTERNAL_ERROR, H2_NO_ERROR, ContentTooLarge, ProtocolError
 from server_http.events import (
     Event,
     Headers,
@@ -30,7 +30,6 @@ from server_http.h2.session import Session
 from server_http.h2.stream import Stream
 from server_http.states import AWAITING, CUT, HTTP_2, LENGTH, NO_BODY
 
-NO_ERROR = 0x0
 UNREAD_WAIT = 1.0
 
 _STATUS = {status: (b":status", b"%d" % status) for status in range(100, 1000)}
@@ -96,7 +95,7 @@ class Streams:
                 self.unread[number] = now + UNREAD_WAIT
             elif now >= at:
                 del self.unread[number]
-                self._session.reset(number, NO_ERROR)
+                self._session.reset(number, H2_NO_ERROR)
         return min(self.unread.values(), default=None)
 
     # -- requests -----------------------------------------------------------------------------------------------
@@ -178,7 +177,7 @@ class Streams:
         exchange = stream.exchange
         stream.trailers = exchange.end(trailers)
         if exchange.state == CUT:
-            self._session.reset(stream.number, INTERNAL_ERROR)
+            self._session.reset(stream.number, H2_INTERNAL_ERROR)
             self.close(stream)
             return
         stream.ending = True
