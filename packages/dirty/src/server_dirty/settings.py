@@ -43,9 +43,9 @@ DIRTY = Group(
         Setting("dirty_stash", Url("ADDRESS"), "local",
                 "Where the stash is kept: local, or a redis:// address shared by several machines."),
         Setting("dirty_stash_size", Size(), 64 * 1024 * 1024,
-                "Octets of all values in the stash; a value that does not fit is refused. 0 means no bound."),
+                "Bytes of all values in the stash; a value that does not fit is refused; 0 means no limit."),
         Setting("dirty_stash_value", Size(), 16 * 1024 * 1024,
-                "Octets of one value in the stash; 0 means no bound."),
+                "Bytes of one value in the stash; 0 means no limit."),
     ],
 )  # fmt: skip
 
