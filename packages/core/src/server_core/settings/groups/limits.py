@@ -15,9 +15,10 @@ GROUP = Group(
         Setting("limit_request_body", Size(), 0,
                 "The most bytes of a request body ('10m'), answered 413 above; 0 means no limit."),
         Setting("body_buffer", Size(), 128 * 1024,
-                "Bytes of a request body a WSGI worker keeps in memory; the rest is spooled to a temporary file."),
+                "Bytes of a request body that sync and gthread keep in memory, the rest in a temporary file; gthread "
+                "streams a larger one while a thread is left for others."),
         Setting("body_spool", Size(), 4 * 1024**3,
-                "The largest request body a WSGI worker takes before the application runs, answered 413 above; "
+                "The largest request body that sync and gthread take before the application runs, answered 413 above; "
                 "0 means no limit."),
         Setting("spool_total", Size(), 8 * 1024**3,
                 "Bytes of all spool files of a worker; at this bound it stops reading request bodies and waits for "
