@@ -9,7 +9,7 @@ import types
 import pytest
 
 from server_core.errors import ConfigError
-from server_workers_async.loops import new_loop
+from server_workers_async.loops import check_loop, new_loop
 from server_workers_async.notice import ShutdownNotice
 from server_workers_async.tasks import TaskStarter
 
@@ -130,6 +130,13 @@ def test_loops_by_name(monkeypatch):
     for name in ("own_loop:wrong", "own_loop:none", "no_such_module:make", "own_loop:__name__"):
         with pytest.raises(ConfigError, match="asgi_loop: expected"):
             new_loop(name)
+
+
+def test_a_loop_that_is_not_there_is_known_before_there_is_a_worker():
+    for name in ("auto", "asyncio", "uvloop", "asyncio:new_event_loop", "asyncio.events:new_event_loop"):
+        check_loop(name)
+    with pytest.raises(ConfigError, match="asgi_loop: no module named 'no_such_module'"):
+        check_loop("no_such_module.loops:make")
 
 
 def test_auto_is_asyncio_where_uvloop_is_absent(monkeypatch):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import sys
 from contextlib import suppress
 from typing import Any, Callable
 
@@ -20,17 +19,17 @@ UVLOOP_MISSING = "asgi_loop: expected uvloop to be installed for 'uvloop': pip i
 
 def check_loop(name: str) -> None:
     """Raise the ConfigError of ``new_loop`` where that can be known without importing anything of the application's."""
-    module = "uvloop" if name == "uvloop" else name.partition(":")[0]
-    if name in ("auto", "asyncio") or _is_there(module):
+    package = name.partition(":")[0].partition(".")[0]  # to look into a package would import it
+    if name in ("auto", "asyncio") or _is_there(package):
         return
-    raise ConfigError(UVLOOP_MISSING if name == "uvloop" else f"asgi_loop: no module named {module!r} (for {name!r})")
+    raise ConfigError(UVLOOP_MISSING if name == "uvloop" else f"asgi_loop: no module named {package!r} (for {name!r})")
 
 
 def _is_there(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except (ModuleNotFoundError, ValueError):  # of a package above; a module without a specification
-        return module in sys.modules
+    except ValueError:  # it was made by hand, and has no specification
+        return True
 
 
 def import_loop(name: str) -> None:

@@ -175,7 +175,7 @@ class Arbiter:
 
     def _log_failure(self, error: ServerError) -> None:
         """Tell the error log why the server ends, unless it is the terminal that is told anyway."""
-        if self.log is None or (self.cfg.errorlog == "-" and not self.cfg.daemon):
+        if self.log is None or (self.cfg.errorlog == "-" and not self.cfg.daemon and not self.cfg.syslog):
             return
         text = f"{error.traceback.rstrip()}\n{error}" if error.traceback else str(error)
         self.log.error("%s", text)
