@@ -89,3 +89,13 @@ def test_every_package_has_what_a_release_shows():
         assert (folder / "CHANGELOG.md").read_text().startswith(f"# Changelog of {name}\n")
         assert (folder / "README.md").read_text().startswith(f"# {name}\n")
         assert "MIT" in (folder / "LICENSE").read_text()
+
+
+def test_every_package_says_which_pythons_it_is_built_for():
+    tomllib = pytest.importorskip("tomllib")
+    for name in OURS:
+        path = ROOT / "packages" / name.replace("server-", "", 1) / "pyproject.toml"
+        classifiers = tomllib.loads(path.read_text())["project"]["classifiers"]
+        prefix = "Programming Language :: Python :: 3."
+        named = ["cp3" + text[len(prefix) :] for text in classifiers if text.startswith(prefix)]
+        assert named == list(PYTHONS), name
