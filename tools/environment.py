@@ -163,12 +163,17 @@ def build_wheel(tools: Path, name: str) -> Path:
 
 
 def gather_wheels() -> Path:
-    """All six wheels in one folder, for ``pip --find-links``."""
-    target = BUILD / f"wheels{sys.version_info[0]}{sys.version_info[1]}" / "all"
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    for wheel in build_wheels("").values():
-        shutil.copy(wheel, target)
+    """All six wheels in one folder, for ``pip --find-links``; one that is right stays as it is: others may read it."""
+    folder = BUILD / f"wheels{sys.version_info[0]}{sys.version_info[1]}"
+    target = folder / "all"
+    wheels = list(build_wheels("").values())
+    stamps = [stamp_of(wheel) for wheel in wheels]
+    if state_of(folder).get("gathered") != stamps or not target.exists():
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for wheel in wheels:
+            shutil.copy(wheel, target)
+        remember(folder, gathered=stamps)
     return target
 
 
