@@ -16,17 +16,18 @@ import sys
 import time
 from collections import deque
 from types import MappingProxyType
-from typing import Any, Callable, Deque, Dict, List, Mapping, MutableMapping, Optional, Tuple, Type
+from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple, Type
 
 from server_core import process, systemd
-from server_core.errors import EXIT_APP_LOAD, EXIT_UNHANDLED, EXIT_WORKER_BOOT, ConfigError, ServerError
+from server_core.errors import EXIT_APP_LOAD, EXIT_UNHANDLED, EXIT_WORKER_BOOT, ServerError
 from server_core.scoreboard import Scoreboard, records_for, running_for, slots_for
 from server_core.scoreboard.busy import BusyMeter
 from server_core.scoreboard.layout import SERVING, STARTING
 from server_core.supervise import events as ev
 from server_core.supervise.causes import exit_cause
 from server_core.supervise.children import ChildState
-from server_core.supervise.listeners import ListenerBook, ListenerSet
+from server_core.supervise.generations import Generations
+from server_core.supervise.listeners import ListenerBook
 from server_core.supervise.model import State
 from server_core.supervise.presence import Presence
 from server_core.supervise.processes import Process, Processes
@@ -38,16 +39,6 @@ from server_core.version import PRODUCT, __version__
 
 TICK = 1.0  # seconds
 STOP_TICK = 0.05  # while the backlog drains
-RELOAD_BIND_ATTEMPTS = 1  # a reload does not wait for an address to become free
-
-
-class Generation:
-    """What children are started from: settings, listeners and TLS of one start or reload."""
-
-    def __init__(self, number: int, cfg: Any, listeners: ListenerSet) -> None:
-        self.number = number
-        self.cfg = cfg
-        self.listeners = listeners
 
 
 class Arbiter:
@@ -91,13 +82,10 @@ class Arbiter:
         self._start_context = StartContext()
         self.START_CTX = self._start_context.as_dict()
         self._services: Dict[str, Service] = {}
-        self._generations: Dict[int, Generation] = {}
-        self._pending: Optional[Generation] = None
+        self.generations = Generations(self)
         self._queue: Deque[ev.Event] = deque()
         self._exit_code: Optional[int] = None
         self._refusal: Optional[str] = None  # why the settings of the last reload could not be used
-        self._environ_before: Dict[str, Optional[str]] = {}
-        self._shown_listeners = ""
         self._next_tick = 0.0
         self.started_at = time.monotonic()
         self.spawned = 0
@@ -189,18 +177,18 @@ class Arbiter:
         self.log = self.cfg.logger_class(self.cfg)
         self.master_pid = started_by(os.environ)
         self.notifier = systemd.Notifier(os.environ)
-        self.state = State(self._plan(self.cfg), is_upgrade=bool(self.master_pid), pid_one=self.pid == 1)
+        self.state = State(self.plan(self.cfg), is_upgrade=bool(self.master_pid), pid_one=self.pid == 1)
         if not self.app.at_terminal:
             self.log.info("Starting %s %s", PRODUCT, __version__)
-        self._log_warnings()
+        self.generations.log_warnings()
         self.log.close_on_exec()
         process.set_title(f"master [{self.cfg.proc_name}]")
         self._open_inputs()
         self.presence.claim(self.cfg, second=bool(self.master_pid))
         os.environ["SERVER_SOFTWARE"] = f"{PRODUCT}/{__version__}"
-        self._set_environment(self.cfg)
+        self.generations.set_environment(self.cfg)
         self.cfg.on_starting(self)
-        self._open_listeners()
+        self.generations.begin()
         self.presence.open(self.cfg)
         self._queue.append(ev.Begun())
         self.cfg.when_ready(self)
@@ -208,28 +196,11 @@ class Arbiter:
         gc.collect(1)  # young garbage goes; to look through everything would be a fiftieth of the start
         gc.freeze()
 
-    def _plan(self, cfg: Any) -> ev.Plan:
+    def plan(self, cfg: Any) -> ev.Plan:
+        """Return what ``cfg`` wants of supervision; services that it is the first to turn on become known."""
         add_services(self._services, cfg)
         plans = [service.plan(cfg) for service in self._services.values()]
         return ev.Plan(tuple(plan for plan in plans if plan is not None), cfg.daemon)
-
-    def _set_environment(self, cfg: Any) -> None:
-        """Set the services' variables and ``raw_env`` here, after undoing what earlier settings set."""
-        self._restore(os.environ)
-        variables: Dict[str, str] = {}
-        for plan in self._plan(cfg).groups:
-            variables.update(self._services[plan.name].environment(cfg))
-        variables.update(cfg.env)
-        self._environ_before = {name: os.environ.get(name) for name in variables}
-        os.environ.update(variables)
-
-    def _restore(self, environ: MutableMapping[str, str]) -> None:
-        """Undo in ``environ`` what the settings set."""
-        for name, value in self._environ_before.items():
-            if value is None:
-                environ.pop(name, None)
-            else:
-                environ[name] = value
 
     def _open_inputs(self) -> None:
         self.selector = selectors.DefaultSelector()
@@ -244,49 +215,6 @@ class Arbiter:
         self.busy = BusyMeter(self.board.reader())
         self.processes = Processes(self, self.board, self._services, process.become_subreaper())
         self.inbox.install()
-
-    def _open_listeners(self) -> None:
-        self.listeners.take_passed(systemd.take_passed_sockets(os.environ, self.pid))
-        self.listeners.take_over(os.environ)
-        generation = self._make_generation(self.state.generation, None)
-        self._generations[generation.number] = generation
-        self._shown_listeners = self._addresses(generation)
-        self.app.introduce(self._shown_listeners, self.log)
-
-    def _log_listeners(self, generation: Generation) -> None:
-        shown = self._addresses(generation)
-        if shown != self._shown_listeners:
-            self._shown_listeners = shown
-            self.log.info("Listening at: %s (%s)", shown, self.pid)
-
-    def _addresses(self, generation: Generation) -> str:
-        return ", ".join(str(listener) for listener in self.listeners.shown(generation.listeners))
-
-    def _make_generation(self, number: int, before: Optional[Generation]) -> Generation:
-        """Check and open everything that children of the present settings need."""
-        cfg = self.app.cfg
-        tls = self._make_tls(cfg)
-        slots = self.state.groups[HTTP].target if before is None else cfg.workers
-        attempts = 5 if before is None else RELOAD_BIND_ATTEMPTS
-        listeners = self.listeners.open(cfg, slots, tls, attempts, self.log.error)
-        for name in (plan.name for plan in self._plan(cfg).groups):
-            self._services[name].prepare(self, cfg)
-        self._prepare_application_metrics(cfg)
-        return Generation(number, cfg, listeners)
-
-    def _prepare_application_metrics(self, cfg: Any) -> None:
-        """Make the memory for the application's metrics, before children that use it are forked; its size stays."""
-        if cfg.application_metrics and self.application_metrics is None:
-            from server_core.observe.application import ApplicationMetrics
-
-            self.application_metrics = ApplicationMetrics(self.board.layout.slots, cfg.application_metrics_size)
-
-    def _make_tls(self, cfg: Any) -> Any:
-        if not cfg.is_ssl:
-            return None
-        from server_core.tls import ServerTLS
-
-        return ServerTLS.from_settings(cfg)
 
     # --- the loop ---------------------------------------------------------------------------
 
@@ -322,13 +250,10 @@ class Arbiter:
         self._serve_watchdog()
         self.log.retry()
         self.presence.tick(now)
-        for generation in self._generations.values():
-            if generation.listeners.tls is not None:
-                for notice in generation.listeners.tls.refresh(now):
-                    getattr(self.log, notice.level)(notice.message)
+        self.generations.refresh_tls(now)
         http = self.state.groups[HTTP]
         busy = [child.slot for child in http.workers]
-        self.listeners.close_slots(self._current().listeners, http.target, busy, self.state.shares_listeners)
+        self.listeners.close_slots(self.generations.current.listeners, http.target, busy, self.state.shares_listeners)
         if stopping:
             return STOP_TICK
         return min(TICK, self.notifier.watchdog_interval or TICK)
@@ -412,6 +337,10 @@ class Arbiter:
         """Return the numbers on the scoreboard of the groups that run, by name, HTTP first."""
         return {name: number for number, name in enumerate(self._services) if name in self.state.groups}
 
+    def service(self, name: str) -> Service:
+        """Return the service with this name, which a plan has named."""
+        return self._services[name]
+
     def services(self) -> List[Service]:
         """Return the services beside the HTTP workers whose groups are running."""
         return [service for name, service in self._services.items() if name != HTTP and name in self.state.groups]
@@ -420,7 +349,7 @@ class Arbiter:
         """Return the listeners of an HTTP worker."""
         if self.given_listeners is not None:
             return self.given_listeners
-        return self.listeners.for_slot(self._current().listeners, slot)
+        return self.listeners.for_slot(self.generations.current.listeners, slot)
 
     def become_child(self, keep: int) -> None:
         """In a process just forked: close what is ours alone. ``keep`` is the child we are."""
@@ -433,7 +362,7 @@ class Arbiter:
     def hand_over(self, environ: Dict[str, str]) -> List[int]:
         """Make ``environ`` that of a second arbiter: what our settings set is left to its own, and what it takes over
         is described. Return the descriptors."""
-        self._restore(environ)
+        self.generations.environment.restore(environ)
         return self.listeners.hand_over(environ)
 
     def call_hook(self, name: str, *arguments: Any) -> None:
@@ -456,11 +385,8 @@ class Arbiter:
         for action in actions:
             _PERFORM[type(action)](self, action)
 
-    def _current(self) -> Generation:
-        return self._generations[self.state.generation]
-
     def _spawn(self, action: ev.Spawn) -> None:
-        generation = self._generations[action.generation]
+        generation = self.generations[action.generation]
         service = self._services[action.group]
         self.spawned += 1
         self._queue.extend(self.processes.spawn(action, service, generation, time.monotonic()))
@@ -496,87 +422,25 @@ class Arbiter:
             return
         self.num_workers = action.count
         self.board.set_target(action.count)
-        if self._generations and action.before is not None:
-            self.listeners.steer(self._current().listeners, action.count)
+        if self.generations and action.before is not None:
+            self.listeners.steer(self.generations.current.listeners, action.count)
         self.call_hook("nworkers_changed", action.count, action.before)
 
     def _load_config(self, _action: ev.LoadConfig) -> None:
-        before = self.app.cfg
-        open_before = self.listeners.keys()
-        try:
-            self.app.reload()
-            self._check_room(self.app.cfg)
-            self.log.setup(self.app.cfg)
-            self._pending = self._make_generation(0, self._current())
-            self.presence.prepare(self.app.cfg)
-        except Exception as error:
-            self._use_settings(before)
-            self.listeners.close_others(open_before)  # what was opened for the rejected settings
-            if not isinstance(error, ServerError):
-                self.log.exception("Exception while loading the settings")
-            elif error.traceback:
-                self.log.error("%s", error.traceback.rstrip())  # noqa: TRY400 - trimmed to the user's own frames
-            self._refusal = str(error) or type(error).__name__
+        self._refusal = self.generations.load()
+        if self._refusal is None:
+            self._queue.append(ev.ConfigLoaded(self.plan(self.app.cfg)))
+        else:
             self._queue.append(ev.ConfigRejected(self._refusal))
-            return
-        self._queue.append(ev.ConfigLoaded(self._plan(self.app.cfg)))
-
-    def _check_room(self, cfg: Any) -> None:
-        """The scoreboard's size was settled at the start; threads beyond it would lose counts."""
-        most = self.board.layout.threads - 1  # the loop of a worker has a record, too
-        if cfg.threads > most:
-            raise ConfigError(
-                f"threads: expected at most {most} in a reload, got {cfg.threads} (from {cfg.source('threads')}); "
-                "restart the server, or upgrade it (USR2), for more"
-            )
 
     def _use_config(self, action: ev.UseConfig) -> None:
-        new = self._pending is not None and action.generation not in self._generations
-        if self._pending is not None and new:
-            self._pending.number = action.generation
-            self._generations[action.generation] = self._pending
-            self._pending = None
-        generation = self._generations[action.generation]
-        self._use_settings(generation.cfg)
-        if new:
-            self._log_warnings()
-            self.call_hook("on_reload")
-            self._log_listeners(generation)
-        self.presence.renew(self.cfg)
-
-    def _use_settings(self, cfg: Any) -> None:
-        """Make ``cfg`` the settings of this process; a directory that is gone since is logged, and ends no server."""
-        problems = []
-        self.cfg = cfg
-        for use in (*([self.app.use] if self.app.cfg is not cfg else []), self.log.setup):
-            try:
-                use(cfg)
-            except ServerError as error:
-                problems.append(error)
-        for problem in problems:
-            self.log.error("%s; going on with what there was", problem)
-        self._set_environment(cfg)
-        self.log.reopen_files()
-        self.log.close_on_exec()
-        process.set_title(f"master [{cfg.proc_name}]")
-
-    def _log_warnings(self) -> None:
-        for warning in self.cfg.warnings:
-            self.log.warning("%s", warning)
-        if self.cfg.request_timeout and not getattr(self.worker_class, "ends_requests", False):
-            name = self.cfg.worker_class_str
-            self.log.warning("request_timeout: has no effect with the worker %r; all others have it", name)
+        self.generations.use(action.generation)
 
     def _refuse_dropped(self, _action: ev.RefuseDropped) -> None:
-        self.listeners.refuse_dropped(self._current().listeners)
+        self.listeners.refuse_dropped(self.generations.current.listeners)
 
     def _drop_configs(self, action: ev.DropConfigs) -> None:
-        for number in [number for number in self._generations if number != action.generation]:
-            del self._generations[number]
-        self._close_dropped()
-
-    def _close_dropped(self) -> None:
-        self.listeners.close_dropped(self._current().listeners, self.state.shares_listeners)
+        self.generations.drop_others(action.generation)
 
     def _refuse_new(self, _action: ev.RefuseNew) -> None:
         self.listeners.refuse_new()
@@ -598,7 +462,7 @@ class Arbiter:
 
     def _promote(self, _action: ev.Promote) -> None:
         self.presence.promote()
-        self._close_dropped()  # handed over, and in our settings no more
+        self.generations.close_dropped()  # handed over, and in our settings no more
 
     def _resume(self, _action: ev.Resume) -> None:
         self.presence.resume()
