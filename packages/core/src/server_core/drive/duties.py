@@ -13,6 +13,7 @@ from typing import Any, List, Tuple
 from server_core.drive.arrival import Arrivals
 from server_core.drive.body import SpoolBudget
 from server_core.drive.channel import Channel
+from server_core.drive.intake import place_parts, refuse
 from server_core.drive.streams import is_refusal
 from server_core.drive.timers import TimerWheel
 from server_core.scoreboard.layout import RECEIVED, REFUSED
@@ -154,11 +155,11 @@ class Duties:
             session = channel.session
             session.enter()
             try:
-                if channel.lost or channel.finished or session.place(channel):
+                if channel.lost or channel.finished or place_parts(channel):
                     session.flush(now)  # HTTP/2: the credit
                     session.read_more()
                 elif now - since > self.limits.body_timeout > 0:
-                    session.refuse(channel, 503, now)
+                    refuse(channel, 503, now)
                 else:
                     self._roomless.append((channel, since))
             finally:

@@ -1,6 +1,5 @@
 import cython
 from server_core.drive.arrival cimport Arrivals, is_timed
-from server_core.drive.body cimport CollectedBody
 from server_core.drive.clock cimport monotonic
 from server_core.drive.channel cimport Channel
 from server_core.drive.clientsocket cimport close, descriptor, shut_down
@@ -10,11 +9,10 @@ from server_core.drive.sockio cimport receive, transmit
 from server_core.drive.turn cimport Turn
 
 cdef int READ, WRITE, GONE, LOOK, OPEN, CLOSING, LINGERING, BROKEN, CLOSED
-cdef int NO_ROOM, TAKEN, TOO_LARGE
 cdef int READS_PER_TURN, RECEIVE_OCTETS, WOULD_BLOCK
 cdef dict _HANDLERS
 # Imported classes and functions, as C variables: a look-up in the module's dictionary would cost more than the comparison.
-cdef object BodyEnded, BodyReceived, RequestReceived, StreamClosed
+cdef object BodyEnded, BodyReceived, RequestReceived, StreamClosed, begin_body, end_body, take_part
 
 cdef class Session:
     cdef public Duties driver
@@ -59,17 +57,9 @@ cdef class Session:
     cdef _arm(self, double deadline)
     @cython.locals(channel=Channel, driver=Duties, complete=cython.bint)
     cdef _request(self, event, double now)
-    @cython.locals(driver=Duties)
-    cdef _collect(self, Channel channel, double now)
-    @cython.locals(driver=Duties, size=Py_ssize_t)
-    cdef bint _keeps(self, Channel channel, bytes body) except -1
     @cython.locals(channel=Channel)
     cdef _body(self, event, double now)
-    @cython.locals(collected=CollectedBody, outcome=cython.int)
-    cdef _take(self, Channel channel, data, long long credit, double now)
-    cdef _end(self, Channel channel)
     @cython.locals(channel=Channel)
     cdef _body_ended(self, event)
-    cdef _complete(self, Channel channel)
     @cython.locals(channel=Channel)
     cdef _closed(self, event, double now)

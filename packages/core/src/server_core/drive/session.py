@@ -1,8 +1,6 @@
 """One accepted socket: its protocol connection, its turn, and the channels of its streams.
 
 Longer than other modules, because whoever holds the turn does all of this: reading, events and the end are steps of
-one turn on the same attributes, which compiled are those of one C structure.
-
 Owns: what becomes of every event of an engine, reading and flushing without blocking, and the end of a connection
 (flush, lingering close, break).
 Must not know: which loop or worker drives it, WSGI.
@@ -17,10 +15,10 @@ from __future__ import annotations
 from typing import Any, Dict, Optional, Sequence
 
 from server_core.drive.arrival import is_timed
-from server_core.drive.body import NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, StreamedBody
 from server_core.drive.channel import Channel
 from server_core.drive.clientsocket import close, descriptor, shut_down
 from server_core.drive.clock import monotonic
+from server_core.drive.intake import begin_body, end_body, take_part
 from server_core.drive.phases import BROKEN, CLOSED, CLOSING, LINGER_OCTETS, LINGER_SECONDS, LINGERING, OPEN
 from server_core.drive.poller import GONE, READ, WRITE
 from server_core.drive.sockio import RECEIVE_OCTETS, WOULD_BLOCK, abort_at_close, receive, transmit
@@ -357,19 +355,10 @@ class Session:
         driver = self.driver
         if driver.gate is not None and self._health(channel, now):
             return
-        if complete and (body is None or self._keeps(channel, body)):
+        if complete and body is None:
             driver.submit(channel)
-            return
-        if driver.streams(channel):
-            channel.body = StreamedBody()
-            driver.submit(channel)
-        elif method == "CONNECT":
-            driver.submit(channel)  # what comes is the tunnel's, and comes when the application has opened it
         else:
-            self._collect(channel, now)
-        if body is not None:
-            self._take(channel, body, 0, now)
-            self._end(channel)
+            begin_body(channel, complete, body, now)
 
     def _health(self, channel: Channel, now: float) -> bool:
         """Answer a question for the server's own health; returns whether it was one."""
@@ -380,106 +369,17 @@ class Session:
         channel.say(status, headers, body, now)
         return True
 
-    def _keeps(self, channel: Channel, body: bytes) -> bool:
-        """Keep a body that came whole with its head as it is, if it is small enough for that."""
-        driver = self.driver
-        size = len(body)
-        if size > driver.body_buffer or 0 < driver.body_spool < size:
-            return False
-        driver.received(size)
-        channel.body = body
-        return True
-
-    def _collect(self, channel: Channel, now: float) -> None:
-        """Take the body on the application's behalf, so that a slow client holds no thread."""
-        driver = self.driver
-        length = channel.request.content_length
-        if driver.body_spool and length is not None and length > driver.body_spool:
-            self.refuse(channel, 413, now)
-            return
-        channel.body = CollectedBody(driver.body_buffer, driver.body_spool, driver.budget)
-        channel.collecting = True
-        if channel.request.expects_continue:
-            self.engine.inform(channel.stream, 100, [], now)
-
     def _body(self, event: BodyReceived, now: float) -> None:
-        stream = event.stream
-        channel = self.channels.get(stream)
+        channel = self.channels.get(event.stream)
         if channel is None:
-            self.engine.consumed(stream, event.credit)
+            self.engine.consumed(event.stream, event.credit)
         else:
-            self._take(channel, event.data, event.credit, now)
-
-    def _take(self, channel: Channel, data: bytes, credit: int, now: float) -> None:
-        """Take a part of a body, for which ``credit`` is to be given back."""
-        if channel.finished or channel.lost or channel.body is None:  # None: nobody reads a tunnel
-            self.engine.consumed(channel.stream, credit)
-            return
-        self.driver.received(len(data))
-        if not channel.collecting:
-            channel.body.write(data, credit)
-            channel.readable()
-            return
-        if channel.unplaced is not None:
-            channel.unplaced.append(data)
-            channel.owed += credit
-            return
-        collected: CollectedBody = channel.body
-        outcome = collected.write(data)
-        if outcome == NO_ROOM:
-            # The credit is kept back, so the engine soon stops reading; ``place`` goes on when there is room.
-            channel.unplaced = [data]
-            channel.owed = credit
-            self.driver.wants_room(channel, now)
-            return
-        self.engine.consumed(channel.stream, credit)
-        if outcome == TOO_LARGE:
-            self.refuse(channel, 413, now)
-
-    def place(self, channel: Channel) -> bool:
-        """Try again to find room for what waits of a body; returns whether it was found."""
-        while channel.unplaced:
-            part = channel.unplaced[0]
-            if part is None:  # the end of the body had come already
-                self._complete(channel)
-            elif channel.body.write(part) != TAKEN:
-                return False
-            del channel.unplaced[0]
-        channel.unplaced = None
-        self.engine.consumed(channel.stream, channel.owed)
-        channel.owed = 0
-        return True
+            take_part(channel, event.data, event.credit, now)
 
     def _body_ended(self, event: BodyEnded) -> None:
         channel = self.channels.get(event.stream)
         if channel is not None:
-            self._end(channel)
-
-    def _end(self, channel: Channel) -> None:
-        """The body is complete."""
-        if channel.finished or channel.lost or channel.body is None:
-            return
-        if channel.collecting:
-            if channel.unplaced is None:
-                self._complete(channel)
-            else:
-                channel.unplaced.append(None)
-        else:
-            channel.body.ended = True
-            channel.readable()
-
-    def _complete(self, channel: Channel) -> None:
-        channel.collecting = False
-        channel.arrived = self.arrived
-        self.driver.submit(channel)
-
-    def refuse(self, channel: Channel, status: int, now: float) -> None:
-        """Answer without the application; the access log has a line of it."""
-        channel.collecting = False
-        channel.began = now
-        self.driver.refused(channel, status)
-        channel.give_up(status, now)
-        channel.done()
+            end_body(channel)
 
     def _closed(self, event: StreamClosed, now: float) -> None:
         channel = self.channels.pop(event.stream, None)
