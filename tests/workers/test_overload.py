@@ -185,6 +185,24 @@ def test_health_queue_time_and_shedding(worker: str) -> None:
         a_standing_queue_is_shed(server)
 
 
+@pytest.mark.parametrize("worker", WORKERS)
+def test_as_many_requests_in_a_row_as_a_peer_likes_are_answered_without_the_application(worker: str) -> None:
+    """What a peer sends in one packet must not decide how deep the server's calls go."""
+    count = 1500
+    with Overloaded(worker, "--health-path", "/-/", "--body-spool", "10") as server:
+        several(server, count, encode_request("GET", "/-/livez"), 200)
+        if worker in ("sync", "gthread"):  # which take bodies on the application's behalf
+            several(server, count, encode_request("POST", "/", body=b"more than ten"), 413)
+        assert "Traceback" not in server.log
+
+
+def several(server: Overloaded, count: int, octets: bytes, status: int) -> None:
+    """Send a request ``count`` times at once; each is answered with ``status``."""
+    with RawClient(server.address) as client:
+        client.send(octets * count)
+        assert [client.read_answer().status for _ in range(count)] == [status] * count
+
+
 def health_is_answered_without_the_application(server: Overloaded) -> None:
     assert server.get("/break").status == 500
     until(lambda: server.get("/-/readyz").status == 200, what="the arbiter has seen that the worker is ready")

@@ -131,8 +131,18 @@ class BlockingSession(Session):
         self._lock.release()
 
     def flush(self, now: float, facts: bool = False) -> None:
-        """Write what waits, all of it."""
+        """Write what waits, all of it, and act on what that causes, until it causes nothing."""
         wrote = facts
+        while self._write() or wrote:
+            wrote = False
+            events = self.layer.advance(now) if self.phase < BROKEN else None
+            if not events:
+                return
+            self.dispatch(events, now)
+
+    def _write(self) -> bool:
+        """Write what waits, all of it; return whether there was anything."""
+        wrote = False
         while self.phase < BROKEN:
             segments = self.queue if self.queue is not None else self.layer.segments()
             if not segments:
@@ -146,15 +156,11 @@ class BlockingSession(Session):
                     continue
             except OSError as error:
                 self.break_off(error)
-                return
+                return False
             self._blocked_since = 0.0
             self.layer.sent(count)
             wrote = True
-        if wrote:
-            events = self.layer.advance(now)
-            if events:
-                self.dispatch(events, now)
-                self.flush(now)
+        return wrote
 
     def read_more(self) -> None:
         """Credit was given back: the connection's greenlet may read on."""

@@ -177,7 +177,9 @@ class Channel:
         try:
             self._check()
             body = parts[0] if len(parts) == 1 else b"".join(parts)
-            self._answer(status, headers, reason, body, monotonic())
+            now = monotonic()
+            self._answer(status, headers, reason, body, now)
+            session.flush(now, True)
         finally:
             session.leave()
 
@@ -186,22 +188,23 @@ class Channel:
         session = self.session
         session.enter()
         try:
-            self.give_up(status, monotonic())
+            now = monotonic()
+            if self.give_up(status, now):
+                session.flush(now, True)
         finally:
             session.leave()
 
-    def give_up(self, status: int, now: float) -> None:
-        """``fail``, for whoever holds the turn already."""
+    def give_up(self, status: int, now: float) -> bool:
+        """``fail``, for whoever holds the turn already; returns whether there is something to flush."""
         if self.lost or self.finished:
-            return
+            return False
         if not self.status:
             headers, page = error_page(status)
             self.say(status, headers, page, now)
         else:
             self.finished = True
-            session = self.session
-            session.engine.reset(self.stream, H2_INTERNAL_ERROR, now)
-            session.flush(now, True)
+            self.session.engine.reset(self.stream, H2_INTERNAL_ERROR, now)
+        return True
 
     def reply(self, status: int, headers: Headers, body: bytes) -> None:
         """Give the server's own answer, in the application's place and before it heard of the request."""
@@ -209,13 +212,15 @@ class Channel:
         session.enter()
         try:
             if not self.lost and not self.finished:
-                self.say(status, headers, body, monotonic())
+                now = monotonic()
+                self.say(status, headers, body, now)
+                session.flush(now, True)
         finally:
             session.leave()
         self.done()
 
     def say(self, status: int, headers: Headers, body: bytes, now: float) -> None:
-        """Send a whole answer of the server's own; for whoever holds the turn."""
+        """Give a whole answer of the server's own; for whoever holds the turn, and flushes behind it."""
         self._answer(status, headers, b"", body, now)
 
     def receive(self, limit: int) -> bytes:
@@ -359,7 +364,6 @@ class Channel:
         self.headers = headers
         self.sent = len(body)
         session.parting = self.last and session.joins
-        session.flush(now, True)
 
     def _finish(self, now: float, trailers: Any) -> None:
         session = self.session

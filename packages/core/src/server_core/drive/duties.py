@@ -142,7 +142,8 @@ class Duties:
         request = channel.request
         seconds = self.worker.cfg.request_timeout
         self.log.error("Request timeout (%g s): %s %s", seconds, request.method, printable(request.target))
-        channel.give_up(503, now)
+        if channel.give_up(503, now):
+            channel.session.flush(now, True)
         channel.lose()
 
     def wants_room(self, channel: Channel, now: float) -> None:
@@ -160,6 +161,7 @@ class Duties:
                     session.read_more()
                 elif now - since > self.limits.body_timeout > 0:
                     refuse(channel, 503, now)
+                    session.flush(now, True)
                 else:
                     self._roomless.append((channel, since))
             finally:

@@ -125,7 +125,7 @@ def _complete(channel: Any) -> None:
 
 
 def refuse(channel: Any, status: int, now: float) -> None:
-    """Answer without the application; the access log has a line of it."""
+    """Answer without the application; the access log has a line of it. The caller flushes."""
     channel.collecting = False
     channel.began = now
     channel.session.driver.refused(channel, status)

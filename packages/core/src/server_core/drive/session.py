@@ -1,6 +1,8 @@
 """One accepted socket: its protocol connection, its turn, and the channels of its streams.
 
 Longer than other modules, because whoever holds the turn does all of this: reading, events and the end are steps of
+one turn on the same attributes, which compiled are those of one C structure. The bodies' way is ``intake``'s.
+
 Owns: what becomes of every event of an engine, reading and flushing without blocking, and the end of a connection
 (flush, lingering close, break).
 Must not know: which loop or worker drives it, WSGI.
@@ -264,36 +266,40 @@ class Session:
         self.flush(now)
 
     def flush(self, now: float, facts: bool = False) -> None:
-        """Write what waits, as far as the socket takes it.
+        """Write what waits, as far as the socket takes it, act on what that causes, and again, until it causes nothing.
+
+        Not to be called while events are acted on: a peer says how many requests come in a row, and each that is
+        answered in there would go one call deeper. Whoever dispatches flushes behind it.
 
         Args:
             now: monotonic seconds.
             facts: a command may have caused facts although nothing is to be written.
         """
-        layer = self.layer
         wrote = facts
-        while self.writable:
-            segments = self.queue
-            if segments is None:
-                segments = layer.segments()
-            if not segments:
-                break
-            try:
-                count = transmit(self.sock, self.fd, segments, self.use_sendfile, self.parting)
-            except OSError as error:
-                self.break_off(error)
+        while True:
+            layer = self.layer
+            while self.writable:
+                segments = self.queue
+                if segments is None:
+                    segments = layer.segments()
+                if not segments:
+                    break
+                try:
+                    count = transmit(self.sock, self.fd, segments, self.use_sendfile, self.parting)
+                except OSError as error:
+                    self.break_off(error)
+                    return
+                if count == WOULD_BLOCK:
+                    self.writable = False
+                    self._rearm(WRITE)
+                    break
+                if layer.sent(count):
+                    wrote = True
+            events = layer.advance(now) if wrote else None
+            if not events:
                 return
-            if count == WOULD_BLOCK:
-                self.writable = False
-                self._rearm(WRITE)
-                break
-            if layer.sent(count):
-                wrote = True
-        if wrote:
-            events = layer.advance(now)
-            if events:
-                self.dispatch(events, now)
-                self.flush(now)
+            self.dispatch(events, now)
+            wrote = False
 
     # Events --------------------------------------------------------------------------------------------------------
 
