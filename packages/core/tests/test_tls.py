@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 
 import pytest
 import trustme
@@ -168,6 +169,42 @@ class TestSession:
         with pytest.raises(TLSError, match="expected a valid record"):
             client.server.receive(bytes(octets))
         assert client.server.take()
+
+
+class TestServerNames:
+    def hello(self, name):
+        """What a client says first, with ``name`` in the place of a host name of as many octets."""
+        outgoing = ssl.MemoryBIO()
+        stand_in = "x" * len(name)
+        wrapped = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=stand_in)
+        with pytest.raises(ssl.SSLWantReadError):
+            wrapped.do_handshake()
+        octets = outgoing.read()
+        assert octets.count(stand_in.encode()) == 1
+        return octets.replace(stand_in.encode(), name)
+
+    def test_one_that_is_no_text_ends_the_handshake_and_nothing_is_printed(self, material, monkeypatch):
+        printed = []
+        monkeypatch.setattr(sys, "unraisablehook", printed.append)
+        session = serving(material).session()
+        with pytest.raises(TLSError):
+            session.receive(self.hello(b"caf\xe9.example.invalid"))
+        assert session.take(), "an alert"
+        assert printed == []
+
+    def test_what_else_cannot_be_raised_is_told(self, material, monkeypatch):
+        printed = []
+        monkeypatch.setattr(sys, "unraisablehook", printed.append)
+
+        def context_of(_config, make_default):
+            context = make_default()
+            context.sni_callback = lambda *_: b"caf\xe9".decode("ascii")
+            return context
+
+        session = serving(material, ssl_context=context_of).session()
+        with pytest.raises(TLSError):
+            session.receive(self.hello(b"cafe.example.invalid"))
+        assert [type(told.exc_value) for told in printed] == [UnicodeDecodeError]
 
 
 class TestCertificates:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+import sys
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from server_core.errors import ConfigError
@@ -89,6 +90,7 @@ class ServerTLS:
         """Return the TLS that the settings ask for, or None when they ask for none."""
         if not settings.certfile and not settings.keyfile and not settings.sni_certificates:
             return None
+        _pass_over_undecodable_names()
         return cls(settings)
 
     def session(self) -> TLSSession:
@@ -183,6 +185,31 @@ class ServerTLS:
             else:
                 stamps.append((status.st_ino, status.st_mtime_ns, status.st_size))
         return stamps
+
+
+class _UnraisableHook:
+    """``sys.unraisablehook`` that says nothing of a host name in SNI that is no ASCII (RFC 6066 section 3).
+
+    Python decodes the name before it calls us, and writes a traceback where it cannot: any client could fill the error
+    output with them. The handshake fails all the same, as ``TLSError``.
+
+    Args:
+        following: the hook that is asked about everything else.
+    """
+
+    def __init__(self, following: Callable[[Any], Any]) -> None:
+        self._following = following
+
+    def __call__(self, unraisable: Any) -> None:
+        trace = unraisable.exc_traceback
+        decoding = trace is not None and trace.tb_frame.f_code is ssl.SSLObject.do_handshake.__code__
+        if not (decoding and isinstance(unraisable.exc_value, UnicodeDecodeError)):
+            self._following(unraisable)
+
+
+def _pass_over_undecodable_names() -> None:
+    if not isinstance(sys.unraisablehook, _UnraisableHook):
+        sys.unraisablehook = _UnraisableHook(sys.unraisablehook)
 
 
 def default_context(settings: Any) -> ssl.SSLContext:
