@@ -133,6 +133,40 @@ def test_an_application_that_exits_ends_its_request_only(worker: str) -> None:
         assert len(server.booted_pids()) == 1
 
 
+@pytest.mark.parametrize("worker", ALL)
+@pytest.mark.parametrize("octets", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: "], ids=["read", "overdue"])
+def test_a_defect_of_the_server_closes_one_connection_only(worker: str, octets: bytes) -> None:
+    """Here it is a logger that fails where the server tells of a bad request, and of one that does not end."""
+    config = """
+from server_core.log.setup import Logger
+
+class Failing(Logger):
+    def warning(self, message, *args, **kwargs):
+        self._fail(message)
+
+    def info(self, message, *args, **kwargs):
+        if message.startswith("Invalid request"):
+            self._fail(message)
+        super().info(message, *args, **kwargs)
+
+    def _fail(self, message):
+        raise LookupError("the logger fails")
+
+logger_class = Failing
+"""
+    options = arguments(worker, "--keep-alive", "60", "--header-timeout", "0.5")
+    with ServerProcess(options, app=APPS, files={"server.conf.py": config}) as server:
+        workers = server.worker_pids()
+        with server.client() as other, server.client() as client:
+            assert other.request("GET", "/pid").status == 200
+            client.send(octets)
+            assert client.sock.recv(100) == b"", "given up"
+            assert other.request("GET", "/pid").status == 200
+        server.wait_for_log("Error handling the connection of ip=127.0.0.1")
+        assert server.log.count("Traceback") == 1
+        assert server.worker_pids() == workers
+
+
 @pytest.mark.parametrize("worker", ["gevent", "eventlet"])
 def test_greenlets_serve_beside_sleeping_ones(worker: str) -> None:
     with ServerProcess(arguments(worker), app=APPS) as server:

@@ -66,6 +66,8 @@ class BlockingSession(Session):
                     self._wanted.clear()
                 while self._todo:
                     self.driver.run_request(self._todo.popleft())
+        except Exception as error:
+            self._defect(error)
         finally:
             self._finish()
 
@@ -166,8 +168,7 @@ class BlockingSession(Session):
         """Credit was given back: the connection's greenlet may read on."""
         self._wanted.set()
 
-    def on_timer(self, now: float) -> None:
-        """The wheel says that the session may be due."""
+    def _expire(self, now: float) -> None:
         if self.phase == CLOSING and self.linger:
             if now >= self.linger_until:
                 self._shut_down(socket.SHUT_RDWR)
@@ -225,6 +226,11 @@ class BlockingSession(Session):
             self.linger_until = monotonic() + LINGER_SECONDS
             self.driver.wheel.arm(self, self.linger_until)
             self._shut_down(socket.SHUT_WR)
+
+    def _defect(self, error: Exception) -> None:
+        """As a session does; the connection's own greenlet closes it."""
+        super()._defect(error)
+        self._stop_reading()
 
     def hang_up(self) -> None:
         """End the connection under whoever is blocked on it."""

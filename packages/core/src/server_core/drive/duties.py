@@ -127,8 +127,11 @@ class Duties:
         level = error.log_level if isinstance(error, ProtocolError) else "debug"
         if is_refusal(error):
             self.record.count(REFUSED)
-        client = session.connection.info.client
-        getattr(self.log, level)("Invalid request from ip=%s: %s", client[0] if client else "unix", error)
+        getattr(self.log, level)("Invalid request from ip=%s: %s", _peer(session), error)
+
+    def defect(self, session: Any, error: Exception) -> None:
+        """The server itself went wrong with a connection, which is given up."""
+        self.log.error("Error handling the connection of ip=%s", _peer(session), exc_info=error)
 
     def broke(self, session: Any, error: BaseException) -> None:
         """A connection broke."""
@@ -167,3 +170,9 @@ class Duties:
             finally:
                 session.leave()
             self.post(session)  # deadlines changed
+
+
+def _peer(session: Any) -> str:
+    """Return the client's address for the log."""
+    client = session.connection.info.client
+    return client[0] if client else "unix"

@@ -50,8 +50,9 @@ cdef class Session:
     cdef _choose_layer(self)
     cdef _ended(self, event, double now)
     cdef bint _is_sent(self) except -1
-    @cython.locals(fresh=cython.bint)
     cdef _act(self, int mask, double now)
+    @cython.locals(fresh=cython.bint)
+    cdef _see_to(self, int mask, double now)
     cdef bint _wants_input(self) except -1
     cdef _rearm(self, int mask)
     cdef _arm(self, double deadline)

@@ -170,15 +170,29 @@ class Session:
             return
         try:
             self._expire(now)
+        except Exception as error:
+            self._defect(error)
         finally:
             if self.turn is not None:
                 self.turn.release()
         if self.missed:
             self.driver.post(self)
 
+    def _defect(self, error: Exception) -> None:
+        """The server itself is wrong. One connection is given up, so that the others are served."""
+        self.driver.defect(self, error)
+        self.break_off(None)
+        self.settle(monotonic())
+
     # Octets in and out, holding the turn ---------------------------------------------------------------------------
 
     def _act(self, mask: int, now: float) -> None:
+        try:
+            self._see_to(mask, now)
+        except Exception as error:
+            self._defect(error)
+
+    def _see_to(self, mask: int, now: float) -> None:
         fresh = False
         if mask & READ:
             fresh = not self.readable and not mask & LOOK
