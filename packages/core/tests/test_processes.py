@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any, Callable, List
 
@@ -42,6 +43,7 @@ def test_a_template_that_cannot_be_forked_is_forgotten_like_any_other(monkeypatc
     monkeypatch.setattr(module, "fork", fork)
     arbiter = Arbiter()
     processes = Processes(arbiter, Scoreboard(2, 1, 1), {"http": None}, subreaper=True)
+    gc.collect()  # descriptors of tests before this one
     before = len(os.listdir("/dev/fd"))
     (failed,) = processes.spawn(ev.Spawn(1, "http", -1, 1, None), None, None, 0.0)
     assert isinstance(failed, ev.SpawnFailed)

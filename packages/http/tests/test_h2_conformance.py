@@ -192,6 +192,7 @@ CASES: List[Tuple[str, str, Script, Answer]] = [
     ("8.3.1", "empty :path", without(b":path", (b":path", b"")), MALFORMED),
     ("8.3.1", ":path without a slash", without(b":path", (b":path", b"a")), MALFORMED),
     ("8.3.1", ":path with a space", without(b":path", (b":path", b"/a b")), MALFORMED),
+    ("8.3.1", ":path with an octet that is no ASCII", without(b":path", (b":path", b"/caf\xe9")), MALFORMED),
     ("8.3.1", ":path with a fragment", without(b":path", (b":path", b"/a#b")), MALFORMED),
     ("8.3.1", "asterisk with GET", without(b":path", (b":path", b"*")), MALFORMED),
     ("8.3.1", "empty :scheme", without(b":scheme", (b":scheme", b"")), MALFORMED),

@@ -13,13 +13,14 @@ from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server_http.config import HttpConfig
 from server_http.errors import BadRequest, HeaderFieldsTooLarge, ProtocolError, UriTooLong
 from server_http.h2.request import Malformed, build_request, check_trailers
 from server_http.limits import Limits
 from support.http2 import GET, PREFACE, raw
 
 Fields = List[Tuple[bytes, bytes]]
-LIMITS = Limits()
+RULES = HttpConfig().rules
 
 
 def h2_accepts(fields: Fields, trailers: bool = False) -> bool:
@@ -61,7 +62,7 @@ REQUESTS = st.one_of(
 @given(REQUESTS)
 def test_what_h2_would_refuse_is_refused(fields: Fields) -> None:
     try:
-        build_request(1, fields, True, LIMITS)
+        build_request(1, fields, True, RULES)
     except ProtocolError:
         return
     assert h2_accepts(fields)
@@ -92,26 +93,26 @@ def test_trailers_that_h2_would_refuse_are_refused(fields: Fields) -> None:
 def test_what_is_well_formed_passes_both(extra: Fields) -> None:
     fields = [*GET, *extra]
     assert h2_accepts(fields)
-    assert build_request(1, fields, True, LIMITS).path == b"/"
+    assert build_request(1, fields, True, RULES).path == b"/"
 
 
 def test_a_name_that_was_met_before_is_checked_no_less() -> None:
     for _ in range(2):
         with pytest.raises(Malformed):
-            build_request(1, [*GET, (b"X-Twice", b"1")], True, LIMITS)
+            build_request(1, [*GET, (b"X-Twice", b"1")], True, RULES)
 
 
 def test_fields_are_counted_after_cookies_are_joined() -> None:
     crumbs = [(b"cookie", b"c%d=1" % n) for n in range(300)]
-    build_request(1, [*GET, *crumbs], True, LIMITS)
+    build_request(1, [*GET, *crumbs], True, RULES)
     with pytest.raises(HeaderFieldsTooLarge):
-        build_request(1, [*GET, *[(b"x", b"1")] * 101], True, LIMITS)
+        build_request(1, [*GET, *[(b"x", b"1")] * 101], True, RULES)
 
 
 @pytest.mark.parametrize("wrong", [(b"x" * 9000 + b" ", b"1"), (b"x", b"\0" * 9000), (b":path", b"a" * 9000)])
 def test_what_is_wrong_is_shown_in_part(wrong: Tuple[bytes, bytes]) -> None:
     with pytest.raises(Malformed) as caught:
-        build_request(1, [*GET[:3], wrong], True, LIMITS)
+        build_request(1, [*GET[:3], wrong], True, RULES)
     assert len(str(caught.value)) < 500
 
 
@@ -122,7 +123,7 @@ def test_crumbs_of_a_cookie_cost_no_more_behind_many_fields() -> None:
 
     def seconds(tried: List[Tuple[bytes, bytes]]) -> float:
         began = time.process_time()
-        request = build_request(1, tried, True, Limits(header_count=0))
+        request = build_request(1, tried, True, HttpConfig(limits=Limits(header_count=0)).rules)
         took = time.process_time() - began
         assert request.header(b"cookie") == b"; ".join([b"a"] * 20_000)
         return took
@@ -132,10 +133,10 @@ def test_crumbs_of_a_cookie_cost_no_more_behind_many_fields() -> None:
 
 
 def test_a_path_has_the_bound_of_a_request_line() -> None:
-    limits = Limits(request_line=10)
-    build_request(1, [*GET[:-1], (b":path", b"/" + b"a" * 9)], True, limits)
+    rules = HttpConfig(limits=Limits(request_line=10)).rules
+    build_request(1, [*GET[:-1], (b":path", b"/" + b"a" * 9)], True, rules)
     with pytest.raises(UriTooLong):
-        build_request(1, [*GET[:-1], (b":path", b"/" + b"a" * 10)], True, limits)
+        build_request(1, [*GET[:-1], (b":path", b"/" + b"a" * 10)], True, rules)
 
 
 def test_a_malformed_request_is_no_reason_to_end_the_connection() -> None:
@@ -146,4 +147,4 @@ def test_a_malformed_request_is_no_reason_to_end_the_connection() -> None:
 def test_a_scheme_other_than_the_connections_is_no_error() -> None:
     """A proxy may pass https on in clear (RFC 9113 section 8.3.1); who is trusted decides what it means."""
     fields = [(b":method", b"GET"), (b":scheme", b"https"), *GET[2:]]
-    assert build_request(1, fields, True, LIMITS).path == b"/"
+    assert build_request(1, fields, True, RULES).path == b"/"

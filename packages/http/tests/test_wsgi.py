@@ -12,6 +12,7 @@ from server_http.engine import ConnectionInfo
 from server_http.environ import FileWrapper, body_input, connection_environ, listener_environ, request_environ
 from server_http.errors import ApplicationFault
 from server_http.events import Request
+from server_http.proxy import ProxyHeader
 from server_http.wsgi import StartResponse, encode_headers, parse_status
 
 CLIENT = ("192.0.2.1", 4711)
@@ -141,6 +142,15 @@ def test_a_unix_peer_has_no_port() -> None:
     environ = connection_environ(listener, ConnectionInfo(None, ("/run/s", None)), None)
     assert environ["REMOTE_ADDR"] == ""
     assert "REMOTE_PORT" not in environ
+
+
+def test_facts_of_a_connection_are_octets_as_text_like_all_of_an_environ() -> None:
+    info = ConnectionInfo(CLIENT, ("0.0.0.0", 80))
+    info.proxy = ProxyHeader(2, "TCP4")
+    info.proxy.authority = "żółw.example"
+    environ = connection_environ({}, info, None)
+    assert environ["PROXY_AUTHORITY"].encode("latin-1").decode() == "żółw.example"
+    assert environ["PROXY_PROTOCOL"] == "TCP4"
 
 
 def test_variables_of_uwsgi_do_not_replace_what_the_request_says() -> None:

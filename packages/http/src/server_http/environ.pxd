@@ -11,6 +11,7 @@ cdef int _PERCENT
 cpdef dict request_environ(dict connection, Request request, client, bint last=*)
 @cython.locals(environ=dict)
 cpdef dict connection_environ(dict listener, ConnectionInfo info, socket)
+cdef _set_facts(dict environ, facts)
 cdef _set_client(dict environ, client)
 cdef str _digits(long long number)
 @cython.locals(server=tuple)

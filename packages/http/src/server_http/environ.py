@@ -11,7 +11,7 @@ per listener, ``connection_environ`` once per connection, ``request_environ`` (a
 from __future__ import annotations
 
 import io
-from typing import Any, Callable, Dict, Iterator, Optional, Protocol, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Tuple
 
 from server_http.engine import ConnectionInfo
 from server_http.events import Headers, Request
@@ -121,10 +121,17 @@ def connection_environ(listener: Environ, info: ConnectionInfo, socket: Any) -> 
     environ["server.socket"] = environ["gunicorn.socket"] = environ["gunicorn.sock"] = socket
     _set_client(environ, info.client)
     if info.proxy is not None:
-        environ.update(info.proxy.variables())
+        _set_facts(environ, info.proxy.variables())
     if info.tls is not None:
-        environ.update(info.tls.variables())
+        _set_facts(environ, info.tls.variables())
     return environ
+
+
+def _set_facts(environ: Environ, facts: Mapping[str, str]) -> None:
+    """Set variables whose text may be any, as a name in a certificate is: its UTF-8 octets as latin-1 text, as all is
+    that an environ holds (PEP 3333, "Unicode Issues")."""
+    for name, value in facts.items():
+        environ[name] = value if value.isascii() else value.encode("utf-8", "replace").decode("latin-1")
 
 
 def request_environ(

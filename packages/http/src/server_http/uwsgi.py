@@ -286,7 +286,7 @@ class UwsgiEngine:
         return octets[end : len(held)]
 
     def _begin(self, variables: Variables, now: float, events: List[Event]) -> None:
-        request = build_request(variables, self._info)
+        request = build_request(variables, self._info, self._rules.grammar)
         rules = self._rules
         if self._trusted or rules.policy.always:
             # No name has a '_': it lost that when it became a variable

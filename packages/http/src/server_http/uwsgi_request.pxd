@@ -9,11 +9,11 @@ cdef int CONTENT_LENGTH, SERVER_NAME, SERVER_PORT, REMOTE_ADDR, REMOTE_PORT, HTT
 cdef int URL_SCHEME, FIELD, OFFERED, NOTHING
 cdef int _SLOTS, _PORT_DIGITS
 cdef Py_ssize_t _SIZE_OCTETS, _NAME_OCTETS_MAX
-cdef str HTTP_1_1, _USUAL_METHOD
-cdef dict _PARTS, _VERSIONS, _METHODS, _MEANINGS
+cdef str HTTP_1_1
+cdef dict _PARTS, _VERSIONS, _MEANINGS
 cdef list _RECENT, _UNSAID
 cdef tuple _FRAMING
-cdef bytes _PATH_OCTETS, _IS_PATH, _USUAL_METHOD_OCTETS, _USUAL_PROTOCOL
+cdef bytes _PATH_OCTETS, _IS_PATH, _USUAL_PROTOCOL
 
 @cython.final
 cdef class Meaning:
@@ -37,8 +37,7 @@ cdef Meaning _recall(const unsigned char *octets, Py_ssize_t start, Py_ssize_t e
 cdef Meaning _learn(bytes name)
 cdef bytes _field(bytes name)
 @cython.locals(parts=list, path=bytes, query=bytes, protocol=bytes, mount=bytes, request=Request)
-cpdef Request build_request(Variables variables, ConnectionInfo info)
-cdef str _method(bytes method)
+cpdef Request build_request(Variables variables, ConnectionInfo info, grammar)
 @cython.locals(decoded=bytes, mount=bytes)
 cdef bytes _path(list parts)
 @cython.locals(octets="const unsigned char *", table="const unsigned char *", i=Py_ssize_t)

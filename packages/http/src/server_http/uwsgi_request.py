@@ -13,7 +13,9 @@ from server_http.engine import ConnectionInfo
 from server_http.errors import BadRequest
 from server_http.events import Headers, Request
 from server_http.fields import check_authority, content_length, decimal, is_token, is_value, percent_decoded
+from server_http.h1.rules import Grammar
 from server_http.h1.scan import is_spelled
+from server_http.methods import read_method
 from server_http.states import HTTP_1_0, HTTP_1_1, HTTP_2
 
 try:
@@ -66,12 +68,6 @@ _PATH_OCTETS = _PATH_SAFE.encode("ascii") + b"-._0123456789abcdefghijklmnopqrstu
 _FRAMING = (b"content-length", b"content-type", b"transfer-encoding")  # CONTENT_LENGTH alone frames the body
 _IS_PATH = bytes(octet in _PATH_OCTETS for octet in range(256))
 _PORT_DIGITS = 5
-_METHODS = {
-    b"GET": "GET", b"HEAD": "HEAD", b"POST": "POST", b"PUT": "PUT", b"PATCH": "PATCH", b"DELETE": "DELETE",
-    b"OPTIONS": "OPTIONS",
-}  # fmt: skip
-_USUAL_METHOD = "GET"
-_USUAL_METHOD_OCTETS = b"GET"  # comparing costs less than hashing
 _USUAL_PROTOCOL = b"HTTP/1.1"
 
 
@@ -209,8 +205,13 @@ def _bad_value(field: bytes, value: bytes) -> BadRequest:
     return BadRequest(f"field {field!r}: expected a value without control characters, got {value!r}")
 
 
-def build_request(variables: Variables, info: ConnectionInfo) -> Request:
+def build_request(variables: Variables, info: ConnectionInfo, grammar: Grammar) -> Request:
     """Return the request that the variables describe.
+
+    Args:
+        variables: of the packet.
+        info: the connection.
+        grammar: which methods are taken.
 
     Raises:
         BadRequest: a variable that is missing or malformed.
@@ -221,7 +222,7 @@ def build_request(variables: Variables, info: ConnectionInfo) -> Request:
     protocol = parts[SERVER_PROTOCOL]
     version = HTTP_1_1 if protocol == _USUAL_PROTOCOL else _VERSIONS.get(protocol, HTTP_1_1)
     uri = parts[REQUEST_URI] or (path + b"?" + query if query else path)
-    request = Request(STREAM, _method(parts[REQUEST_METHOD]), uri, version)
+    request = Request(STREAM, read_method(parts[REQUEST_METHOD], grammar), uri, version)
     request.path = path
     request.query = query
     request.keep_alive = False
@@ -234,17 +235,6 @@ def build_request(variables: Variables, info: ConnectionInfo) -> Request:
     _address(variables, request)
     request.variables = variables.offered
     return request
-
-
-def _method(method: bytes) -> str:
-    if method == _USUAL_METHOD_OCTETS:
-        return _USUAL_METHOD
-    usual = _METHODS.get(method)
-    if usual is not None:
-        return usual
-    if not is_token(method):
-        raise BadRequest(f"REQUEST_METHOD: expected a token, got {method.decode('latin-1')!r}")
-    return method.decode("ascii")
 
 
 def _path(parts: List[bytes]) -> bytes:

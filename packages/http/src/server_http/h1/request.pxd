@@ -9,11 +9,11 @@ cpdef Request read_head(object stream, bytes head, Py_ssize_t start, Py_ssize_t 
 cdef int CONNECTION, CONTENT_LENGTH, EXPECT, HOST, SINGLE_KINDS, TRANSFER_ENCODING, UNDERSCORED, UPGRADE
 cdef bytes LATEST_VERSION
 cdef str HTTP_1_0, HTTP_1_1, _CONNECT
-cdef dict _METHODS
+cdef dict METHODS
 cdef list _LATEST
 cdef int _SLASH, _QUESTION_MARK
 
-@cython.locals(latest=tuple, name=bytes, target=bytes, digits=bytes, known=str, method=str, version=str)
+@cython.locals(latest=tuple, name=bytes, target=bytes, digits=bytes, method=str, version=str)
 cpdef Request read_request_line(object stream, bytes head, Py_ssize_t start, Py_ssize_t end, RequestRules rules)
 cdef _other_forms(Request request, bytes target)
 cdef _absolute_form(Request request, bytes target)

@@ -11,7 +11,7 @@ from typing import List, Optional, Tuple
 
 from server_http.errors import BadRequest, ExpectationFailed, NotImplementedByServer, UriTooLong, VersionNotSupported
 from server_http.events import Headers, Request
-from server_http.fields import check_authority, content_length, is_target, is_token, members, split_authority
+from server_http.fields import check_authority, content_length, is_target, members, split_authority
 from server_http.h1.rules import Grammar, RequestRules
 from server_http.h1.scan import (
     CONNECTION,
@@ -31,6 +31,7 @@ from server_http.h1.scan import (
     walk_fields,
 )
 from server_http.headers import set_authority
+from server_http.methods import METHODS, read_method
 from server_http.states import HTTP_1_0, HTTP_1_1
 
 try:
@@ -38,25 +39,13 @@ try:
 except ImportError:  # Cython is a build requirement only
     from server_http import _cython as cython  # type: ignore[no-redef]
 
-_METHODS = {
-    name.encode(): name
-    for name in (
-        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PROPFIND", "PROPPATCH",
-        "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH", "PURGE",
-    )
-}  # fmt: skip
-
-_CONNECT = _METHODS[b"CONNECT"]  # of equal names this is the one that a request has
+_CONNECT = METHODS[b"CONNECT"]  # of equal names this is the one that a request has
 
 #: What was met last; comparing costs less than hashing. One item, which no other thread can replace by halves.
 _LATEST: List[Tuple[bytes, str]] = [(b"GET", "GET")]
 
 _SLASH = 0x2F
 _QUESTION_MARK = 0x3F
-
-# Conventional methods (what intermediaries agree on): no lower case, no "#", 3 to 20 octets.
-_METHOD_OCTETS = range(3, 21)
-_UNCONVENTIONAL = b"abcdefghijklmnopqrstuvwxyz#"
 
 #: Codings that may come before chunked; the application gets the body as it is (RFC 9112 section 7.2).
 _CODINGS = frozenset((b"gzip", b"deflate", b"compress", b"x-gzip", b"x-compress"))
@@ -109,10 +98,9 @@ def read_request_line(stream: int, head: bytes, start: int, end: int, rules: Req
     if name == latest[0]:
         method = latest[1]
     else:
-        known = _METHODS.get(name)
-        method = _method(name, rules.grammar) if known is None else known
-        if known is not None:
-            _LATEST[0] = (name, known)
+        method = read_method(name, rules.grammar)
+        if name in METHODS:  # of which there are few
+            _LATEST[0] = (name, method)
     if not is_target(target):
         raise BadRequest(f"request target: expected visible ASCII octets without '#', got {target[:64]!r}")
     request = Request(stream, method, target, version)
@@ -135,18 +123,6 @@ def _version(digits: bytes, grammar: Grammar) -> str:
     if number[0] != b"1" and not grammar.permit_unconventional_http_version:
         raise VersionNotSupported(f"HTTP version: expected HTTP/1.x, got {digits!r}")
     return HTTP_1_0 if number[0] == b"0" else HTTP_1_1
-
-
-def _method(name: bytes, grammar: Grammar) -> str:
-    if not is_token(name):
-        raise BadRequest(f"method: expected a token, got {name[:32]!r}")
-    if grammar.casefold_http_method:
-        name = name.upper()
-    if not grammar.permit_unconventional_http_method:
-        conventional = len(name) in _METHOD_OCTETS and name.translate(None, _UNCONVENTIONAL) == name
-        if not conventional:
-            raise BadRequest(f"method: expected 3 to 20 octets without lower case or '#', got {name[:32]!r}")
-    return _METHODS.get(name) or name.decode("ascii")
 
 
 def _other_forms(request: Request, target: bytes) -> None:

@@ -61,8 +61,8 @@ class Incoming:
     """
 
     __slots__ = (
-        "_limits", "_protocols", "_session", "_signals", "_streams", "drain_read", "guard", "peer_going", "reader",
-        "refusing", "settings_seen",
+        "_limits", "_protocols", "_rules", "_session", "_signals", "_streams", "drain_read", "guard", "peer_going",
+        "reader", "refusing", "settings_seen",
     )  # fmt: skip
 
     def __init__(self, session: Session, streams: Streams, config: HttpConfig) -> None:
@@ -70,6 +70,7 @@ class Incoming:
         self._session = session
         self._streams = streams
         self._limits = limits
+        self._rules = config.rules
         self._protocols = config.connect_protocols
         self._signals: Dict[int, bytes] = {}  # PRIORITY_UPDATE of streams that are not open yet
         self.guard = FloodGuard(limits)
@@ -193,7 +194,7 @@ class Incoming:
         complete = event.stream_ended is not None
         fields = self._session.decoder.fields
         try:
-            request = build_request(number, fields, complete, self._limits, self._protocols)
+            request = build_request(number, fields, complete, self._rules, self._protocols)
             self._streams.admit(request)
         except Malformed as error:
             self._streams.events.append(Warned(str(error), error.log_level))

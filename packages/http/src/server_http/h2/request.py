@@ -11,9 +11,18 @@ from typing import Dict, List, Optional, Set, Tuple
 
 from server_http.errors import BadRequest, ExpectationFailed, HeaderFieldsTooLarge, NotImplementedByServer, UriTooLong
 from server_http.events import Header, Headers, Request
-from server_http.fields import FORBIDDEN_TRAILERS, check_authority, content_length, is_token, is_value, split_authority
+from server_http.fields import (
+    FORBIDDEN_TRAILERS,
+    check_authority,
+    content_length,
+    is_target,
+    is_token,
+    is_value,
+    split_authority,
+)
+from server_http.h1.rules import RequestRules
 from server_http.h2.priority import parse_priority
-from server_http.limits import Limits
+from server_http.methods import read_method
 from server_http.states import HTTP_2
 
 
@@ -42,7 +51,6 @@ _SPECIAL: Dict[bytes, int] = {
     b"upgrade": _FORBIDDEN,
 }
 
-_PATH_OCTETS = bytes([octet for octet in range(0x21, 0x100) if octet not in (0x23, 0x7F)])  # no CTL, SP, DEL, "#"
 _SCHEME_OCTETS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-."
 
 _NAMES: Set[bytes] = set()  # names that passed, so that each is checked once; bounded, filled by what clients send
@@ -52,7 +60,7 @@ _NAME_OCTETS_MAX = 64
 
 
 def build_request(
-    stream: int, fields: Headers, complete: bool, limits: Limits, protocols: Tuple[bytes, ...] = ()
+    stream: int, fields: Headers, complete: bool, rules: RequestRules, protocols: Tuple[bytes, ...] = ()
 ) -> Request:
     """Build the Request of a header block.
 
@@ -60,7 +68,7 @@ def build_request(
         stream: the stream's number.
         fields: the decoded fields, in order.
         complete: END_STREAM came with the block, so there is no content.
-        limits: ``header_count``, ``request_line`` (bounds ``:path``).
+        rules: of the listener; ``request_line`` bounds ``:path``.
         protocols: of an extended CONNECT, those that are served; where there are none, it was not announced.
 
     Returns:
@@ -68,13 +76,13 @@ def build_request(
 
     Raises:
         Malformed: the fields make no request.
-        ExpectationFailed, HeaderFieldsTooLarge, NotImplementedByServer, UriTooLong: a well-formed request that is
-            refused.
+        BadRequest, ExpectationFailed, HeaderFieldsTooLarge, NotImplementedByServer, UriTooLong: a well-formed request
+            that is refused.
     """
     pseudo, headers, found = _sort(fields)
-    if limits.header_count and len(headers) > limits.header_count:
-        raise HeaderFieldsTooLarge(f"fields: expected at most {limits.header_count}, got {len(headers)}")
-    request = _request(stream, pseudo, limits, protocols)
+    if rules.header_count and len(headers) > rules.header_count:
+        raise HeaderFieldsTooLarge(f"fields: expected at most {rules.header_count}, got {len(headers)}")
+    request = _request(stream, pseudo, rules, protocols)
     request.headers = headers
     _set_host(request, pseudo.get(b":authority"), found[_HOST])
     _set_body(request, found[_LENGTH], complete)
@@ -191,7 +199,7 @@ def _take_special(found: List[Optional[bytes]], headers: Headers, special: int, 
     headers.append(item)
 
 
-def _request(stream: int, pseudo: Dict[bytes, bytes], limits: Limits, protocols: Tuple[bytes, ...]) -> Request:
+def _request(stream: int, pseudo: Dict[bytes, bytes], rules: RequestRules, protocols: Tuple[bytes, ...]) -> Request:
     """Build a request from its pseudo-header fields (section 8.3.1; section 8.5 for CONNECT)."""
     method = pseudo.get(b":method")
     if method is None or not is_token(method):
@@ -210,11 +218,11 @@ def _request(stream: int, pseudo: Dict[bytes, bytes], limits: Limits, protocols:
         raise Malformed(f":protocol: expected a token, and that only where it was announced, got {_cut(protocol)!r}")
     if not scheme or scheme.translate(None, _SCHEME_OCTETS) or not scheme[:1].isalpha():
         raise Malformed(f":scheme: expected a scheme, got {_cut(scheme)!r}")
-    if not path or path.translate(None, _PATH_OCTETS) or (path[:1] != b"/" and (path != b"*" or method != b"OPTIONS")):
+    if not path or not is_target(path) or (path[:1] != b"/" and (path != b"*" or method != b"OPTIONS")):
         raise Malformed(f":path: expected an absolute path, got {_cut(path)!r}")
-    if 0 < limits.request_line < len(path):
-        raise UriTooLong(f":path: expected at most {limits.request_line} octets, got {len(path)}")
-    request = Request(stream, method.decode("ascii"), path, HTTP_2)
+    if 0 < rules.request_line < len(path):
+        raise UriTooLong(f":path: expected at most {rules.request_line} octets, got {len(path)}")
+    request = Request(stream, read_method(method, rules.grammar), path, HTTP_2)
     request.path, _, request.query = path.partition(b"?")
     if protocol is not None:
         request.protocol = protocol.lower()
