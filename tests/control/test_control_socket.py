@@ -122,6 +122,17 @@ def test_a_reload_that_is_refused_says_why_and_is_none():
         assert _pids(control) == before
 
 
+def test_a_server_that_stops_is_not_reloaded():
+    with serve() as server, connect(server) as control, socket.create_connection((server.host, server.port)) as client:
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: control.call("show requests")["count"] == 1, what="the request runs")
+        control.call("shutdown")
+        with pytest.raises(ControlError, match="the server is stopping"):
+            control.call("reload")
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+        assert server.wait() == 0
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [

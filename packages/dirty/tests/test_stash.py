@@ -195,10 +195,10 @@ def test_limits_are_exact_and_a_refused_value_changes_nothing(stash, backend):
     most = len(encode_inline(entry(70_000)))
     backend.limit(140_000, most)
     stash.put("t", "k", entry(70_000))
-    with pytest.raises(StashFullError, match=f"at most {most} octets, got {most + 1}"):
+    with pytest.raises(StashFullError, match=f"at most {most} bytes, got {most + 1}"):
         stash.put("t", "k", entry(70_001))
     stash.put("t", "l", entry(70_000))
-    with pytest.raises(StashFullError, match="holds 140000 of 140000 octets, 67000 more do not fit"):
+    with pytest.raises(StashFullError, match="holds 140000 of 140000 bytes, 67000 more do not fit"):
         stash.put("t", "m", entry(67_000))
     with pytest.raises(StashFullError):
         stash.compare_and_set("t", "m", None, entry(67_000))

@@ -63,7 +63,7 @@ class MessageReader:
         if size is None:
             return None
         if size > self._limit:
-            raise ControlError(f"message: expected at most {self._limit} octets, got {size}")
+            raise ControlError(f"message: expected at most {self._limit} bytes, got {size}")
         if len(self._data) < _LENGTH.size + size:
             return None
         body = bytes(self._data[_LENGTH.size : _LENGTH.size + size])
@@ -99,7 +99,7 @@ def answer(message: Dict[str, Any], data: Any) -> bytes:
     """Return the answer to a request that was carried out."""
     packed = pack({"version": VERSION, "id": message.get("id"), "status": "ok", "data": data})
     if len(packed) > MAX_ANSWER:
-        return refusal(message, f"answer: expected at most {MAX_ANSWER} octets, got {len(packed)}")
+        return refusal(message, f"answer: expected at most {MAX_ANSWER} bytes, got {len(packed)}")
     return packed
 
 

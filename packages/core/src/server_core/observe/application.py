@@ -95,7 +95,7 @@ class ApplicationMetrics:
             self._pages = Pages(places, size)
         except OSError as error:  # a system that promises no more memory than it has
             raise ConfigError(
-                f"application_metrics_size: expected room for {places} times {size} octets, got: {error.strerror}"
+                f"application_metrics_size: expected room for {places} times {size} bytes, got: {error.strerror}"
             ) from None
         self._dead: Dict[Series, Number] = {}
         self._help: Dict[str, str] = {}

@@ -329,6 +329,8 @@ class Arbiter:
 
     def hang_up(self) -> Optional[str]:
         """Read the settings again at once, and reload as after HUP. Return why they are refused, None if not."""
+        if self.state.stop is not None:
+            return "the server is stopping"
         self._refusal = None
         self._act_on(ev.Signalled("HUP"))
         return self._refusal

@@ -232,7 +232,7 @@ class Presence:
         from server_core.observe.publication import LIMIT, dump
 
         if not self.publication.serve(lambda: dump(collect(self._arbiter))):
-            self._arbiter.log.warning("Metrics are not sent: expected at most %d octets of them", LIMIT)
+            self._arbiter.log.warning("Metrics are not sent: expected at most %d bytes of them", LIMIT)
 
     def close_in_child(self) -> None:
         """Close our descriptors in a process that was just forked; the files stay."""

@@ -176,12 +176,12 @@ def incremented(table: str, key: str, value: Any, amount: float) -> Any:
 
 def value_refusal(table: str, key: str, most: int, size: int) -> str:
     """Return the text for a value that is too large."""
-    return f"{table}[{key!r}]: expected at most {most} octets, got {size}"
+    return f"{table}[{key!r}]: expected at most {most} bytes, got {size}"
 
 
 def size_refusal(table: str, key: str, held: int, most: int, grown: int) -> str:
     """Return the text for a value for which there is no room."""
-    return f"{table}[{key!r}]: the stash holds {held} of {most} octets, {grown} more do not fit"
+    return f"{table}[{key!r}]: the stash holds {held} of {most} bytes, {grown} more do not fit"
 
 
 def same_value(left: bytes, right: bytes) -> bool:
