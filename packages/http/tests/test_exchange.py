@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server_http.defaults import ResponseDefaults, http_date
 from server_http.errors import ApplicationFault, StateError
-from server_http.exchange import REASONS, Exchange, ResponseDefaults, error_page, http_date, reason
+from server_http.exchange import Exchange
 from server_http.states import (
     AWAITING,
     BODY,
@@ -29,6 +30,7 @@ from server_http.states import (
     TUNNEL,
     UNTIL_CLOSE,
 )
+from server_http.statuses import REASONS, error_page, reason
 
 Fields = List[Tuple[bytes, bytes]]
 

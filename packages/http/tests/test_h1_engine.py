@@ -20,9 +20,9 @@ from server_http.events import (
     Warned,
     Writable,
 )
-from server_http.exchange import error_page
 from server_http.h1.engine import Http1Engine
 from server_http.limits import Limits
+from server_http.statuses import error_page
 from support.http1 import CLIENT, SERVER, every_cut, new_engine, octet_by_octet, quiet, talk, written
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -7,8 +7,9 @@ from typing import List
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server_http.defaults import ResponseDefaults
 from server_http.engine import FileRegion
-from server_http.exchange import Exchange, ResponseDefaults
+from server_http.exchange import Exchange
 from server_http.h1.output import Output, informational_head, response_head, trailer_section
 from server_http.states import CUT, ENDED
 from support.http1 import written

@@ -25,9 +25,9 @@ from server_http.events import (
     Warned,
     Writable,
 )
-from server_http.exchange import error_page
 from server_http.h2.engine import EVERY_STREAM, Http2Engine
 from server_http.limits import Limits
+from server_http.statuses import error_page
 from support.http2 import GET, POST, PREFACE, Client, RawClient, octets, raw
 
 PIECES = [0, 1, 7]

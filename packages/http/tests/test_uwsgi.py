@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server_http.config import HttpConfig
+from server_http.defaults import ResponseDefaults
 from server_http.engine import ConnectionInfo
 from server_http.errors import BadRequest, ContentTooLarge, Forbidden, RequestTimeout, StateError
 from server_http.events import (
@@ -22,7 +23,6 @@ from server_http.events import (
     Warned,
     Writable,
 )
-from server_http.exchange import ResponseDefaults
 from server_http.h1.rules import Grammar
 from server_http.headers import AddressSet, HeaderPolicy
 from server_http.limits import Limits

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Tuple
 
-from server_http.exchange import ResponseDefaults
+from server_http.defaults import ResponseDefaults
 from server_http.h1.rules import Grammar, RequestRules
 from server_http.headers import LOOPBACK, AddressSet, HeaderPolicy
 from server_http.limits import Limits

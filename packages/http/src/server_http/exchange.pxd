@@ -13,10 +13,6 @@ cdef int _ORDINARY, _HEAD, _CONNECT
 cdef dict _METHODS
 cdef str HTTP_1_0, HTTP_1_1, HTTP_2
 
-cdef class ResponseDefaults:
-    cdef public bytes server, date, server_line, date_line, lines
-    cdef long long _second
-
 cdef class Exchange:
     cdef public str method, version, warning
     cdef public bytes upgrade

@@ -1,7 +1,7 @@
 """The one rule book of responses (RFC 9110, RFC 9112 sections 6 and 9): what may be said, and how it is framed.
 
 Owns: validation of what an application says, which responses have a body, Content-Length accounting, which
-fields are the server's own, whether the connection persists, the ``Server`` and ``Date`` fields, error pages.
+fields are the server's own, whether the connection persists.
 Must not know: octets on the wire. Engines of every protocol hold one ``Exchange`` per stream, ask it, and
 serialise what it answers.
 
@@ -12,8 +12,7 @@ heads have modules of their own.
 
 from __future__ import annotations
 
-import time
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 from server_http.errors import ApplicationFault, StateError
 from server_http.events import Headers
@@ -92,53 +91,6 @@ _ORDINARY = 0
 _HEAD = 1
 _CONNECT = 2
 _METHODS = {"HEAD": _HEAD, "CONNECT": _CONNECT}
-
-
-class ResponseDefaults:
-    """The ``Server`` and ``Date`` fields of every response, shared by the connections of a listener.
-
-    Args:
-        server: the value of ``Server``; ``b""`` sends none.
-
-    Attributes:
-        server: as given.
-        date: the value of ``Date`` (IMF-fixdate, RFC 9110 section 5.6.7), ``b""`` until ``set_date``
-            was called: an origin without a clock sends none (RFC 9110 section 6.6.1).
-        server_line, date_line, lines: the HTTP/1 field lines, CRLF included: each one, and both.
-    """
-
-    __slots__ = ("_second", "date", "date_line", "lines", "server", "server_line")
-
-    def __init__(self, server: bytes = b"server") -> None:
-        if not is_value(server):
-            raise ValueError(f"Server: expected octets of a field value, got {server!r}")
-        self.server = server
-        self.server_line = b"Server: " + server + b"\r\n" if server else b""
-        self.date = b""
-        self.date_line = b""
-        self.lines = self.server_line
-        self._second = -1
-
-    def set_date(self, epoch_seconds: float) -> None:
-        """Set the time of the responses that follow; cheap when the second is still the same."""
-        second = int(epoch_seconds)
-        if second == self._second:
-            return
-        self._second = second
-        self.date = http_date(second)
-        self.date_line = b"Date: " + self.date + b"\r\n"
-        self.lines = self.server_line + self.date_line
-
-
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-def http_date(epoch_seconds: float) -> bytes:
-    """Format an IMF-fixdate (RFC 9110 section 5.6.7); ``strftime`` would follow the locale."""
-    at = time.gmtime(int(epoch_seconds))
-    date = f"{_DAYS[at.tm_wday]}, {at.tm_mday:02d} {_MONTHS[at.tm_mon - 1]} {at.tm_year:04d}"
-    return f"{date} {at.tm_hour:02d}:{at.tm_min:02d}:{at.tm_sec:02d} GMT".encode("ascii")
 
 
 @cython.freelist(8)
@@ -470,59 +422,3 @@ def _spell(name: bytes) -> int:
 
 def _bad_value(name: bytes, value: bytes) -> ApplicationFault:
     return ApplicationFault(f"response field {name!r}: expected a value without control characters, got {value!r}")
-
-
-# -- reasons and error pages ------------------------------------------------------------------------------------------
-
-REASONS: Dict[int, bytes] = {
-    100: b"Continue", 101: b"Switching Protocols", 102: b"Processing", 103: b"Early Hints",
-    200: b"OK", 201: b"Created", 202: b"Accepted", 203: b"Non-Authoritative Information", 204: b"No Content",
-    205: b"Reset Content", 206: b"Partial Content", 207: b"Multi-Status", 208: b"Already Reported", 226: b"IM Used",
-    300: b"Multiple Choices", 301: b"Moved Permanently", 302: b"Found", 303: b"See Other", 304: b"Not Modified",
-    305: b"Use Proxy", 307: b"Temporary Redirect", 308: b"Permanent Redirect",
-    400: b"Bad Request", 401: b"Unauthorized", 402: b"Payment Required", 403: b"Forbidden", 404: b"Not Found",
-    405: b"Method Not Allowed", 406: b"Not Acceptable", 407: b"Proxy Authentication Required",
-    408: b"Request Timeout", 409: b"Conflict", 410: b"Gone", 411: b"Length Required", 412: b"Precondition Failed",
-    413: b"Content Too Large", 414: b"URI Too Long", 415: b"Unsupported Media Type", 416: b"Range Not Satisfiable",
-    417: b"Expectation Failed", 418: b"I'm a Teapot", 421: b"Misdirected Request", 422: b"Unprocessable Content",
-    423: b"Locked", 424: b"Failed Dependency", 425: b"Too Early", 426: b"Upgrade Required",
-    428: b"Precondition Required", 429: b"Too Many Requests", 431: b"Request Header Fields Too Large",
-    451: b"Unavailable For Legal Reasons",
-    500: b"Internal Server Error", 501: b"Not Implemented", 502: b"Bad Gateway", 503: b"Service Unavailable",
-    504: b"Gateway Timeout", 505: b"HTTP Version Not Supported", 506: b"Variant Also Negotiates",
-    507: b"Insufficient Storage", 508: b"Loop Detected", 510: b"Not Extended",
-    511: b"Network Authentication Required",
-}  # fmt: skip
-
-_PAGE = b"""<html>
-  <head>
-    <title>%b</title>
-  </head>
-  <body>
-    <h1><p>%b</p></h1>
-  </body>
-</html>
-"""
-
-_PAGES: Dict[int, Tuple[List[Tuple[bytes, bytes]], bytes]] = {}
-
-
-def reason(status: int) -> bytes:
-    """Return the usual reason phrase of ``status``, or ``b"Unknown"``."""
-    return REASONS.get(status, b"Unknown")
-
-
-def error_page(status: int) -> Tuple[Headers, bytes]:
-    """Return fields and body of the constant page for ``status``: nothing of any input or exception is in it.
-
-    Every protocol and driver answers with it: ``respond(stream, status, headers)``, ``send(stream, body)``.
-    """
-    page = _PAGES.get(status)
-    if page is None:
-        phrase = reason(status)
-        body = _PAGE % (phrase, phrase)
-        headers = [(b"Content-Type", b"text/html; charset=utf-8"), (b"Content-Length", b"%d" % len(body))]
-        page = (headers, body)
-        if status in REASONS:
-            _PAGES[status] = page
-    return list(page[0]), page[1]

@@ -17,10 +17,10 @@ from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, Engine, Segment
 from server_http.errors import BadRequest
 from server_http.events import ConnectionEnded, Event, Handover, Request
-from server_http.exchange import reason
 from server_http.fields import members
 from server_http.h1.engine import Http1Engine
 from server_http.h1.output import Output
+from server_http.statuses import reason
 
 if TYPE_CHECKING:
     from server_http.h2.engine import Http2Engine

@@ -37,7 +37,7 @@ from server_http.asgi import (
 )
 from server_http.errors import H2_INTERNAL_ERROR, ApplicationFault
 from server_http.events import Request
-from server_http.exchange import error_page
+from server_http.statuses import error_page
 from server_workers_async.stream import Stream
 
 #: How far the causes of an exception are followed.

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional
 
 from server_core.drive.streams import ClientGoneError
 from server_http.events import Headers, Request
-from server_http.exchange import reason as usual_reason
+from server_http.statuses import reason as usual_reason
 
 _NONE: Headers = []  # never changed
 

@@ -19,7 +19,7 @@ from server_core.scoreboard.layout import WEBSOCKETS
 from server_http import asgi
 from server_http.errors import H2_INTERNAL_ERROR, ProtocolError
 from server_http.events import Headers, Request
-from server_http.exchange import error_page
+from server_http.statuses import error_page
 from server_http.ws.engine import ABNORMAL, Closed
 from server_http.ws.handshake import Handshake, refusal
 from server_workers_async.channel import stems_from_disconnect

@@ -15,7 +15,7 @@ from server_core.drive.clock import monotonic
 from server_core.drive.streams import ClientGoneError
 from server_http.errors import H2_INTERNAL_ERROR
 from server_http.events import Headers, Request
-from server_http.exchange import error_page
+from server_http.statuses import error_page
 
 try:
     import cython

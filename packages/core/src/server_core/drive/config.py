@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from server_http.config import HttpConfig
-from server_http.exchange import ResponseDefaults
+from server_http.defaults import ResponseDefaults
 from server_http.h1.rules import Grammar
 from server_http.headers import AddressSet, HeaderPolicy
 from server_http.limits import Limits

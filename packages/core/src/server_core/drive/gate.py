@@ -15,7 +15,7 @@ from server_core.drive.arrival import shares_clock, told_wait
 from server_core.drive.delay import SHED, ControlledDelay
 from server_core.scoreboard.layout import READINESS_NAMES, SERVING
 from server_http.events import Headers, Request
-from server_http.exchange import error_page
+from server_http.statuses import error_page
 
 Page = Tuple[int, Headers, bytes]
 

@@ -21,9 +21,9 @@ from server_core.observe import exposition, snapshot
 from server_core.observe.metrics import collect
 from server_core.sockets import SocketOptions, open_listener, parse_address
 from server_http.config import HttpConfig
+from server_http.defaults import ResponseDefaults
 from server_http.engine import ConnectionInfo, FileRegion
 from server_http.events import ConnectionEnded, Request, RequestReceived
-from server_http.exchange import ResponseDefaults
 from server_http.h1.engine import Http1Engine
 from server_http.limits import Limits
 

@@ -1,7 +1,8 @@
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
-from server_http.exchange cimport Exchange, ResponseDefaults
+from server_http.defaults cimport ResponseDefaults
+from server_http.exchange cimport Exchange
 
 cdef int CHUNKED, _JOINED, _JOINED_TO, _COLON, _SPACE, _CR, _LF
 cdef const char *_HEXADECIMAL

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from typing import Any, List, Optional, Tuple
 
+from server_http.defaults import ResponseDefaults
 from server_http.engine import FileRegion, Segment
 from server_http.errors import RequestTimeout
 from server_http.events import Headers
-from server_http.exchange import REASONS, Exchange, ResponseDefaults, error_page, reason
+from server_http.exchange import Exchange
 from server_http.states import CHUNKED
+from server_http.statuses import REASONS, error_page, reason
 
 try:
     import cython

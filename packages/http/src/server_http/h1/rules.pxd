@@ -1,4 +1,4 @@
-from server_http.exchange cimport ResponseDefaults
+from server_http.defaults cimport ResponseDefaults
 from server_http.headers cimport AddressSet, AppliedPolicy
 
 cdef class RequestRules:

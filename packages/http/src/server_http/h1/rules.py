@@ -6,8 +6,8 @@ Must not know: how a rule is applied, but for that about declared lengths, which
 
 from __future__ import annotations
 
+from server_http.defaults import ResponseDefaults
 from server_http.errors import ContentTooLarge
-from server_http.exchange import ResponseDefaults
 from server_http.headers import AddressSet, HeaderPolicy
 from server_http.limits import Limits
 from server_http.record import Record

@@ -22,13 +22,14 @@ from server_http.events import (
     Warned,
     Writable,
 )
-from server_http.exchange import Exchange, error_page
+from server_http.exchange import Exchange
 from server_http.h2.output import Mark, Output
 from server_http.h2.request import Malformed
 from server_http.h2.sender import Sender
 from server_http.h2.session import Session
 from server_http.h2.stream import Stream
 from server_http.states import AWAITING, CUT, HTTP_2, LENGTH, NO_BODY
+from server_http.statuses import error_page
 
 UNREAD_WAIT = 1.0
 

@@ -18,10 +18,10 @@ from typing import List, Optional, Tuple
 
 from server_http.errors import ApplicationFault, BadRequest, ProtocolError, UpgradeRequired
 from server_http.events import Headers, Request
-from server_http.exchange import error_page
 from server_http.fields import is_token
 from server_http.limits import Limits
 from server_http.states import HTTP_2
+from server_http.statuses import error_page
 from server_http.ws.deflate import Deflate, negotiate
 from server_http.ws.engine import WebSocket
 
