@@ -534,3 +534,14 @@ def test_unmasking_is_xor_with_the_mask_repeated(data: bytes, mask: bytes, start
     size = max(0, len(data) - start)
     expected = bytes(data[start + i] ^ mask[(phase + i) % 4] for i in range(size))
     assert unmask(data, start, size, mask, phase) == expected
+
+
+def test_a_peer_that_is_not_read_owes_no_answer() -> None:
+    socket = WebSocket(LIMITS, 0.0)
+    assert socket.handle_timer(20.0) == []
+    assert socket.take() == frame(0x89, b"")
+    socket.excuse()
+    assert socket.handle_timer(30.0) == []
+    assert socket.handle_timer(40.0) == []
+    assert socket.take() == frame(0x89, b"")  # asked again
+    assert [shown(e) for e in socket.handle_timer(50.0)] == [(1011, "")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import zlib
 
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -326,6 +327,75 @@ def test_an_application_that_does_not_receive_pauses_the_socket(run):
         go_on.set()
         assert await read_frame(client) == (TEXT, b"all")
         await said
+
+    run(test)
+
+
+def deflated(opcode, payload):
+    """Return a frame with a whole compressed message."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    octets = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    whole = frame(opcode, octets[:-4])
+    return bytes([whole[0] | 0x40]) + whole[1:]
+
+
+def test_compressed_messages_that_nobody_receives_are_not_inflated(run):
+    async def test(serve):
+        go_on, received = asyncio.Event(), []
+
+        async def app(scope, receive, send):
+            await receive()
+            await send({"type": "websocket.accept"})
+            await go_on.wait()
+            while True:
+                message = await receive()
+                if message["type"] == "websocket.disconnect":
+                    received.append(message["code"])
+                    return
+                received.append(len(message["text"]))
+
+        served = serve(app)
+        client = await served.connect()
+        await client.say(HANDSHAKE[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
+        await client.until(b"\r\n\r\n")
+        channel = next(iter(served.service.connections)).channels[1]
+        size = 8 * 1024 * 1024
+        for _ in range(8):
+            await client.say(deflated(TEXT, b"a" * size))
+        await client.say(frame(CLOSE, struct.pack("!H", 4000)))
+        await served.until(lambda: channel._unread)
+        await asyncio.sleep(0.2)
+        assert sum(map(len, channel._messages)) <= 3 * size  # a message, and what one piece makes
+        go_on.set()
+        await served.until(lambda: len(received) == 9)
+        assert received == [size] * 8 + [4000]  # nothing is lost, and the close comes in its place
+
+    run(test)
+
+
+def test_a_client_that_is_not_read_owes_no_answer_to_a_ping(run):
+    async def test(serve):
+        go_on, closed = asyncio.Event(), []
+
+        async def app(scope, receive, send):
+            await receive()
+            await send({"type": "websocket.accept"})
+            await go_on.wait()
+            while not closed:
+                message = await receive()
+                if message["type"] == "websocket.disconnect":
+                    closed.append(message["code"])
+
+        served = serve(app, ws_ping_interval=0.2, ws_ping_timeout=0.2)
+        client, _ = await connect(served)
+        said = asyncio.ensure_future(client.say(frame(BINARY, b"y" * 5000) * 3000))
+        for _ in range(3):
+            assert (await read_frame(client))[0] == PING
+        go_on.set()
+        await said
+        await client.say(frame(PONG, b"") + frame(CLOSE, struct.pack("!H", 4000)))
+        await served.until(lambda: closed)
+        assert closed == [4000]
 
     run(test)
 

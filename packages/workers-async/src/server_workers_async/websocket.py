@@ -4,6 +4,10 @@ Owns: ``WebSocketChannel``: ``receive`` and ``send`` of one WebSocket, from the 
 back-pressure in both directions.
 Must not know: sockets, frames, what carries the WebSocket (HTTP/1.1 after 101, or an HTTP/2 stream).
 
+What an application has not taken is bounded in octets: beyond ``receive_high_water`` of messages, what arrives stays as
+it came, ``PIECE`` by ``PIECE``. A compressed message is a thousand times what it was on its way, so that a count of
+messages, or of octets received, bounds nothing.
+
 An application that returns or raises before it accepted is answered 403 or 500; after that the WebSocket is closed
 with 1011. A client that is gone is told to the application as ``websocket.disconnect``; its task has the same grace
 period as that of a request.
@@ -19,6 +23,7 @@ from server_core.scoreboard.layout import WEBSOCKETS
 from server_http import asgi
 from server_http.errors import H2_INTERNAL_ERROR, ProtocolError
 from server_http.events import Headers, Request
+from server_http.limits import Limits
 from server_http.statuses import error_page
 from server_http.ws.engine import ABNORMAL, Closed
 from server_http.ws.handshake import Handshake, refusal
@@ -27,6 +32,9 @@ from server_workers_async.stream import Stream
 
 SERVICE_RESTART = 1012
 INTERNAL_FAILURE = 1011
+
+PIECE = 16 * 1024
+"""Octets that are read at once: between two pieces it is asked whether the application keeps up."""
 
 
 class WebSocketChannel(Stream):
@@ -43,7 +51,9 @@ class WebSocketChannel(Stream):
         open: the connection still knows the stream.
     """
 
-    __slots__ = ("_handshake", "_limits", "_messages", "_over", "_state", "_ws", "open")
+    __slots__ = (
+        "_handshake", "_input_ended", "_limits", "_messages", "_over", "_state", "_unread", "_waiting", "_ws", "open",
+    )  # fmt: skip
 
     is_websocket = True
 
@@ -56,6 +66,9 @@ class WebSocketChannel(Stream):
         self._handshake: Any = None
         self._ws: Any = None
         self._messages: Deque[Any] = deque()
+        self._waiting = 0  # octets (of text: characters) of the messages
+        self._unread: Deque[bytes] = deque()  # what arrived behind them
+        self._input_ended = False
         self._over: Optional[Closed] = None
 
     def open_handshake(self, template: asgi.ScopeTemplate, now: float) -> bool:
@@ -78,8 +91,10 @@ class WebSocketChannel(Stream):
             messages = self._messages
             if messages:
                 message = messages.popleft()
+                if type(message) is not dict:
+                    self._waiting -= len(message)
                 if self._credit:
-                    self._give_credit()
+                    self._read_on(monotonic())
                 if type(message) is str:
                     return {"type": "websocket.receive", "text": message}
                 if type(message) is bytes:
@@ -112,6 +127,8 @@ class WebSocketChannel(Stream):
         else:
             self._deny(message, action, now)
         self._state = following  # not before: a message that was refused has brought nothing about
+        if action == asgi.CLOSE:
+            self._read_on(now)
         self.session.flush_soon()
         if not self.finished and self.engine.pending(self.stream) > self.session.high_water:
             await self.wait_writable()
@@ -189,17 +206,37 @@ class WebSocketChannel(Stream):
         if ws is None or self.lost:
             self.engine.consumed(self.stream, credit)
             return
-        now = monotonic()
-        self._take(ws.receive_data(data, now), now)
         self._credit += credit
-        self._give_credit()
+        if len(data) <= PIECE:
+            self._unread.append(data)
+        else:
+            self._unread.extend([data[at : at + PIECE] for at in range(0, len(data), PIECE)])
+        self._read_on(monotonic())
 
     def on_body_end(self) -> None:
         """The client sends nothing more."""
-        if self._ws is not None:
-            now = monotonic()
-            self._take(self._ws.receive_eof(now), now)
-        self._hear(Closed(ABNORMAL))
+        now = monotonic()
+        self._input_ended = True
+        self.begin_grace(now)
+        self._read_on(now)
+
+    def _is_behind(self) -> bool:
+        """Whether the application has enough to do. Once closing has begun nothing more waits for it."""
+        if self._over is not None or self._state != asgi.OPEN:
+            return False
+        limits: Limits = self._limits
+        return self._waiting >= limits.receive_high_water or len(self._messages) >= limits.ws_queue
+
+    def _read_on(self, now: float) -> None:
+        """Read what arrived, as far as the application keeps up, and let the client send on."""
+        ws, unread = self._ws, self._unread
+        while unread and not self._is_behind():
+            self._take(ws.receive_data(unread.popleft(), now), now)
+        if self._input_ended and not unread:
+            if ws is not None:
+                self._take(ws.receive_eof(now), now)
+            self._hear(Closed(ABNORMAL))
+        self._give_credit()
 
     def _take(self, messages: List[Any], now: float) -> None:
         """Queue what was received, and send what the protocol answers by itself."""
@@ -210,6 +247,7 @@ class WebSocketChannel(Stream):
                 self._hear(message)
             elif self._over is None:
                 self._messages.append(message)
+                self._waiting += len(message)
         ws = self._ws
         answer = ws.take()
         if answer:
@@ -237,6 +275,7 @@ class WebSocketChannel(Stream):
     def on_lost(self, now: float) -> None:
         """No octet can arrive any more."""
         self.lost = True
+        self._unread.clear()
         self._hear(Closed(ABNORMAL))
         self.begin_grace(now)
         self.wake_writers()
@@ -250,6 +289,7 @@ class WebSocketChannel(Stream):
         """The engine is through with the stream."""
         self.open = False
         self.finished = True
+        self._unread.clear()
         if not self.doomed_at:
             self.service.wheel.disarm(self)
         self._hear(Closed(ABNORMAL))
@@ -263,6 +303,8 @@ class WebSocketChannel(Stream):
             self.cancel()
         ws = self._ws
         if ws is not None and self.open:
+            if self._credit:
+                ws.excuse()
             deadline = ws.deadline()
             if deadline is not None and deadline <= now:
                 self._take(ws.handle_timer(now), now)
@@ -306,6 +348,8 @@ class WebSocketChannel(Stream):
         if self._ws is not None:
             if self._over is None and self._state == asgi.OPEN:
                 self._say_close(SERVICE_RESTART if self.service.ending else INTERNAL_FAILURE, "", now)
+                self._state = asgi.CLOSED
+                self._read_on(now)
         elif self._state == asgi.CONNECTING:
             headers, page = error_page(status)
             self._answer(status, headers, page, now)
@@ -320,7 +364,7 @@ class WebSocketChannel(Stream):
         """Let the client send on, unless the application has enough to do, or the client does not read: it would have
         pings answered until memory ends."""
         credit = self._credit
-        if not credit or self.lost or len(self._messages) >= self._limits.ws_queue:
+        if not credit or self.lost or self._unread or self._is_behind():
             return
         if self.engine.pending(self.stream) > self.session.high_water:
             return

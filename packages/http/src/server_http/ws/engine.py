@@ -228,6 +228,10 @@ class WebSocket:
             return self._pong_at
         return self._ping_at or None
 
+    def excuse(self) -> None:
+        """The peer is not read just now, for the application's sake: the answer to a ping is not missed."""
+        self._pong_at = 0.0
+
     def handle_timer(self, now: float) -> List[Message]:
         """Act on every deadline that has passed; ``take`` then has the ping or Close."""
         events: List[Message] = []
