@@ -455,11 +455,17 @@ async def raises_what_is_no_exception(scope, receive, send):
     raise OwnError("secret")
 
 
+async def raises_what_closes_coroutines(scope, receive, send):
+    await asyncio.sleep(0)
+    raise GeneratorExit
+
+
 @pytest.mark.parametrize(
     "app",
     [
         returns, returns_after_start, raises, raises_after_start, bad_header, bad_type, bad_status, body_first,
         no_message, cancels_itself, exits, raises_what_is_no_exception,
+        raises_what_closes_coroutines,
     ],
 )  # fmt: skip
 def test_a_failure_before_the_head_is_a_500_logged_once(run, app):

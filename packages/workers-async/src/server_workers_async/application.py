@@ -10,6 +10,7 @@ This module is not compiled: what anyio, debuggers and ``asyncio.Task.print_stac
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 #: What ends a process. From an application it ends a request only, also while its worker drains: that has others.
@@ -33,9 +34,9 @@ async def run_application(app: Any, channel: Any, lane: Any) -> None:
             channel.on_cancelled()
         except Exception as error:
             channel.on_raised(error)
-        except GeneratorExit:
-            raise  # nobody runs this coroutine any more
         except BaseException as error:
+            if isinstance(error, GeneratorExit) and not _is_running(sys._getframe()):
+                raise  # nobody runs this coroutine any more
             if isinstance(error, _LEAVING) and channel.service.worker.leaving:
                 raise  # a signal's handler (INT, QUIT, ABRT) ran while the application did
             channel.on_raised(error)
@@ -51,3 +52,12 @@ async def run_application(app: Any, channel: Any, lane: Any) -> None:
         channel = lane.channel
         if channel is None:
             raise asyncio.CancelledError
+
+
+def _is_running(frame: Any) -> bool:
+    """Whether ``frame`` is that of the task which runs now; else its coroutine is being closed."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs
+        return False
+    return task is not None and getattr(task.get_coro(), "cr_frame", None) is frame
