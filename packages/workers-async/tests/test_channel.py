@@ -9,6 +9,7 @@ import time
 import pytest
 
 from server_core.drive.streams import ClientGoneError
+from server_http.errors import ApplicationFault
 from server_workers_async.channel import stems_from_disconnect
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -492,6 +493,22 @@ def test_an_application_that_exits_while_its_worker_drains_ends_its_request_only
         served.worker.alive = False
         await client.say(GET)
         assert (await client.response())[0] == 500
+
+    run(test)
+
+
+def test_after_a_message_that_was_refused_the_application_can_still_answer(run):
+    async def app(scope, receive, send):
+        await send(START)
+        with pytest.raises(ApplicationFault):
+            await send({"type": "http.response.body", "body": "no octets"})
+        await send({"type": "http.response.body", "body": b"octets"})
+
+    async def test(serve):
+        client = await serve(app).connect()
+        await client.say(GET)
+        status, _fields, body = await client.response()
+        assert (status, body) == (200, b"octets")
 
     run(test)
 

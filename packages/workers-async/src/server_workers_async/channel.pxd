@@ -12,10 +12,9 @@ cdef class HttpChannel(Stream):
     cdef public int _file, _state
 
     cdef _send_head(self, double now, body=*)
-    @cython.locals(complete=cython.bint)
-    cdef _send_body(self, message, double now)
+    cdef _send_body(self, message, bint complete, double now)
     cdef _leave_request(self)
-    cdef _send_file(self, message, double now)
+    cdef _send_file(self, message, bint complete, double now)
     cdef _send_trailers(self, message, bint last, double now)
     cdef _end(self, double now, trailers)
     cdef _discard(self)

@@ -93,20 +93,22 @@ class HttpChannel(Stream):
         """
         if self.lost:
             raise self.gone_error()
-        action, self._state = take(HTTP_ORDER, self._state, message)
+        action, following = take(HTTP_ORDER, self._state, message)
         if action == HEAD:
             self._head = message
+            self._state = following
             return
         now = monotonic()
         if action <= LAST_BODY:
-            self._send_body(message, now)
+            self._send_body(message, following == COMPLETE, now)
         elif action == FILE:
-            self._send_file(message, now)
+            self._send_file(message, following == COMPLETE, now)
         elif action == INFORM:
             status, headers = informational(message)
             self.engine.inform(self.stream, status, headers, now)
         else:
             self._send_trailers(message, action == LAST_TRAILERS, now)
+        self._state = following  # not before: a message that was refused has brought nothing about
         session = self.session
         session.flush_soon()
         if not self.finished and self.engine.pending(self.stream) > session.high_water:
@@ -136,9 +138,8 @@ class HttpChannel(Stream):
         self.status = status
         self.headers = headers
 
-    def _send_body(self, message: Message, now: float) -> None:
+    def _send_body(self, message: Message, complete: bool, now: float) -> None:
         body = message_body(message)
-        complete = self._state == COMPLETE
         if complete and not self.responded:
             self._send_head(now, body)
             self.sent = len(body)
@@ -154,7 +155,7 @@ class HttpChannel(Stream):
         if complete:
             self._end(now, ())
 
-    def _send_file(self, message: Message, now: float) -> None:
+    def _send_file(self, message: Message, complete: bool, now: float) -> None:
         path = message_path(message)
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
@@ -167,7 +168,7 @@ class HttpChannel(Stream):
         self.sent += size
         if size:
             self.engine.send_file(self.stream, fd, 0, size, now)
-        if self._state == COMPLETE:
+        if complete:
             self._end(now, ())
 
     def _send_trailers(self, message: Message, last: bool, now: float) -> None:
