@@ -14,7 +14,8 @@ from server_http.record import Record
 
 
 class Grammar(Record):
-    """Relaxations of the HTTP/1.1 grammar, all off: each is a setting an operator must choose."""
+    """Relaxations of the grammar of requests, all off: each is a setting an operator must choose. Those about methods
+    hold for every protocol, the others for HTTP/1."""
 
     permit_obsolete_folding: bool = False
     strip_header_spaces: bool = False
