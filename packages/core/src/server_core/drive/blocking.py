@@ -132,16 +132,6 @@ class BlockingSession(Session):
             self._stop_reading()
         self._lock.release()
 
-    def flush(self, now: float, facts: bool = False) -> None:
-        """Write what waits, all of it, and act on what that causes, until it causes nothing."""
-        wrote = facts
-        while self._write() or wrote:
-            wrote = False
-            events = self.layer.advance(now) if self.phase < BROKEN else None
-            if not events:
-                return
-            self.dispatch(events, now)
-
     def _write(self) -> bool:
         """Write what waits, all of it; return whether there was anything."""
         wrote = False

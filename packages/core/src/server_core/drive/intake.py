@@ -13,16 +13,16 @@ from server_core.drive.body import NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, Str
 
 
 def begin_body(channel: Any, complete: bool, body: Any, now: float) -> None:
-    """Decide how the body of a request is taken, and start the application as soon as that allows.
+    """Decide how the body of a request that has one is taken, and start the application as soon as that allows.
 
     Args:
         channel: of the request.
-        complete: nothing of the request is still to come.
+        complete: nothing of the request is still to come: the body is here.
         body: the body, if it came whole with its head, else None.
         now: monotonic seconds.
     """
     driver = channel.session.driver
-    if complete and (body is None or _is_kept(channel, body)):
+    if complete and _is_kept(channel, body):
         driver.submit(channel)
         return
     if driver.streams(channel):

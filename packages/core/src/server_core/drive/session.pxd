@@ -37,8 +37,10 @@ cdef class Session:
     cpdef feed(self, data, double now)
     @cython.locals(waited=cython.double, arrivals=Arrivals)
     cpdef note_arrival(self, double now, bint fresh=*)
-    @cython.locals(count=cython.longlong, wrote=cython.bint, segments=list)
+    @cython.locals(wrote=cython.bint)
     cpdef flush(self, double now, bint facts=*)
+    @cython.locals(count=cython.longlong, wrote=cython.bint, segments=list)
+    cpdef bint _write(self) except -1
     cpdef dispatch(self, events, double now)
     cpdef settle(self, double now)
     cpdef bint needs_loop(self, double now) except -1

@@ -280,7 +280,7 @@ class Session:
         self.flush(now)
 
     def flush(self, now: float, facts: bool = False) -> None:
-        """Write what waits, as far as the socket takes it, act on what that causes, and again, until it causes nothing.
+        """Write what waits, act on what that causes, and again, until it causes nothing.
 
         Not to be called while events are acted on: a peer says how many requests come in a row, and each that is
         answered in there would go one call deeper. Whoever dispatches flushes behind it.
@@ -290,30 +290,35 @@ class Session:
             facts: a command may have caused facts although nothing is to be written.
         """
         wrote = facts
-        while True:
-            layer = self.layer
-            while self.writable:
-                segments = self.queue
-                if segments is None:
-                    segments = layer.segments()
-                if not segments:
-                    break
-                try:
-                    count = transmit(self.sock, self.fd, segments, self.use_sendfile, self.parting)
-                except OSError as error:
-                    self.break_off(error)
-                    return
-                if count == WOULD_BLOCK:
-                    self.writable = False
-                    self._rearm(WRITE)
-                    break
-                if layer.sent(count):
-                    wrote = True
-            events = layer.advance(now) if wrote else None
+        while self._write() or wrote:
+            wrote = False
+            events = self.layer.advance(now) if self.phase < BROKEN else None
             if not events:
                 return
             self.dispatch(events, now)
-            wrote = False
+
+    def _write(self) -> bool:
+        """Write what waits, as far as the socket takes it; return whether that may have caused something."""
+        layer = self.layer
+        wrote = False
+        while self.writable:
+            segments = self.queue
+            if segments is None:
+                segments = layer.segments()
+            if not segments:
+                break
+            try:
+                count = transmit(self.sock, self.fd, segments, self.use_sendfile, self.parting)
+            except OSError as error:
+                self.break_off(error)
+                return False
+            if count == WOULD_BLOCK:
+                self.writable = False
+                self._rearm(WRITE)
+                break
+            if layer.sent(count):
+                wrote = True
+        return wrote
 
     # Events --------------------------------------------------------------------------------------------------------
 
