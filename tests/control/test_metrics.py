@@ -23,6 +23,7 @@ def app(environ, start_response):
         raise RuntimeError("wanted")
     if path == "/slow":
         time.sleep(0.3)
+    environ["wsgi.input"].read()
     status = "404 Not Found" if path == "/missing" else "200 OK"
     start_response(status, [("Content-Length", "2")])
     return [b"ok"]

@@ -141,7 +141,8 @@ METRICS: Sequence[Metric] = (
            " counted and not shown.", _G, by_group(lambda g: g.counters.overflow)),
     Metric("server_websockets", COUNTER, "WebSockets opened.", _G, by_group(lambda g: g.counters.websockets)),
     Metric("server_sent_bytes", COUNTER, "Bytes of response bodies.", _G, by_group(lambda g: g.counters.sent)),
-    Metric("server_received_bytes", COUNTER, "Bytes of request bodies.", _G, by_group(lambda g: g.counters.received)),
+    Metric("server_received_bytes", COUNTER, "Bytes of request bodies, without what came behind the answer.", _G,
+           by_group(lambda g: g.counters.received)),
     Metric("server_connections", GAUGE, "Open client connections.", _G, by_group(lambda g: g.connections)),
     Metric("server_connections_limit", GAUGE, "Client connections that ready workers may have (worker_connections of"
            " each); 0 for no limit.", _G, by_group(lambda g: g.connections_limit)),
