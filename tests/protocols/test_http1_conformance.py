@@ -349,6 +349,18 @@ def test_the_answer_is_read_although_the_client_still_sends(server: ServerProces
             assert client.read_to_end() == b""
 
 
+def test_what_comes_behind_the_last_answer_is_thrown_away_up_to_a_bound(server: ServerProcess) -> None:
+    with server.client() as client:
+        client.send(POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n")
+        assert client.read_answer().status == 400
+        assert client.read_to_end() == b""  # the server says nothing more
+        for _ in range(16):
+            client.send(b"x" * 4000)  # a reset would be seen by the second
+        with pytest.raises(ConnectionError):
+            for _ in range(1000):
+                client.send(b"x" * 4000)
+
+
 # -- Expect -----------------------------------------------------------------------------------------------------------
 
 EXPECTING = b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n"

@@ -18,6 +18,7 @@ from server_core.drive.accept import UNEVENNESS, Acceptor
 from server_core.drive.body import JOIN_MAX, NO_ROOM, TAKEN, TOO_LARGE, CollectedBody, Spool, SpoolBudget, StreamedBody
 from server_core.drive.clientsocket import ClientSocket, accept, close, shut_down
 from server_core.drive.clock import monotonic
+from server_core.drive.linger import LINGER_OCTETS, LINGER_SECONDS, Linger
 from server_core.drive.poller import GONE, READ, WRITE, PollPoller, make_poller
 from server_core.drive.sockio import transmit
 from server_core.drive.timers import GRANULARITY, TimerWheel
@@ -343,6 +344,22 @@ def connected() -> Iterator[Tuple[ClientSocket, socket.socket]]:
     yield client, theirs
     client.close()
     theirs.close()
+
+
+def test_a_lingering_close_is_over_by_the_end_of_the_peer_or_by_its_bounds(
+    pair: Tuple[socket.socket, socket.socket],
+) -> None:
+    ours, peer = pair
+    linger = Linger(10.0)
+    assert linger.until == 10.0 + LINGER_SECONDS
+    peer.sendall(b"x" * LINGER_OCTETS)
+    assert not linger.discard(ours, ours.fileno())
+    assert not linger.discard(ours, ours.fileno())  # nothing is there
+    peer.sendall(b"x")
+    assert linger.discard(ours, ours.fileno())
+    later = Linger(10.0)
+    peer.close()
+    assert later.discard(ours, ours.fileno())
 
 
 def test_a_client_socket_does_what_a_socket_does(connected: Tuple[ClientSocket, socket.socket]) -> None:

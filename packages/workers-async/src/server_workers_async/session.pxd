@@ -9,12 +9,12 @@ cdef int OPEN, CLOSING, LINGERING, CLOSED, WOULD_BLOCK, READS_PER_TURN, BACKGROU
 
 cdef class Session(Writer):
     cdef public Service service
-    cdef public object sock, fd, connection, layer, engine, limits, armed, _template
+    cdef public object sock, fd, connection, layer, engine, limits, armed, _template, _lingering
     cdef public dict channels
     cdef list _queue
-    cdef public long long running, _lingered
+    cdef public long long running
     cdef public int phase
-    cdef public double _due, _linger_until, _patience
+    cdef public double _due, _patience
     cdef public bint _reading, _writing, _turning, _acted, _flushing, _eof, _linger, _timed
     cdef public double _arrived, _delayed
     cdef Outbox _outbox
@@ -46,6 +46,5 @@ cdef class Session(Writer):
     cdef _ended(self, event)
     cdef _warn(self, message, level)
     cdef _finish(self, double now)
-    cdef _discard(self)
     cpdef break_off(self, error)
     cpdef close(self)

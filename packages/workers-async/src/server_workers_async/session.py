@@ -16,7 +16,8 @@ from time import monotonic
 from typing import Any, Dict, Optional, Sequence
 
 from server_core.drive.arrival import is_timed
-from server_core.drive.phases import CLOSED, CLOSING, LINGER_OCTETS, LINGER_SECONDS, LINGERING, OPEN
+from server_core.drive.linger import Linger
+from server_core.drive.phases import CLOSED, CLOSING, LINGERING, OPEN
 from server_core.drive.sockio import WOULD_BLOCK, abort_at_close, receive, transmit
 from server_core.drive.streams import is_refusal
 from server_core.scoreboard.layout import REFUSED
@@ -66,8 +67,8 @@ class Session(Writer):
     """
 
     __slots__ = (
-        "_acted", "_arrivals", "_arrived", "_delayed", "_due", "_eof", "_flushing", "_linger", "_linger_until",
-        "_lingered", "_outbox", "_patience", "_queue", "_reading", "_template", "_timed", "_told", "_turning",
+        "_acted", "_arrivals", "_arrived", "_delayed", "_due", "_eof", "_flushing", "_linger", "_lingering",
+        "_outbox", "_patience", "_queue", "_reading", "_template", "_timed", "_told", "_turning",
         "_writing", "armed", "channels", "connection", "engine", "fd", "layer", "limits", "phase", "running",
         "service", "sock",
     )  # fmt: skip
@@ -95,8 +96,7 @@ class Session(Writer):
         self._flushing = False  # a flush is scheduled
         self._eof = False
         self._linger = False
-        self._linger_until = 0.0
-        self._lingered = 0
+        self._lingering: Any = None  # a Linger, once that has begun
         self._arrivals = service.arrivals
         self._outbox = service.outbox
         self._timed = is_timed(connection.info)
@@ -128,7 +128,8 @@ class Session(Writer):
         """
         if self.phase != OPEN:
             if self.phase == LINGERING:
-                self._discard()
+                if self._lingering.discard(self.sock, self.fd):
+                    self.close()
             else:
                 self._watch(False)
             return False
@@ -190,10 +191,10 @@ class Session(Writer):
         if self.phase == CLOSED:
             return
         if self.phase == LINGERING:
-            if now >= self._linger_until:
+            if now >= self._lingering.until:
                 self.close()
             else:
-                self._arm(self._linger_until)
+                self._arm(self._lingering.until)
             return
         deadline = self.layer.deadline()
         if deadline is not None and deadline <= now:
@@ -487,27 +488,14 @@ class Session(Writer):
             self.close()
             return
         self.phase = LINGERING
-        self._linger_until = now + LINGER_SECONDS
+        self._lingering = Linger(now)
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self.close()
             return
-        self._arm(self._linger_until)
+        self._arm(self._lingering.until)
         self._watch(True)
-
-    def _discard(self) -> None:
-        """Read what nobody wants, for a while, so that the peer reads its answer before it sees a reset."""
-        try:
-            data = receive(self.sock, self.fd)
-        except OSError:
-            self.close()
-            return
-        if data is None:
-            return
-        self._lingered += len(data)
-        if not data or self._lingered > LINGER_OCTETS:
-            self.close()
 
     def break_off(self, error: Optional[BaseException]) -> None:
         """The connection broke: nothing can be said or heard any more."""

@@ -22,7 +22,8 @@ from typing import Any, Deque, Dict, List, Set, Tuple
 from server_core.drive.accept import DECLINE_SECONDS, EXHAUSTED_SECONDS, Door, is_exhausted, is_shut, uneven
 from server_core.drive.channel import Channel
 from server_core.drive.duties import Duties
-from server_core.drive.phases import BROKEN, CLOSED, CLOSING, LINGER_OCTETS, LINGER_SECONDS, OPEN
+from server_core.drive.linger import Linger
+from server_core.drive.phases import BROKEN, CLOSED, CLOSING, OPEN
 from server_core.drive.session import Session
 from server_core.drive.sockio import RECEIVE_OCTETS, WOULD_BLOCK, transmit
 from server_core.drive.timers import GRANULARITY
@@ -103,12 +104,9 @@ class BlockingSession(Session):
     def _linger(self) -> None:
         try:
             self.sock.shutdown(socket.SHUT_WR)
-            while self.lingered <= LINGER_OCTETS:
-                ready, _, _ = select.select([self.sock], [], [], max(0.0, self.linger_until - monotonic()))
-                data = self.sock.recv(RECEIVE_OCTETS) if ready else b""
-                if not data:
+            while select.select([self.sock], [], [], max(0.0, self.lingering.until - monotonic()))[0]:
+                if self.lingering.discard(self.sock, self.fd):
                     break
-                self.lingered += len(data)
         except OSError:  # the peer was faster
             return
 
@@ -160,10 +158,10 @@ class BlockingSession(Session):
 
     def _expire(self, now: float) -> None:
         if self.phase == CLOSING and self.linger:
-            if now >= self.linger_until:
+            if now >= self.lingering.until:
                 self._shut_down(socket.SHUT_RDWR)
             else:
-                self.driver.wheel.arm(self, self.linger_until)
+                self.driver.wheel.arm(self, self.lingering.until)
             return
         deadline = self.layer.deadline()
         if self.phase != OPEN or deadline is None:
@@ -212,9 +210,9 @@ class BlockingSession(Session):
             # but the peer may wait for the end; unless it is to see a reset instead.
             resets = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER)
             self._shut_down(socket.SHUT_RD if resets else socket.SHUT_RDWR)
-        elif not self.linger_until:
-            self.linger_until = monotonic() + LINGER_SECONDS
-            self.driver.wheel.arm(self, self.linger_until)
+        elif self.lingering is None:
+            self.lingering = Linger(monotonic())
+            self.driver.wheel.arm(self, self.lingering.until)
             self._shut_down(socket.SHUT_WR)
 
     def _defect(self, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""The phases of a connection, and the bounds of its end, the same for every driver.
+"""The phases of a connection, the same for every driver.
 
 Owns: the numbers, and what they mean.
 Must not know: who moves a connection from one phase to the next (the sessions).
@@ -9,7 +9,3 @@ CLOSING = 1  # no more input is taken; what is unsent goes out
 LINGERING = 2  # our side is shut down; input is discarded so that no reset destroys the answer
 BROKEN = 3  # nothing can be said or heard any more
 CLOSED = 4
-
-#: Bounds of a lingering close (RFC 9112 section 9.6).
-LINGER_SECONDS = 2.0
-LINGER_OCTETS = 65536

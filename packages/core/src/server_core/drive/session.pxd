@@ -17,15 +17,15 @@ cdef object BodyEnded, BodyReceived, RequestReceived, StreamClosed, begin_body, 
 cdef class Session:
     cdef public Duties driver
     cdef public Connection connection
-    cdef public object sock, layer, engine, client
+    cdef public object sock, layer, engine, client, lingering
     cdef public Turn turn
     cdef public dict environ
     cdef public dict channels
     cdef public list queue
-    cdef public int fd, phase, missed, lingered
+    cdef public int fd, phase, missed
     cdef public long long armed, served, high_water, low_water
     cdef public bint readable, writable, gone, queued, watched, linger, use_sendfile, timed, joins, parting
-    cdef public double linger_until, arrived, delayed, due
+    cdef public double arrived, delayed, due
     cdef public Arrivals arrivals
 
     cpdef enter(self)

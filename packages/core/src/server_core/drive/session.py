@@ -21,7 +21,8 @@ from server_core.drive.channel import Channel
 from server_core.drive.clientsocket import close, descriptor, shut_down
 from server_core.drive.clock import monotonic
 from server_core.drive.intake import begin_body, end_body, take_part
-from server_core.drive.phases import BROKEN, CLOSED, CLOSING, LINGER_OCTETS, LINGER_SECONDS, LINGERING, OPEN
+from server_core.drive.linger import Linger
+from server_core.drive.phases import BROKEN, CLOSED, CLOSING, LINGERING, OPEN
 from server_core.drive.poller import GONE, READ, WRITE
 from server_core.drive.sockio import RECEIVE_OCTETS, WOULD_BLOCK, abort_at_close, receive, transmit
 from server_http.events import (
@@ -70,6 +71,8 @@ class Session:
         joins: the end of the connection can go out in one segment with its last octets: TCP on Linux, nothing between
             socket and engine, and one thread that writes and closes.
         parting: what waits to be written is the last of the connection, whose end follows at once.
+        linger: the engine asked for a lingering close.
+        lingering: that close, once it has begun.
         due: when the wheel calls, or earlier; monotonic seconds, 0.0 = not at all.
         missed: what a loop saw while another thread held the turn.
         watched: the loop's poller reports it.
@@ -77,8 +80,8 @@ class Session:
 
     __slots__ = (
         "armed", "arrivals", "arrived", "channels", "client", "connection", "delayed", "driver", "due", "engine",
-        "environ", "fd", "gone", "high_water", "joins", "layer", "linger", "linger_until", "lingered", "low_water",
-        "missed", "parting", "phase", "queue", "queued", "readable", "served", "sock", "timed", "turn", "use_sendfile",
+        "environ", "fd", "gone", "high_water", "joins", "layer", "linger", "lingering", "low_water", "missed",
+        "parting", "phase", "queue", "queued", "readable", "served", "sock", "timed", "turn", "use_sendfile",
         "watched", "writable",
     )  # fmt: skip
 
@@ -104,8 +107,7 @@ class Session:
         self.watched = False
         self.phase = OPEN
         self.linger = False
-        self.lingered = 0
-        self.linger_until = 0.0
+        self.lingering: Any = None  # a Linger, once that has begun
         self.served = 0
         self.high_water = self.driver.high_water
         self.low_water = self.driver.low_water
@@ -487,8 +489,8 @@ class Session:
             self.close()
             return
         self.phase = LINGERING
-        self.linger_until = monotonic() + LINGER_SECONDS
-        self._arm(self.linger_until)
+        self.lingering = Linger(monotonic())
+        self._arm(self.lingering.until)
         self.readable = True
         self.discard()
 
@@ -498,26 +500,18 @@ class Session:
 
     def discard(self) -> None:
         """Discard input during a lingering close."""
-        while True:
-            try:
-                data = receive(self.sock, self.fd)
-            except OSError:
-                data = b""
-            if data is None:
-                self._rearm(READ)
-                return
-            self.lingered += len(data)
-            if not data or self.lingered > LINGER_OCTETS:
-                self.close()
-                return
+        if self.lingering.discard(self.sock, self.fd):
+            self.close()
+        else:
+            self._rearm(READ)
 
     def _expire(self, now: float) -> None:
         self.due = 0.0
         if self.phase == LINGERING:
-            if now >= self.linger_until:
+            if now >= self.lingering.until:
                 self.close()
             else:
-                self._arm(self.linger_until)
+                self._arm(self.lingering.until)
             return
         deadline = self.layer.deadline()
         if deadline is not None and deadline <= now:
