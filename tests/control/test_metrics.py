@@ -147,6 +147,17 @@ def test_health_follows_the_workers():
         assert request(address, "POST", "/metrics").status == 405
 
 
+def test_connections_that_say_nothing_keep_no_probe_out():
+    with serve(workers=1) as server:
+        address = metrics_address(server)
+        idle = [socket.create_connection(address) for _ in range(100)]
+        try:
+            assert request(address, "GET", "/livez").status == 200
+        finally:
+            for connection in idle:
+                connection.close()
+
+
 def test_a_stopping_server_is_alive_and_not_ready():
     with serve("--graceful-timeout", "5", workers=1) as server:
         address = metrics_address(server)

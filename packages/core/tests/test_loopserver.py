@@ -154,16 +154,44 @@ def test_who_comes_while_no_descriptor_is_left_waits_for_the_next_tick_and_costs
         assert server.done == [b"line"]
 
 
-def test_connections_over_the_limit_are_closed_at_once_and_places_come_back(tmp_path):
+def test_over_the_limit_whoever_has_been_quiet_for_longest_makes_room(tmp_path):
     server = Server(str(tmp_path / "few"), limit=2)
-    with server.connect() as first, server.connect(), server.connect() as third:
-        assert third.recv(10) == b""
-        first.close()
-        server.loop.turn()
-        with server.connect() as fourth:
-            fourth.sendall(b"in\n")
+    with server.connect() as first, server.connect() as second:
+        first.sendall(b"a\n")
+        server.loop.turns(2)
+        with server.connect() as third:
+            assert second.recv(10) == b""
+            third.sendall(b"in\n")
             server.loop.turns(2)
-            assert fourth.recv(10) == b"in"
+            assert (first.recv(10), third.recv(10)) == (b"a", b"in")
+    server.server.close()
+
+
+def test_who_made_room_in_the_same_turn_of_the_loop_has_nothing_carried_out(tmp_path):
+    server = Server(str(tmp_path / "one"), limit=1)
+    with server.connect() as first, socket.socket(socket.AF_UNIX) as second:
+        first.sendall(b"a\nb\n")
+        server.loop.turn()
+        second.connect(server.path)
+        seen = sorted(server.loop.selector.select(0), key=lambda item: item[0].fd)
+        assert len(seen) == 2
+        for key, _ in seen:  # the listener is the older descriptor
+            key.data()
+        assert server.done == [b"a"]
+    server.server.close()
+
+
+def test_whoever_takes_a_long_answer_is_not_quiet(tmp_path):
+    server = Server(str(tmp_path / "reading"), limit=2, factor=1 << 20)
+    with server.connect() as reading, server.connect() as quiet:
+        reading.sendall(b"x\n")
+        server.loop.turns(2)
+        quiet.sendall(b"half a line")
+        server.loop.turn()
+        reading.recv(1 << 20)
+        server.loop.turn()
+        with server.connect():
+            assert quiet.recv(10) == b""
     server.server.close()
 
 

@@ -63,7 +63,8 @@ class LoopServer:
         arbiter: its loop calls back.
         listener: a listening, non-blocking socket (or ``sockets.Listener``).
         make_client: makes the client of an accepted socket; None refuses it.
-        limit: open connections; more are closed at once.
+        limit: open connections; for one more the one is closed that has been quiet for longest, so that nobody keeps
+            a probe or an operator out by connections that say nothing.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class LoopServer:
         self._listener = listener
         self._make_client = make_client
         self._limit = limit
-        self._clients: Dict[Client, None] = {}
+        self._clients: Dict[Client, None] = {}  # in the order in which they last sent or took something
         self._accepting = False
         self._accept_from_now()
 
@@ -116,10 +117,12 @@ class LoopServer:
         except OSError:  # there is no descriptor left, and there will be none at once
             self._accept_later()
             return
-        client = self._make_client(accepted) if len(self._clients) < self._limit else None
+        client = self._make_client(accepted)
         if client is None:
             accepted.close()
             return
+        if len(self._clients) >= self._limit:
+            self._drop(next(iter(self._clients)))
         accepted.setblocking(False)
         self._clients[client] = None
         self._wait(client)
@@ -132,6 +135,7 @@ class LoopServer:
         except OSError:
             self._drop(client)
             return
+        self._stirred(client)
         client.receive(data, time.monotonic())
         self._write(client)
 
@@ -148,6 +152,7 @@ class LoopServer:
                 if not data:
                     break
                 client.sent(client.socket.send(data))
+                self._stirred(client)
         except (BlockingIOError, InterruptedError):
             pass
         except OSError:
@@ -158,6 +163,11 @@ class LoopServer:
         else:
             self._wait(client)
 
+    def _stirred(self, client: Client) -> None:
+        """The client sent or took something: it is now the last to be given up."""
+        del self._clients[client]
+        self._clients[client] = None
+
     def _wait(self, client: Client) -> None:
         """Wait for what the client needs next; while it has something to write or to do, nothing is read."""
         events = selectors.EVENT_WRITE if client.output() or client.has_work() else selectors.EVENT_READ
@@ -166,8 +176,13 @@ class LoopServer:
         if client.watched:
             self._arbiter.unwatch(client.socket)
         act = self._read if events == selectors.EVENT_READ else self._continue
-        self._arbiter.watch(client.socket, lambda: act(client), events)
+        self._arbiter.watch(client.socket, lambda: self._give_turn(client, act), events)
         client.watched = events
+
+    def _give_turn(self, client: Client, act: Callable[[Client], None]) -> None:
+        """Let the client act, unless it made room for another since the loop saw something on its socket."""
+        if client in self._clients:
+            act(client)
 
     def _drop(self, client: Client) -> None:
         if client in self._clients:
