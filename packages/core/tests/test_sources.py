@@ -184,6 +184,12 @@ def test_a_config_file_may_set_chdir_and_pythonpath(here, tmp_path):
     assert str(tmp_path / "app") in sys.path[:2]
 
 
+def test_files_that_a_config_file_names_are_looked_for_in_its_chdir(here):
+    here("sub/cert.pem", "")
+    here("server.conf.py", "chdir = 'sub'\ncertfile = 'cert.pem'\n")
+    assert loaded("a").certfile == "cert.pem"
+
+
 @pytest.mark.parametrize(
     ("source", "message", "traceback_end"),
     [

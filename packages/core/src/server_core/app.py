@@ -69,7 +69,7 @@ class Application:
     # --- what the arbiter and workers call -----------------------------------------------------
 
     def do_load_config(self) -> None:
-        """Make ``cfg`` anew from the environment and ``load_config``, check it and change directory.
+        """Make ``cfg`` anew from the environment and ``load_config``, change directory and check it.
 
         Raises:
             ConfigError: a setting is wrong; ``cfg`` is then what it was.
@@ -81,8 +81,8 @@ class Application:
             self.load_config()
             if self.cfg.http_parser == "python":
                 prefer_sources("server_http")
+            self._enter_directory()  # before relative files are looked for
             self.cfg.validate()
-            self._enter_directory()
         except BaseException:
             if before is not None:
                 self.use(before)
