@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from server_core import plugins
+from server_core.drive.config import http_config
 from server_core.errors import ConfigError
 from server_core.settings import Catalogue, Group, Setting, Settings, references
 from server_core.settings import values as kinds
@@ -352,3 +353,8 @@ def test_a_password_in_a_url_is_not_shown(url: str, shown: str) -> None:
 def test_permissions_that_were_meant_as_octal_are_refused(value):
     with pytest.raises(ConfigError, match="expected permission bits such as 0o022 or 0640"):
         Settings.make(unix_socket_mode=value)
+
+
+def test_no_number_of_header_fields_is_the_largest_as_with_gunicorn():
+    assert http_config(Settings.make(limit_request_fields=0)).limits.header_count == 32768
+    assert http_config(Settings.make(limit_request_fields=3)).limits.header_count == 3

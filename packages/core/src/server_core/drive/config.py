@@ -11,6 +11,7 @@ import time
 from functools import lru_cache
 from typing import Any
 
+from server_core.settings.groups.limits import FIELDS_MAX
 from server_http.config import HttpConfig
 from server_http.defaults import ResponseDefaults
 from server_http.h1.rules import Grammar
@@ -55,7 +56,7 @@ def _http_config(cfg: Any, script_name: str) -> HttpConfig:
 def _limits(cfg: Any) -> Limits:
     return Limits(
         request_line=cfg.limit_request_line,
-        header_count=cfg.limit_request_fields,
+        header_count=cfg.limit_request_fields or FIELDS_MAX,
         header_field=cfg.limit_request_field_size,
         body=cfg.limit_request_body,
         head_timeout=cfg.header_timeout,

@@ -3,13 +3,15 @@
 from server_core.settings.declare import Group, Setting
 from server_core.settings.values import Boolean, Integer, Size
 
+FIELDS_MAX = 32768
+
 GROUP = Group(
     "Security",
     [
         Setting("limit_request_line", Size(), 8000,
                 "The most bytes of a request line; 0 means no limit."),
-        Setting("limit_request_fields", Integer(0, 32768), 100,
-                "The most header fields of a request."),
+        Setting("limit_request_fields", Integer(0, FIELDS_MAX), 100,
+                "The most header fields of a request; 0 means 32768."),
         Setting("limit_request_field_size", Size(), 8190,
                 "The most bytes of one header line; 0 means no limit.", "--limit-request-field_size"),
         Setting("limit_request_body", Size(), 0,
