@@ -12,7 +12,8 @@ cdef class Service:
     cdef public dict extensions
     cdef dict _templates
     cdef public set connections, watched, tasks
-    cdef public bint half_close_disconnects, sendfile, draining, ending, hooked
+    cdef public bint half_close_disconnects, sendfile, draining, ending, hooked, log_awaited
 
     cpdef count(self, Stream channel)
     cpdef ended(self, Stream channel, event, double now)
+    cdef _log(self, request, response, double seconds)

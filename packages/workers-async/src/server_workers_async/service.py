@@ -15,6 +15,7 @@ from server_core.compat.objects import GunicornRequest, GunicornResponse
 from server_core.drive.arrival import Arrivals, told_wait
 from server_core.drive.gate import make_gate
 from server_core.drive.timers import TimerWheel
+from server_core.log.access import DELAY
 from server_core.request_id import RequestIds
 from server_core.scoreboard.layout import ERRORS, RECEIVED
 from server_http.asgi import ScopeTemplate
@@ -89,6 +90,7 @@ class Service:
         self.gate: Any = make_gate(worker)
         access = worker.log.access_log_writer
         self.access: Any = access if access.enabled else None
+        self.log_awaited = False  # whether somebody will write the lines that wait
         self.pre_request: Any = cfg.hook("pre_request")
         self.post_request: Any = cfg.hook("post_request")
         self.ids: Any = RequestIds.from_settings(cfg)
@@ -136,7 +138,7 @@ class Service:
     def refused(self, refusal: Refusal, now: float) -> None:
         """A request was refused in an overload: log it."""
         if self.access is not None:
-            self.access.write(refusal.request, refusal, None, now - refusal.began)
+            self._log(refusal.request, refusal, now - refusal.began)
 
     def report(self, message: str, channel: Any, error: Optional[BaseException] = None) -> None:
         """Log what went wrong with a request, once, with its id where it has one."""
@@ -161,7 +163,7 @@ class Service:
             channel.status = status
         channel.sent = sent
         if self.access is not None:
-            self.access.write(channel.request, channel, None, now - channel.began)
+            self._log(channel.request, channel, now - channel.began)
         if self.post_request is not None and channel.view is not None:
             self._after(channel)
 
@@ -183,6 +185,24 @@ class Service:
         except Exception:
             self.log.exception("Exception in post_request hook")
 
+    # The access log --------------------------------------------------------------------------------------------------
+
+    def _log(self, request: Any, response: Any, seconds: float) -> None:
+        """Have a line of the access log written, with all that come within ``DELAY``: a loop with nothing else to do
+        looks at what is due once a second."""
+        self.access.write(request, response, None, seconds)
+        if not self.log_awaited:
+            self._await_log()
+
+    def _await_log(self) -> None:
+        self.log_awaited = self.access.deadline() is not None
+        if self.log_awaited:
+            self.loop.call_later(DELAY, self._flush_log, context=self.context)
+
+    def _flush_log(self) -> None:
+        self.access.flush()
+        self._await_log()  # the output may be blocked
+
     # Timers ----------------------------------------------------------------------------------------------------------
 
     def expire(self, now: float) -> None:
@@ -197,14 +217,6 @@ class Service:
         for channel in channels:
             if channel.began < since and not channel.is_websocket:
                 channel.time_out(now)
-
-    def flush_log(self, now: float) -> bool:
-        """Write access lines that have waited long enough; return whether some still wait."""
-        deadline = None if self.access is None else self.access.deadline()
-        if deadline is not None and deadline <= now:
-            self.access.flush()
-            return False
-        return deadline is not None
 
     def look_idle(self) -> None:
         """Say so when the worker drains and nothing is left to wait for."""

@@ -142,7 +142,7 @@ class AsgiWorker(Worker):
         armed = False
         if service is not None:
             service.expire(now)
-            armed = service.flush_log(now) or service.wheel.deadline() is not None
+            armed = service.wheel.deadline() is not None
         if now >= self._look_at:
             self._look_at = now + TICK - GRANULARITY / 2
             self._look(now)
