@@ -60,6 +60,8 @@ def ends(args, code, text, *, app=HELLO, config=None, files=None, env=None, bind
         (["app:app", "--error-logfile", "missing/x.log"], CONFIG,
          "errorlog: expected a file that can be written, got 'missing/x.log': No such file or directory"),
         (["app:app", "--bind", "127.0.0.1:99999"], CONFIG, "bind: expected a port up to 65535"),
+        (["app:app", "--bind", ""], CONFIG, "bind: expected at least one address, got [] (from command line)"),
+        (["app:app", "--bind", "", "--check-config"], CONFIG, "bind: expected at least one address, got []"),
         (["app:app", "--paste", "missing.ini"], CONFIG, "paste: expected a file that can be read, got 'missing.ini'"),
     ],
 )  # fmt: skip

@@ -68,9 +68,11 @@ class Settings(Values):
 
     @property
     def address(self) -> list[Any]:
-        """The parsed ``bind`` addresses."""
+        """The parsed ``bind`` addresses. Raises ConfigError."""
         from server_core.sockets import parse_address
 
+        if not self.bind:
+            raise ConfigError(f"bind: expected at least one address, got [] (from {self.source('bind')})")
         return [parse_address(item) for item in self.bind]
 
     @property
