@@ -17,6 +17,8 @@ from typing import Any, Callable, Optional, Sequence, Tuple
 
 from server_core.settings.values import Integer, Kind, ListOf, Text, Unacceptable
 
+_ACCOUNT_MAX = 2**32 - 2  # the number above means "leave it as it is" to the system
+
 
 class ListeningAddress(Text):
     """An address to listen on that says which port."""
@@ -184,11 +186,11 @@ def _network(text: str) -> Any:
 
 
 def _account(value: Any, by_name: Callable[[str], int]) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, str) and value.strip().isdigit():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _ACCOUNT_MAX:
         return value
     if isinstance(value, str):
-        if value.strip().isdigit():
-            return int(value)
         try:
             return by_name(value.strip())
         except KeyError:
