@@ -166,6 +166,7 @@ def test_check_config_says_what_a_start_would_say():
         (["--reporters", "no-such"], "reporter: expected one of"),
         (["--dirty-app", "app", "--dirty-workers", "1"], "dirty_apps: expected"),
         (["--dirty-app", "missing:App", "--dirty-workers", "1"], "dirty_apps: no module 'missing'"),
+        (["--protocol", "no-such"], "protocol: expected one of http, uwsgi or a dotted path, got 'no-such'"),
         (["-k", "asgi", "--asgi-loop", "missing:loop"], "asgi_loop: no module named 'missing'"),
     ],
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional, Sequence
 
+from server_core import plugins
 from server_core.errors import ConfigError
 from server_core.scoreboard.layout import GROUPS
 from server_core.supervise.events import GroupPlan
@@ -97,8 +98,9 @@ class HttpService(Service):
         )
 
     def check(self, cfg: Any, log: Any) -> None:
-        """Let the worker class check the settings; look at addresses, the owner of sockets and certificates."""
+        """Let the worker class check the settings; look at addresses, their owner, the protocol and certificates."""
         _let_check(cfg, log)
+        plugins.load(plugins.PROTOCOLS, cfg.protocol)
         socket_options(cfg)
         _ = cfg.address  # which is taken apart by that
         if cfg.is_ssl:
