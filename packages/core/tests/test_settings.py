@@ -91,6 +91,8 @@ def test_every_setting_says_what_it_is():
         ("user", 99999999999, "user: expected the name or number of a user, got 99999999999 (from server.conf.py)"),
         ("group", "4294967295",
          "group: expected the name or number of a group, got '4294967295' (from server.conf.py)"),
+        ("request_id_header", "X Id",
+         "request_id_header: expected the name of a header field, got 'X Id' (from server.conf.py)"),
         ("when_ready", 3, "when_ready: expected a function that takes (server), got 3 (from server.conf.py)"),
         ("proxy_protocol", "v3", "proxy_protocol: expected one of off, v1, v2, auto, got 'v3' (from server.conf.py)"),
         ("max_memory", "2t",

@@ -174,6 +174,18 @@ class Text(Kind):
         return value.strip() if self.strip else value
 
 
+class FieldName(Text):
+    """The name of a header field (RFC 9110 section 5.1)."""
+
+    expects = "the name of a header field"
+
+    def parse(self, value: Any) -> str:
+        text = super().parse(value)
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", text):
+            raise Unacceptable
+        return text
+
+
 class Url(Text):
     """A string that may be a URL; a password in it is not shown."""
 

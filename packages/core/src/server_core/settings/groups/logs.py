@@ -4,7 +4,7 @@ import sys
 
 from server_core.settings.declare import Computed, Group, Setting
 from server_core.settings.references import ClassRef
-from server_core.settings.values import Boolean, Choice, Table, Text
+from server_core.settings.values import Boolean, Choice, FieldName, Table, Text
 
 ACCESS_FORMAT = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
 
@@ -56,6 +56,6 @@ GROUP = Group(
         Setting("request_id", Choice("off", "on", "response", also={True: "on", False: "off"}), "off",
                 "Give every request an id, in the environ or scope and in both logs; 'response' also answers it. "
                 "A trusted proxy's id is taken over.", const="on"),
-        Setting("request_id_header", Text("NAME"), "X-Request-ID", "The header that carries the id of a request."),
+        Setting("request_id_header", FieldName("NAME"), "X-Request-ID", "The header that carries the id of a request."),
     ],
 )  # fmt: skip
