@@ -70,6 +70,31 @@ def test_reload_and_scaling_hooks() -> None:
         assert "on_reload" in (server.cwd / "hooks.log").read_text()
 
 
+CATCHING_APP = """
+import time
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "0")])
+    print("busy", flush=True)
+    try:
+        time.sleep(20)
+    except Exception:
+        time.sleep(20)
+    return []
+"""
+
+
+@pytest.mark.parametrize(("number", "hook"), [(signal.SIGABRT, "worker_abort"), (signal.SIGQUIT, "worker_int")])
+def test_a_worker_leaves_though_its_last_hook_raises_into_the_application(number: int, hook: str) -> None:
+    config = f"def {hook}(worker):\n    raise RuntimeError('no such hook')\n"
+    with ServerProcess(["app:app"], app=CATCHING_APP, config=config) as server, server.client() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        server.wait_for_log("busy")
+        server.send_signal(number, server.booted_pids()[0])
+        server.wait_for_log(f"Exception in the {hook} hook")
+        server.wait_for_log("Booting worker", count=2)
+        server.send_signal(signal.SIGQUIT)
+
+
 SLOT_APP = """
 import os
 def app(environ, start_response):

@@ -379,7 +379,7 @@ class Worker:
         """INT and QUIT: leave at once."""
         self.alive = False
         self.leaving = True
-        self.hooks.worker_int(self)
+        self._call_leaving("worker_int")
         self._leave_if_booting()
         sys.exit(0)
 
@@ -397,8 +397,16 @@ class Worker:
         """ABRT: the arbiter gave the worker up."""
         self.alive = False
         self.leaving = True
-        self.hooks.worker_abort(self)
+        self._call_leaving("worker_abort")
         sys.exit(1)
+
+    def _call_leaving(self, hook: str) -> None:
+        """Call a hook in a signal handler: what it raises would reach the application in place of the SystemExit, and
+        an application that catches it would go on."""
+        try:
+            getattr(self.hooks, hook)(self)
+        except Exception:
+            self.log.exception("Exception in the %s hook", hook)
 
     def handle_usr1(self, sig: int, frame: Any) -> None:
         """USR1: reopen the log files."""
