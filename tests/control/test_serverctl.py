@@ -93,6 +93,7 @@ def test_several_commands_come_from_standard_input(server):
     [
         (["worker", "add", "many"], 1, "expected one integer"),
         (["nonsense"], 1, "expected one of"),
+        (["reload", "now"], 1, "reload: expected no arguments, got 'now'"),
         (["stack"], 2, "expected the process id"),
         (["completion", "tcsh"], 2, "expected one of bash, zsh, fish"),
     ],
@@ -102,6 +103,22 @@ def test_errors_say_what_was_expected(server, words, code, message):
     assert done.returncode == code
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["reload", "reopen", "worker add", "shutdown", "show workers"])
+def test_a_command_is_not_carried_out_for_its_help(server, command):
+    before = server.log
+    done = serverctl(server, *command.split(), "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "worker replace|kill PID" in done.stdout
+    assert server.log == before
+
+
+def test_top_needs_a_terminal(server):
+    pytest.importorskip("textual")
+    done = serverctl(server, "top")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("serverctl: error: top: expected a terminal, got none")
 
 
 def test_without_a_server_it_says_where_it_looked(tmp_path):

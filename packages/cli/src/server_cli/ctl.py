@@ -75,6 +75,9 @@ def _act(words: List[str]) -> int:
     options = make_parser().parse_args(words)
     words = options.command.split() if options.command else options.words
     verbs = [plugin.name for plugin in _verbs()]
+    if words and words[0] not in verbs and {"-h", "--help"} & set(words):
+        say(make_parser().format_help(), end="")  # a command would be carried out
+        return 0
     if words and words[0] == "completion":
         say(shell.completion_script(words[1:], verbs))
         return 0

@@ -7,6 +7,7 @@ Must not know: how the view is drawn (``live``, which needs the extra).
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any, Dict, List, Optional
 
 from server_cli.stacks import stack
@@ -36,6 +37,8 @@ def main(arguments: List[str]) -> int:
         source.top()
     except ControlError as error:
         raise ServerError(str(error)) from None
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):  # it reads keys from the one and draws on the other
+        raise ServerError("top: expected a terminal, got none; 'serverctl -j show top' answers a program")
     LiveView(source, options.interval).run()
     source.close()
     return 0

@@ -85,6 +85,12 @@ def count_argument(args: List[Any]) -> int:
     return int(args[0])
 
 
+def no_arguments(command: str, args: List[Any]) -> None:
+    """Raise ControlError when there are arguments: whoever typed them expects something else to happen."""
+    if args:
+        raise ControlError(f"{command}: expected no arguments, got {' '.join(map(str, args))!r}")
+
+
 def pid_argument(arbiter: Any, args: List[Any]) -> Any:
     """Return the living child (``supervise.processes.Process``) whose pid is the argument."""
     if len(args) != 1 or not str(args[0]).isdigit():
@@ -229,16 +235,18 @@ def stack_read(arbiter: Any, args: List[Any]) -> Dict[str, Any]:
     return {"pid": process.pid, "report": arbiter.processes.silence_report(process.number, time.monotonic())}
 
 
-def reload_server(arbiter: Any, _args: List[Any]) -> Dict[str, str]:
+def reload_server(arbiter: Any, args: List[Any]) -> Dict[str, str]:
     """Read the settings again, say whether they can be used, and replace every worker, as HUP does."""
+    no_arguments("reload", args)
     refusal = arbiter.hang_up()
     if refusal is not None:
         raise ControlError(f"reload refused, the old settings stay: {refusal}")
     return {"status": "reloading"}
 
 
-def reopen(arbiter: Any, _args: List[Any]) -> Dict[str, str]:
+def reopen(arbiter: Any, args: List[Any]) -> Dict[str, str]:
     """Reopen the log files, as USR1 does."""
+    no_arguments("reopen", args)
     arbiter.submit(ev.Signalled("USR1"))
     return {"status": "reopening"}
 
