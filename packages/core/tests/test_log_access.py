@@ -53,7 +53,7 @@ def line(text, req=None, response=None, environ=None, seconds=0.0125):
         ("u", "alice"),
         ("r", "GET /a%20b?x=1 HTTP/1.1"),
         ("m", "GET"),
-        ("U", "/a%20b"),
+        ("U", "/a b"),
         ("q", "x=1"),
         ("H", "HTTP/1.1"),
         ("s", "200"),

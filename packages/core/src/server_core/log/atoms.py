@@ -13,6 +13,8 @@ import re
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
+from server_http.fields import percent_decoded
+
 # (request, response, environ, seconds, fields) -> value, text not yet escaped. The request is a
 # server_http.events.Request, fields a dict of its header fields.
 Getter = Callable[[Any, Any, Optional[Mapping[str, Any]], float, Dict[bytes, bytes]], Any]
@@ -108,7 +110,7 @@ def _method(request: Any, _response: Any, _environ: Any, _seconds: float, _field
 
 
 def _path(request: Any, _response: Any, _environ: Any, _seconds: float, _fields: Any) -> str:
-    return request.path.decode("latin-1")  # type: ignore[no-any-return]
+    return percent_decoded(request.path).decode("latin-1")
 
 
 def _query(request: Any, _response: Any, _environ: Any, _seconds: float, _fields: Any) -> str:

@@ -26,14 +26,13 @@ class _Text:
 class _Request:
     """What getters ask of a request, as the environ has it: the application may have changed that."""
 
-    __slots__ = ("client", "method", "path", "query", "target", "version")
+    __slots__ = ("client", "method", "query", "target", "version")
 
     def __init__(self, environ: Any) -> None:
         address = environ.get("REMOTE_ADDR")
         self.client = (address,) if address else None
         self.method = environ.get("REQUEST_METHOD")
         self.target = _Text(environ.get("RAW_URI"))
-        self.path = _Text(environ.get("PATH_INFO"))
         self.query = _Text(environ.get("QUERY_STRING"))
         self.version = str(environ.get("SERVER_PROTOCOL")).replace("HTTP/", "", 1)
 
@@ -64,7 +63,8 @@ def recorded_atoms(response: Any, request: Any, environ: Any, seconds: float) ->
     """
     told, answer = _Request(environ), _Response(response)
     fields: Any = {name: _Text(environ[variable]) for name, variable in _FIELDS.items() if variable in environ}
-    atoms = {name: get(told, answer, environ, seconds, fields) for name, get in ATOMS.items()}
+    atoms = {name: get(told, answer, environ, seconds, fields) for name, get in ATOMS.items() if name != "U"}
+    atoms["U"] = environ.get("PATH_INFO")  # which is decoded already
     atoms["l"] = MISSING
     atoms["b"] = str(atoms["b"])  # as gunicorn has it
     headers = request.headers if hasattr(request, "headers") else request
