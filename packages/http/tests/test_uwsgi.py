@@ -358,7 +358,7 @@ class TestResponse:
         assert target.receive_data(b"x" * 10, 0.0) == []
 
     def test_no_command_before_the_request(self):
-        with pytest.raises(StateError, match="stream: expected 1 after its request, got 1"):
+        with pytest.raises(StateError, match="stream: expected at most 0, got 1"):
             engine().respond(1, 200, [], 0.0)
 
 
