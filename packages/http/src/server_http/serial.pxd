@@ -7,7 +7,7 @@ from server_http.h1.rules cimport RequestRules
 from server_http.headers cimport AddressSet
 
 cdef str HTTP_1_1
-cdef int AWAITING, CHUNKED, CLOSED, ENDED, JOINED, RAW
+cdef int AWAITING, CHUNKED, ENDED, JOINED, RAW
 
 cdef class SerialEngine:
     cdef ConnectionInfo _info
