@@ -41,3 +41,22 @@ def test_a_server_by_tcp_that_was_away_is_connected_to_again(listener, monkeypat
         assert b"arrives" in peer.recv(4096)
     handler.close()
     assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_a_server_by_unix_socket_that_is_away_is_complained_of_once(kind, tmp_path, capsys):
+    path = str(tmp_path / "log")
+    handler = SyslogHandler((kind, path), 1, "test")
+    for _ in range(3):
+        send(handler, "lost")
+    assert capsys.readouterr().err.count("Logging error") == 1
+    with socket.socket(socket.AF_UNIX, kind) as server:
+        server.bind(path)
+        if kind == socket.SOCK_STREAM:
+            server.listen()
+        send(handler, "arrives")
+        handler.close()
+        peer = server.accept()[0] if kind == socket.SOCK_STREAM else server
+        assert b"arrives" in peer.recv(4096)
+        peer.close()
+    assert not capsys.readouterr().err

@@ -66,19 +66,20 @@ class SyslogHandler(logging.handlers.SysLogHandler):
         super().__init__(where, facility, kind)
         self.ident = f"{ident}[{os.getpid()}]: "
         self._name = ident
+        self._away = 0.0 if self.unixsocket else AGAIN_SECONDS  # a file that nobody listens at is found out at once
         self._again: Optional[float] = None  # when to connect again, monotonic seconds; None while connected
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send one record, with the number of the process that logs it; it is lost while a TCP server is away."""
+        """Send one record, with the number of the process that logs it; it is lost while a server is away."""
         if self._again is not None and not self._connect(self._again):
             return
         self.ident = f"{self._name}[{record.process}]: "
         super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is given
-        """Say on standard error what went wrong; a TCP connection is made anew for the next record."""
+        """Say on standard error what went wrong, once; a connection is made anew for the next record."""
         super().handleError(record)
-        if not self.unixsocket and self.socktype == socket.SOCK_STREAM:
+        if self.unixsocket or self.socktype == socket.SOCK_STREAM:
             if self.socket:  # a closed handler has none
                 self.socket.close()
             self._again = 0.0
@@ -88,13 +89,19 @@ class SyslogHandler(logging.handlers.SysLogHandler):
         if now < due:
             return False
         try:
-            self.socket = socket.create_connection(self.address, CONNECT_SECONDS)  # type: ignore[arg-type]  # it is TCP
+            self._connect_at_once()
         except OSError:
-            self._again = now + AGAIN_SECONDS
+            self._again = now + self._away
             return False
-        self.socket.settimeout(None)
         self._again = None
         return True
+
+    def _connect_at_once(self) -> None:
+        if self.unixsocket:
+            self._connect_unixsocket(self.address)  # type: ignore[attr-defined]  # of the class above, for such servers
+            return
+        self.socket = socket.create_connection(self.address, CONNECT_SECONDS)  # type: ignore[arg-type]  # it is TCP
+        self.socket.settimeout(None)
 
 
 def handler(cfg: Any, log: str) -> SyslogHandler:
