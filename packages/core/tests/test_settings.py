@@ -295,8 +295,24 @@ def test_contradictions_are_refused(tmp_path):
         Settings.make(keyfile=str(key)).validate()
     with pytest.raises(ConfigError, match=r"certfile: expected a file that can be read, got '/no.pem'.*from code"):
         Settings.make(certfile="/no.pem").validate()
+    with pytest.raises(ConfigError, match="certfile: expected a file, because cert_reqs is set"):
+        Settings.make(cert_reqs=2).validate()
     with pytest.raises(ConfigError, match="workers_max"):
         Settings.make(workers=4, workers_max=2).validate()
+
+
+def test_client_certificates_that_nobody_signs_are_warned_of(tmp_path):
+    file = tmp_path / "any.pem"
+    file.write_text("")
+    cfg = Settings.make(certfile=str(file), cert_reqs=1)
+    cfg.validate()
+    assert cfg.warnings == [
+        "cert_reqs: no certificate of a client is accepted, because ca_certs names no authorities (from code)"
+    ]
+    for more in ({"ca_certs": str(file)}, {"ssl_context": lambda config, factory: factory()}, {"cert_reqs": 0}):
+        cfg = Settings.make(**{"certfile": str(file), "cert_reqs": 1, **more})
+        cfg.validate()
+        assert cfg.warnings == []
 
 
 def test_the_fast_parser_needs_a_compiled_build(monkeypatch):

@@ -18,6 +18,7 @@ from server_core.settings.references import parse_networks
 _CONTRADICTIONS = (
     ("keyfile", "certfile", "a key needs its certificate"),
     ("ca_certs", "certfile", "client certificates need TLS"),
+    ("cert_reqs", "certfile", "client certificates need TLS"),
 )
 
 
@@ -147,6 +148,7 @@ class Settings(Values):
             self._check_readable(name, self._values[name])
         if self.paste:
             self._check_readable("paste", os.path.expanduser(self.paste.partition("#")[0]))
+        self._check_client_certificates()
         self._check_http2()
         self._check_parser()
         self._say_whose_worker_serves()
@@ -186,6 +188,13 @@ class Settings(Values):
         wanted = self._values["worker_class"]
         if isinstance(wanted, str) and own_name(wanted) != wanted:
             self.warn(f"worker_class: {wanted} is served by the {own_name(wanted)!r} worker")
+
+    def _check_client_certificates(self) -> None:
+        if self.cert_reqs and not self.ca_certs and self.hook("ssl_context") is None:
+            self.warn(
+                "cert_reqs: no certificate of a client is accepted, because ca_certs names no authorities "
+                f"(from {self.source('cert_reqs')})"
+            )
 
     def _check_http2(self) -> None:
         if "h2" not in self.http_protocols:
