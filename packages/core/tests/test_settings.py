@@ -288,6 +288,12 @@ def test_threads_turn_sync_into_gthread():
     assert Settings.make(threads=4, worker_class="asgi").worker_class_str == "asgi"
 
 
+def test_an_address_that_is_none_says_where_it_came_from():
+    cfg = Settings.from_environ({"PORT": "abc"})
+    with pytest.raises(ConfigError, match=r"^bind: expected .*, got '0.0.0.0:abc' \(from environment PORT\)$"):
+        _ = cfg.address
+
+
 def test_contradictions_are_refused(tmp_path):
     key = tmp_path / "key.pem"
     key.write_text("")

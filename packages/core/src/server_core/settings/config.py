@@ -74,7 +74,10 @@ class Settings(Values):
 
         if not self.bind:
             raise ConfigError(f"bind: expected at least one address, got [] (from {self.source('bind')})")
-        return [parse_address(item) for item in self.bind]
+        try:
+            return [parse_address(item) for item in self.bind]
+        except ConfigError as error:  # PORT, for one, is not what was typed
+            raise ConfigError(f"{error} (from {self.source('bind')})") from None
 
     @property
     def multiprocess(self) -> bool:
