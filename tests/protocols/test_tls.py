@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Iterator, List, Optional, Tuple
 
 import pytest
+import trustme
 
 from protocols.apps import SIZE
 from protocols.fronts import HOST, WITH_HTTP2, WORKERS, Certificates, facts, serve, tls_client
@@ -252,6 +253,33 @@ def test_changed_certificates_are_read_again_without_a_dropped_connection(worker
         assert client.request("GET", "/facts").status == 200
         assert len(server.booted_pids()) == 1
         server.wait_for_log("Certificates changed and were read again")
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_other_authorities_of_clients_hold_at_once(worker: str, tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    authorities = tmp_path / "authorities.pem"
+    certificates.authority.cert_pem.write_to_path(str(authorities))
+    context = certificates.context()
+    context.load_cert_chain(certificates.issue("client", "client.example.org"))
+    arguments = ["--certfile", certificates.server, "--ca-certs", str(authorities), "--cert-reqs", "2"]
+    with serve(worker, *arguments, "--certificate-reload", "0.1") as server:
+        with tls_client(server, context) as client:
+            assert facts(client.request("GET", "/facts"))["SSL_CLIENT_VERIFY"] == "SUCCESS"
+        other = trustme.CA()
+        other.cert_pem.write_to_path(str(authorities))
+        newcomer = certificates.context()
+        other.issue_cert("client.example.org").configure_cert(newcomer)
+        until(lambda: _is_served(server, newcomer), what="the new authority")
+        assert not _is_served(server, context)
+
+
+def _is_served(server: ServerProcess, context: ssl.SSLContext) -> bool:
+    try:
+        with tls_client(server, context) as client:
+            return client.request("GET", "/facts").status == 200
+    except OSError:
+        return False
 
 
 HOOK = """

@@ -419,6 +419,39 @@ def test_session_is_resumed_also_after_certificates_were_read_again(material, ve
     assert again.server.info().variables()["SSL_SESSION_RESUMED"] == "Resumed"
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_session_of_a_client_ends_with_its_authority(material, version):
+    authorities = material.folder / "authorities.pem"
+    material.authority.cert_pem.write_to_path(str(authorities))
+    tls = serving(material, certificate_reload=1, ca_certs=str(authorities), cert_reqs=2)
+    context = ssl.create_default_context(cafile=material.ca)
+    context.load_cert_chain(material.issue("client", "client.example.org"))
+    context.maximum_version = version
+    first = Client(tls, material.ca, context=context).shake()
+    first.server.write(b"hello")
+    first.exchange()
+    first.read()
+    assert Client(tls, material.ca, context=context, session=first.wrapped.session).shake().server.info().resumed
+    tls.refresh(0.0)
+    trustme.CA().cert_pem.write_to_path(str(authorities))
+    assert told(tls.refresh(1.0)) == [("info", "Certificates changed and were read again")]
+    with pytest.raises(TLSError):
+        Client(tls, material.ca, context=context, session=first.wrapped.session).shake()
+
+
+def test_a_hook_may_give_the_same_context_when_authorities_change(material):
+    path = material.issue("server", "localhost")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=material.ca)
+    context.load_cert_chain(path)
+    tls = serving(material, certfile=path, certificate_reload=1, ca_certs=material.ca, ssl_context=lambda *_: context)
+    tls.refresh(0.0)
+    trustme.CA().cert_pem.write_to_path(material.ca)
+    assert tls.refresh(1.0)
+    client = ssl.create_default_context()
+    material.authority.configure_trust(client)
+    assert Client(tls, material.ca, context=client).shake().server.established
+
+
 class TestFacts:
     def test_of_a_client_without_certificate(self, material):
         client = Client(serving(material), material.ca).shake()

@@ -5,13 +5,14 @@ Owns: the contexts of a listener: certificates by SNI, and re-reading them. One 
 Must not know: sockets, drivers, engines. No ``SSLSocket``: only ``SSLContext.wrap_bio``, so that every
 driver has the same TLS and only the holder of a connection's turn touches its SSL object.
 
-The arbiter makes one ``ServerTLS`` before it forks. Its base context, which never changes, holds the key
-of session tickets: a session made with one worker is resumed by all. Certificates are chosen in the
+The arbiter makes one ``ServerTLS`` before it forks. Its base context holds the key of session tickets: a session
+made with one worker is resumed by all. It stays as it is until ``ca_certs`` changes. Certificates are chosen in the
 SNI callback, which OpenSSL calls in every full handshake, and can therefore be replaced at any time.
 """
 
 from __future__ import annotations
 
+import _ssl
 import os
 import re
 import ssl
@@ -78,12 +79,7 @@ class ServerTLS:
         self._files = _certificate_files(settings)
         self._stamp = self._stamps()
         self._default, self._named = self._load()
-        self._users_callback = self._default.context.sni_callback
-        self._base = self._default.context
-        self._base.sslobject_class = _SSLObject
-        self._base.options |= ssl.OP_NO_RENEGOTIATION  # a hook may have made the context
-        self._base.sni_callback = self._choose
-        self._cipher_numbers = {entry["name"]: entry["id"] & 0xFFFF for entry in self._base.get_ciphers()}
+        self._begin_sessions()
 
     @classmethod
     def from_settings(cls, settings: Any) -> Optional[ServerTLS]:
@@ -111,7 +107,8 @@ class ServerTLS:
     def refresh(self, now: float) -> List[Warned]:
         """Read the certificates again when ``certificate_reload`` seconds have passed and a file changed.
 
-        Connections and session tickets stay as they are; what cannot be loaded is not used.
+        Connections stay as they are, and so do session tickets, unless ``ca_certs`` changed: by them a client would
+        come back for whom no authority stands any more. What cannot be loaded is not used.
 
         Args:
             now: monotonic seconds.
@@ -130,6 +127,9 @@ class ServerTLS:
         except Exception as error:  # the ssl_context hook is the user's own, and a file may be half written
             reason = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
             return [Warned(f"Certificates changed and cannot be used, the old ones stay: {reason}")]
+        authorities_changed = bool(self._settings.ca_certs) and stamp[-1] != self._stamp[-1]
+        if authorities_changed and self._default.context is not self._base:  # a hook may keep its context
+            self._begin_sessions()
         self._stamp = stamp
         return [Warned("Certificates changed and were read again", "info")]
 
@@ -146,6 +146,16 @@ class ServerTLS:
     def certificate_text(self, wrapped: _SSLObject) -> str:
         """Return the server certificate of a session (PEM)."""
         return (wrapped.certificate or self._default).pem
+
+    def _begin_sessions(self) -> None:
+        """Make the default certificate's context the one that sessions begin with, and whose tickets are taken."""
+        self._base = self._default.context
+        self._users_callback = self._base.sni_callback
+        self._base.sslobject_class = _SSLObject
+        self._base.options |= ssl.OP_NO_RENEGOTIATION  # a hook may have made the context
+        # by the base class: that of gevent hands a callback the socket of an SSL object, and ours have none
+        vars(_ssl._SSLContext)["sni_callback"].__set__(self._base, self._choose)
+        self._cipher_numbers = {entry["name"]: entry["id"] & 0xFFFF for entry in self._base.get_ciphers()}
 
     # -- certificates --------------------------------------------------------------------------------------------
 
