@@ -128,6 +128,29 @@ def test_an_import_error_inside_a_plugin_keeps_its_traceback(site):
     assert caught.value.name == "no_such_module_at_all"
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("there:Nope", "module 'there' has no attribute 'Nope'"), ("nowhere.at_all:W", "no module named 'nowhere'")],
+)
+def test_an_entry_point_that_leads_nowhere_is_refused_naming_its_distribution(site, value, message):
+    site("astray", f"[server.workers]\nastray = {value}\n", {"there": ""})
+    with pytest.raises(PluginError, match=f"plugin 'astray' of astray 1.0: {message}"):
+        _ = Settings.make(worker_class="astray").worker_class  # which is looked up as an attribute itself
+
+
+def test_an_attribute_that_a_plugin_itself_misses_keeps_its_traceback(site):
+    site("amiss", "[server.workers]\namiss = amiss_one:W\n", {"amiss_one": "import os\nos.no_such_attribute\n"})
+    with pytest.raises(PluginError, match=r"plugin 'amiss' of amiss 1.0: .*no_such_attribute") as caught:
+        plugins.worker_class("amiss")
+    assert "amiss_one.py" in caught.value.traceback
+
+
+def test_a_number_of_another_type_looks_like_one(site):
+    site("textual-one", "[server.workers]\nt = textual_one:W\n", {"textual_one": "class W: server_api = '1'"})
+    with pytest.raises(PluginError, match="expected plugin API 1, got '1'"):
+        plugins.worker_class("t")
+
+
 def test_dotted_paths_and_classes_work(site):
     site("x", modules={"my_workers": "class W:\n    pass\n"})
     assert plugins.worker_class("my_workers.W").__name__ == "W"

@@ -190,10 +190,10 @@ def load(group: str, name: str) -> Any:
     if name.startswith("egg:"):
         return _checked(_find_in_distribution(group, name), name)
     if re.search(r"[.:]", name):
-        return _checked(_load_dotted(group, name), name)
+        return _checked(_load_named(name, f"{_NOUNS[group]} {name!r}"), name)
     plugin = find(group, name)
     where = f"{name!r} of {plugin.distribution} {plugin.version}"
-    loaded = plugin.load()
+    loaded = _load_named(plugin.value, f"plugin {where}")
     # An inherited number would be that of the class's base, which is always up to date.
     if isinstance(loaded, type) and "server_api" not in vars(loaded):
         raise PluginError(f"plugin {where}: expected server_api = {API} in the class {loaded.__name__}, got none")
@@ -216,16 +216,28 @@ def _find_in_distribution(group: str, uri: str) -> Any:
     raise PluginError(f"{_NOUNS[group]} {uri!r}: {wanted} has no entry point {name or 'main'!r} in {groups[0]}")
 
 
-def _load_dotted(group: str, path: str) -> Any:
-    module = re.split(r"[:]", path)[0] if ":" in path else path.rpartition(".")[0]
+def _load_named(path: str, who: str) -> Any:
+    """Return the object of ``path``; raises PluginError in the name of ``who`` when the path leads nowhere."""
+    module = path.partition(":")[0] if ":" in path else path.rpartition(".")[0]
     try:
         return _resolve(path)
     except ModuleNotFoundError as error:
         if error.name and (module == error.name or module.startswith(error.name + ".")):
-            raise PluginError(f"{_NOUNS[group]} {path!r}: no module named {error.name!r}") from None
+            raise PluginError(f"{who}: no module named {error.name!r}") from None
         raise  # a module the plugin itself wants: its traceback says where
-    except AttributeError as error:
-        raise PluginError(f"{_NOUNS[group]} {path!r}: {error}") from None
+    except AttributeError as error:  # never passed on: an attribute of the settings would seem to be missing
+        raise _attribute_missing(error, who) from None
+
+
+def _attribute_missing(error: AttributeError, who: str) -> PluginError:
+    """Return what is said of an attribute that is not there, with the traceback when a module itself looked for it."""
+    import traceback
+
+    refused = PluginError(f"{who}: {error}")
+    last = list(traceback.walk_tb(error.__traceback__))[-1][0]
+    if last.f_globals.get("__name__") != __name__:
+        refused.traceback = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return refused
 
 
 def _resolve(value: str) -> Any:
@@ -243,7 +255,8 @@ def _resolve(value: str) -> Any:
 def _checked(plugin: Any, where: str) -> Any:
     theirs = getattr(plugin, "server_api", API)
     if theirs != API:
-        raise PluginError(f"plugin {where}: expected plugin API {API}, got {theirs}; install a version for this server")
+        expected = f"expected plugin API {API}, got {theirs!r}"
+        raise PluginError(f"plugin {where}: {expected}; install a version for this server")
     return plugin
 
 
