@@ -211,12 +211,14 @@ def test_settings_groups_are_added_and_broken_ones_left_out(site):
         },
     )
     site("odd-settings", "[server.settings]\nodd = odd_settings:GROUP\n", {"odd_settings": "GROUP = [3]"})
+    site("no-settings", "[server.settings]\nno = no_settings:GROUP\n", {"no_settings": "GROUP = 4"})
     catalogue = plugins.catalogue()
     assert Settings(catalogue).good_number == 7
     found = "\n".join(plugins.problems())
     assert "'bad' of bad-settings cannot be imported: ZeroDivisionError" in found
     assert "'Twin' of twin-settings is left out: 'workers' is already declared by server-cli" in found
     assert "'odd' of odd-settings: expected server_core.settings.Group, got 3" in found
+    assert "'no' of no-settings: expected server_core.settings.Group, got 4" in found
     plugins.forget()
 
 

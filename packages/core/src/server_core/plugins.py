@@ -305,7 +305,7 @@ def _groups_of(plugin: Plugin) -> Iterator[Group]:
         text = f"{type(error).__name__}: {error}"
         _problems.append(f"settings group {plugin.name!r} of {plugin.distribution} cannot be imported: {text}")
         return
-    for group in [loaded] if isinstance(loaded, Group) else loaded:
+    for group in [loaded] if isinstance(loaded, Group) or not isinstance(loaded, Iterable) else loaded:
         if isinstance(group, Group):
             yield group
         else:
