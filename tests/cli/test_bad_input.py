@@ -167,6 +167,10 @@ def test_check_config_says_what_a_start_would_say():
         (["--dirty-app", "app", "--dirty-workers", "1"], "dirty_apps: expected"),
         (["--dirty-app", "missing:App", "--dirty-workers", "1"], "dirty_apps: no module 'missing'"),
         (["--protocol", "no-such"], "protocol: expected one of http, uwsgi or a dotted path, got 'no-such'"),
+        (
+            ["-k", "collections.OrderedDict"],
+            "worker_class: expected a class like server_core.worker.Worker, got <class",
+        ),
         (["-k", "asgi", "--asgi-loop", "missing:loop"], "asgi_loop: no module named 'missing'"),
     ],
 )

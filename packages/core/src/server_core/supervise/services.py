@@ -130,6 +130,8 @@ class HttpService(Service):
 
 
 def _let_check(cfg: Any, log: Any) -> None:
+    if not hasattr(cfg.worker_class, "init_process"):  # it would fail in every worker, for ever
+        raise ConfigError(f"worker_class: expected a class like server_core.worker.Worker, got {cfg.worker_class!r}")
     if hasattr(cfg.worker_class, "check_config"):
         cfg.worker_class.check_config(cfg, log)
 
