@@ -166,3 +166,20 @@ def test_a_reporter_of_another_package_receives_the_metrics(site, install, tmp_p
         until((server.cwd / "reported").exists, 20, "something is reported")
         until(lambda: "server_requests" in (server.cwd / "reported").read_text().split(), 10, "the metrics are there")
     assert "reporter: expected one of opentelemetry, printer" in refused(site, tmp_path, "--reporters", "printr")
+
+
+def test_a_reporter_is_found_by_its_path_as_the_message_says(site, tmp_path):
+    (tmp_path / "mine.py").write_text(REPORTER)
+    arguments = ["app:app", "--reporters", "mine:Printer", "--pythonpath", str(tmp_path)]
+    with ServerProcess(arguments, app=APP, python=site.python) as server:
+        until((server.cwd / "reported").exists, 20, "something is reported")
+
+
+def test_a_reporter_that_is_refused_is_told_of_in_one_line(site, install):
+    silent = REPORTER.replace("server_api = 1", "")
+    install("server-silent", "[server.reporters]\nsilent = silent_reporter:Printer\n", silent_reporter=silent)
+    with ServerProcess(["app:app", "--reporters", "silent"], app=APP, python=site.python) as server:
+        server.wait_for_log(
+            "The reporter silent cannot begin: plugin 'silent' of server-silent 1.0: expected server_api"
+        )
+        assert "Traceback" not in server.log

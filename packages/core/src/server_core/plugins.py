@@ -180,6 +180,12 @@ def find(group: str, name: str) -> Plugin:
     raise PluginError(f"{noun}: expected {known}a dotted path, got {name!r}{hint}")
 
 
+def look_up(group: str, name: str) -> None:
+    """See that ``load`` would find something by ``name``, without importing it; raises PluginError."""
+    if not re.search(r"[.:]", name):  # a path is followed where its object is used
+        find(group, name)
+
+
 @lru_cache(maxsize=64)
 def load(group: str, name: str) -> Any:
     """Return the object of plugin ``name`` of ``group``, or of a dotted path, checked for its API.

@@ -230,7 +230,7 @@ class DirtyService(Service):
 
 def _plan_pool(cfg: Any, stopped: Callable[[], bool]) -> Tuple[Sequence[AppSpec], Pool]:
     """Return the applications that ``cfg`` names and their pool; raises ConfigError, AppImportError."""
-    plugins.find(plugins.DIRTY_BACKENDS, cfg.dirty_backend)
+    plugins.look_up(plugins.DIRTY_BACKENDS, cfg.dirty_backend)
     specs = parse_specs(cfg.dirty_apps)
     declarations = read_declarations(
         [spec.path for spec in specs],

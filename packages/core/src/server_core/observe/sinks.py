@@ -19,7 +19,7 @@ import time
 from typing import Any, Dict, List, Optional, Tuple
 
 from server_core import plugins
-from server_core.errors import ConfigError
+from server_core.errors import ConfigError, ServerError
 from server_core.observe.families import Family
 from server_core.observe.publication import Publication, parse
 from server_core.observe.statsd import MAX_DATAGRAM, is_remote
@@ -96,7 +96,7 @@ class SinkService(Service):
     def check(self, cfg: Any, log: Any) -> None:
         """As ``prepare``."""
         for name in cfg.reporters:
-            plugins.find(plugins.REPORTERS, name)
+            plugins.look_up(plugins.REPORTERS, name)
         if "opentelemetry" in cfg.reporters and not _is_there(*OPENTELEMETRY):
             raise ConfigError(
                 "reporters: expected OpenTelemetry's SDK and its OTLP/HTTP exporter, got none: "
@@ -164,6 +164,9 @@ class SinkWorker(Worker):
         """Be the thread of one reporter."""
         try:
             reporter = plugins.load(plugins.REPORTERS, name)(self.cfg, self._started)
+        except ServerError as error:
+            self.log.error("The reporter %s cannot begin: %s", name, error)  # noqa: TRY400 - its text says all
+            return
         except Exception:  # a plugin's; the other sinks go on
             self.log.exception("The reporter %s cannot begin", name)
             return
