@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from types import SimpleNamespace
 
+from server_core.settings import Settings
 from server_workers_async.worker import AsgiWorker, _served_all
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -55,6 +58,15 @@ def test_a_request_behind_one_that_is_answered_just_then_is_served(run):
         assert not served.log.records
 
     run(test)
+
+
+def test_a_term_that_comes_again_when_the_loop_is_closed_changes_nothing():
+    worker = AsgiWorker(1, os.getppid(), [], None, 30.0, Settings.make(), SimpleNamespace(flush=lambda: None))
+    worker.booted = True
+    worker._loop = asyncio.new_event_loop()
+    worker._close(worker._loop)
+    worker.handle_exit(signal.SIGTERM, None)  # as when a whole process group is told to stop, and the arbiter tells too
+    assert not worker.alive
 
 
 async def read_and_leave(client):

@@ -246,6 +246,7 @@ class AsgiWorker(Worker):
         loop.run_until_complete(loop.shutdown_asyncgens())
         _forget_tasks(loop)
         asyncio.set_event_loop(None)
+        self._loop = None  # a TERM that comes again wakes no loop that is closed
         loop.close()
         self.log.flush()
 
