@@ -92,6 +92,7 @@ def test_the_setting_of_a_plugin_is_in_the_help_below_its_section(site):
 def test_the_verb_of_a_plugin_runs(site):
     assert "label" in ask(site, "--help", program="serverctl").stdout
     assert ask(site, "label", "red", program="serverctl").stdout == "red\n"
+    assert ask(site, "--socket", "/nowhere", "label", "red", program="serverctl").stdout == "red\n"
 
 
 PROTOCOL = """
