@@ -29,7 +29,7 @@ from server_core.settings.config import default_catalogue
 from server_core.settings.declare import Computed, Group, Setting
 from server_core.settings.references import Hook
 from server_core.settings.values import Boolean
-from server_core.supervise import children, services
+from server_core.supervise import children, events, services
 from server_core.worker import Worker
 from server_http import engine
 from server_http import states as response_states
@@ -209,11 +209,11 @@ GROUPS = (
     (plugins.WORKERS, "a worker class", "`-k NAME`"),
     (plugins.PROTOCOLS, "a connection factory `open(info, config, now) -> Engine`", "`--protocol NAME`"),
     (plugins.SETTINGS, "a `Group`, or a sequence of them", "its settings, in every source"),
-    (plugins.SERVICES, "a `Service` class", "its own setting, by custom `NAME_workers = N`"),
+    (plugins.SERVICES, "a `Service` class", "`NAME_workers` above 0, a setting that its package declares"),
     (plugins.REPORTERS, "a `Reporter` class", "`--reporters NAME`"),
     (plugins.COMMANDS, "`verb(arguments) -> int`", "`serverctl NAME`"),
-    (plugins.DIRTY_BACKENDS, "a backend of dirty applications", "`--dirty-backend NAME`"),
-    (plugins.LOGGERS, "a logger class", "`--logger-class NAME`"),
+    (plugins.DIRTY_BACKENDS, "a class over `server_dirty.host.Backend`", "`--dirty-backend NAME`"),
+    (plugins.LOGGERS, "a class over `server_core.log.setup.Logger`", "`--logger-class NAME`"),
 )
 
 
@@ -226,7 +226,7 @@ def plugins_page() -> str:
             "What another package can add, by entry points of its distribution. [Writing a worker](../plugin.md) "
             f"goes through a complete package.\n\nThe number of the contract is {plugins.API} "
             "(`server_core.plugins.API`). A plugin's class says as its own `server_api` for which it was written; the "
-            "arbiter refuses another number, and none, and names both.\n",
+            "server refuses another number, and none, and names both. A class named by a dotted path needs none.\n",
             _table(("group", "what the entry point names", "how it is chosen"), rows),
             "## Worker\n",
             _class(Worker),
@@ -235,6 +235,7 @@ def plugins_page() -> str:
             _class(Group, members=False),
             "## Service\n",
             _class(services.Service),
+            _class(events.GroupPlan, members=False),
             "## Reporter\n",
             _class(sinks.Reporter),
             "## Engine\n",
