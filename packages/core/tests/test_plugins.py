@@ -246,6 +246,11 @@ def test_a_group_without_names_takes_dotted_paths():
         plugins.logger_class("foo")
 
 
+def test_a_logger_class_without_the_contract_of_a_logger_is_refused():
+    with pytest.raises(PluginError, match=r"expected a class like server_core\.log\.setup\.Logger, got <class"):
+        plugins.logger_class("collections.OrderedDict")
+
+
 @pytest.mark.parametrize(
     ("foreign", "ours"),
     [

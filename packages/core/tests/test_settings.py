@@ -336,10 +336,22 @@ def test_h2_without_tls_is_warned_of():
     assert "no effect without TLS" in cfg.warnings[0]
 
 
-def test_h2_without_its_package_says_what_to_install(monkeypatch):
+@pytest.mark.parametrize(
+    ("values", "missing"),
+    [
+        ({"http_protocols": "h2"}, "http_protocols: h2 is not installed: pip install 'server-cli[http2]'"),
+        ({"application_metrics": True},
+         "application_metrics: prometheus_client is not installed: pip install 'server-cli[metrics]'"),
+        ({"reload": True, "reload_engine": "watchfiles"},
+         "reload_engine: watchfiles is not installed: pip install 'server-cli[reload]'"),
+    ],
+)  # fmt: skip
+def test_a_setting_without_its_package_says_what_to_install(monkeypatch, values, missing):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"http_protocols: h2 is not installed: pip install 'server-cli\[http2\]'"):
-        Settings.make(http_protocols="h2").validate()
+    with pytest.raises(ConfigError) as caught:
+        Settings.make(**values).validate()
+    assert str(caught.value) == missing
+    Settings.make(reload_engine="watchfiles").validate()  # which nothing asks for
 
 
 def test_gunicorn_s_view_of_a_setting():

@@ -405,10 +405,10 @@ def _advice(option: str, value: Any) -> str:
 
 
 def logger_class(wanted: Any) -> Type[Any]:
-    """Return the logger class of a dotted path, ``egg:`` URI or class; raises PluginError."""
+    """Return the logger class of a dotted path, ``egg:`` URI or class; raises PluginError for what is none."""
     if wanted in ("gunicorn.glogging.Logger", "gunicorn.glogging:Logger", "simple"):
         wanted = "server_core.log.setup.Logger"
     loaded = wanted if isinstance(wanted, type) else load(LOGGERS, wanted)
-    if not isinstance(loaded, type):
-        raise PluginError(f"logger_class: expected a class, got {loaded!r}")
+    if not isinstance(loaded, type) or not hasattr(loaded, "close_on_exec"):
+        raise PluginError(f"logger_class: expected a class like server_core.log.setup.Logger, got {loaded!r}")
     return loaded

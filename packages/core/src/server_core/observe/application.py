@@ -9,7 +9,6 @@ back. Gauges follow the mode they were declared with: those of the modes ``live.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 from functools import lru_cache
@@ -18,7 +17,6 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Opt
 from server_core.errors import ConfigError
 from server_core.observe.families import COUNTER, GAUGE, HISTOGRAM, SUMMARY, Distribution, Family, Labels, Point
 from server_core.observe.pages import Pages
-from server_core.plugins import how_to_install
 
 MAX_SERIES = 100_000  # that are kept of processes that are gone
 
@@ -83,14 +81,10 @@ class ApplicationMetrics:
         size: octets of each child's page.
 
     Raises:
-        ConfigError: the library is not installed, or there is no room.
+        ConfigError: there is no room.
     """
 
     def __init__(self, places: int, size: int) -> None:
-        if importlib.util.find_spec("prometheus_client") is None:
-            raise ConfigError(
-                f"application_metrics: expected the package prometheus_client, got none: {how_to_install('metrics')}"
-            )
         try:
             self._pages = Pages(places, size)
         except OSError as error:  # a system that promises no more memory than it has

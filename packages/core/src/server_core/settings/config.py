@@ -8,7 +8,7 @@ Must not know: where values come from (``settings.sources``).
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Mapping, Optional, Tuple, Type
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type
 
 from server_core.errors import ConfigError
 from server_core.settings.declare import Catalogue, Values
@@ -19,6 +19,13 @@ _CONTRADICTIONS = (
     ("keyfile", "certfile", "a key needs its certificate"),
     ("ca_certs", "certfile", "client certificates need TLS"),
     ("cert_reqs", "certfile", "client certificates need TLS"),
+)
+
+#: (setting, whether it asks for a package that comes by an extra, the package, the extra)
+_PACKAGES: Tuple[Tuple[str, Callable[[Settings], bool], str, str], ...] = (
+    ("http_protocols", lambda cfg: "h2" in cfg.http_protocols, "h2", "http2"),
+    ("application_metrics", lambda cfg: bool(cfg.application_metrics), "prometheus_client", "metrics"),
+    ("reload_engine", lambda cfg: cfg.reload and cfg.reload_engine == "watchfiles", "watchfiles", "reload"),
 )
 
 
@@ -151,8 +158,10 @@ class Settings(Values):
             self._check_readable(name, self._values[name])
         if self.paste:
             self._check_readable("paste", os.path.expanduser(self.paste.partition("#")[0]))
+        self._check_packages()
         self._check_client_certificates()
-        self._check_http2()
+        if "h2" in self.http_protocols and not self.is_ssl and self.http2_cleartext == "off":
+            self.warn("http_protocols: h2 has no effect without TLS while http2_cleartext is off")
         self._check_parser()
         self._say_whose_worker_serves()
         if self.workers_max and self.workers_max < self.workers:
@@ -199,17 +208,14 @@ class Settings(Values):
                 f"(from {self.source('cert_reqs')})"
             )
 
-    def _check_http2(self) -> None:
-        if "h2" not in self.http_protocols:
-            return
+    def _check_packages(self) -> None:
         from importlib.util import find_spec
 
         from server_core.plugins import how_to_install
 
-        if find_spec("h2") is None:
-            raise ConfigError(f"http_protocols: h2 is not installed: {how_to_install('http2')}")
-        if not self.is_ssl and self.http2_cleartext == "off":
-            self.warn("http_protocols: h2 has no effect without TLS while http2_cleartext is off")
+        for name, wants, package, extra in _PACKAGES:
+            if wants(self) and find_spec(package) is None:
+                raise ConfigError(f"{name}: {package} is not installed: {how_to_install(extra)}")
 
 
 class BoundSetting:
