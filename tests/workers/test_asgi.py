@@ -101,6 +101,7 @@ def test_a_shutdown_that_takes_too_long_ends_before_the_arbiter_kills(events: An
             server.send_signal(signal.SIGTERM)
             client.read_to_end()
         assert server.wait() == 0
+        server.wait_for_log("[WARNING] Ending 1 requests that outlasted graceful_timeout: GET /endless")
         server.wait_for_log("lifespan shutdown: expected an answer within 0.")
         assert "SIGKILL" not in server.log
     assert events()[-2:] == ["endless ends", "lifespan.shutdown"]

@@ -298,4 +298,4 @@ def test_an_upload_that_never_ends_has_no_stopping_worker_killed(worker: str) ->
         client.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n")
         client.read_until(b"\r\n\r\n")
         assert server.stop() == 0
-        assert "Closing 1 connections that outlasted graceful_timeout." in server.log
+        assert "Ending 1 requests that outlasted graceful_timeout: POST /echo" in server.log

@@ -18,6 +18,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Coroutine, List, Optional, Set
 
+from server_core.drive.streams import report_unfinished
 from server_core.drive.timers import GRANULARITY
 from server_core.worker import BootError, Worker
 from server_core.workers.openers import make_openers, prepare_openers
@@ -227,8 +228,8 @@ class AsgiWorker(Worker):
     async def _end(self, service: Service, patience: float) -> None:
         """The drain time is over: cancel what runs, end its streams, close."""
         service.ending = True
+        report_unfinished(self.log, service.connections)
         if service.tasks:
-            self.log.info("Ending %d requests that did not finish within the graceful timeout", len(service.tasks))
             for task in list(service.tasks):
                 task.cancel()
             await asyncio.wait(list(service.tasks), timeout=patience)

@@ -26,6 +26,7 @@ from server_core.drive.linger import Linger
 from server_core.drive.phases import BROKEN, CLOSED, CLOSING, OPEN
 from server_core.drive.session import Session
 from server_core.drive.sockio import RECEIVE_OCTETS, WOULD_BLOCK, transmit
+from server_core.drive.streams import report_unfinished
 from server_core.drive.timers import GRANULARITY
 from server_http.events import Warned
 from server_http.fields import printable
@@ -284,8 +285,7 @@ class BlockingServer(Duties):
         while (self._sessions or self._running) and monotonic() < until:
             time.sleep(GRANULARITY / 5)
             self._turn()
-        if self._sessions:
-            self.log.info("Closing %d connections that outlasted graceful_timeout.", len(self._sessions))
+        report_unfinished(self.log, self._sessions)
         for session in list(self._sessions):
             session.close()
         self.finish_log()

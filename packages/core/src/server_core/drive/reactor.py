@@ -19,6 +19,7 @@ from server_core.drive.passing import Helper
 from server_core.drive.phases import CLOSED
 from server_core.drive.poller import READ, make_poller
 from server_core.drive.session import Session
+from server_core.drive.streams import report_unfinished
 
 #: How long requests run in the thread of the loop before it looks at its connections again.
 ROUND_SECONDS = 0.005
@@ -275,8 +276,7 @@ class Reactor(Duties):
 
     def close(self) -> None:
         """Close what is left."""
-        if self.sessions:
-            self.log.info("Closing %d connections that outlasted graceful_timeout.", len(self.sessions))
+        report_unfinished(self.log, self.sessions.values())
         for session in list(self.sessions.values()):
             session.close()
         self.poller.close()

@@ -1,17 +1,22 @@
 """What holds of a stream with every driver: threads, greenlets, asyncio.
 
 Owns: the error for an application whose client is gone, the size up to which parts are joined, which ends of a
-connection count as refusals.
+connection count as refusals, what is said of requests that a stop cuts off.
 Must not know: how a driver waits.
 """
 
 from __future__ import annotations
 
+from typing import Any, Iterable
+
 from server_http.errors import ProtocolError
+from server_http.fields import printable
 
 #: Octets up to which parts that wait for the application are joined: a client may send a frame, or a chunk, for each
 #: octet, and each would be an object.
 JOIN_MAX = 1024
+#: How many of the requests that a stop cuts off are named.
+NAMED_MAX = 10
 
 
 class ClientGoneError(ConnectionAbortedError):
@@ -21,3 +26,12 @@ class ClientGoneError(ConnectionAbortedError):
 def is_refusal(error: BaseException) -> bool:
     """Whether a connection that ended for ``error`` counts as a refused request: not one that was slow or scanned."""
     return isinstance(error, ProtocolError) and error.log_level not in ("debug", "info")
+
+
+def report_unfinished(log: Any, sessions: Iterable[Any]) -> None:
+    """Say which requests of ``sessions`` a stop is about to cut off, because ``graceful_timeout`` is over."""
+    running = [channel for session in sessions for channel in session.channels.values() if not channel.finished]
+    if running:
+        requests = [f"{channel.request.method} {printable(channel.request.target)}" for channel in running[:NAMED_MAX]]
+        more = ", ..." if len(running) > NAMED_MAX else ""
+        log.warning("Ending %d requests that outlasted graceful_timeout: %s%s", len(running), ", ".join(requests), more)
