@@ -252,7 +252,7 @@ def test_each_websocket_is_an_access_line(server: ServerProcess) -> None:
     server.wait_for_log('"GET /echo?one HTTP/1.1" 101')
     with Http2Socket(server, "/echo?two") as client:
         client.send(CLOSE, b"")
-        server.wait_for_log('/echo?two HTTP/2" 200')
+        server.wait_for_log('/echo?two HTTP/2.0" 200')
 
 
 def test_several_websockets_share_a_connection_of_http2(server: ServerProcess) -> None:

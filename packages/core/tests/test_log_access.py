@@ -17,6 +17,7 @@ from server_core.errors import ConfigError
 from server_core.log import atoms
 from server_core.log.access import BATCH, DELAY, AccessLog
 from server_core.log.jsonlines import JsonAccess
+from server_core.log.recorded import recorded_atoms
 from server_core.log.setup import Logger
 from server_core.log.sink import PIPE_BUF, Sink
 from server_core.settings import Settings
@@ -43,6 +44,13 @@ def request(target=b"/a%20b?x=1", headers=(), client=("127.0.0.1", 5000), method
 
 def line(text, req=None, response=None, environ=None, seconds=0.0125):
     return atoms.LineFormat(text, lambda: 0.0)(req or request(), response or Response(), environ, seconds).decode()
+
+
+def test_http2_is_called_by_the_name_that_programs_which_read_logs_know():
+    assert line("%(H)s %(r)s", request(version="2")) == "HTTP/2.0 GET /a%20b?x=1 HTTP/2.0"
+    for version in ("2", "1.1"):
+        environ = environ_of(request(version=version))
+        assert recorded_atoms(Response(), request(version=version), environ, 0.1)["H"] == environ["SERVER_PROTOCOL"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from server_http.engine import ConnectionInfo
 from server_http.events import Headers, Request
 from server_http.fields import meta_variable, percent_decoded
 from server_http.lines import FieldLines
-from server_http.states import HTTP_1_0, HTTP_1_1, HTTP_2
+from server_http.states import HTTP_1_1, HTTP_2, PROTOCOLS
 
 Environ = Dict[str, Any]
 
@@ -32,7 +32,6 @@ INPUT_BLOCK_SIZE = 65536
 #: The weight HTTP/2 gives a stream that says nothing (RFC 7540 section 5.3.5); RFC 9113 dropped weights.
 DEFAULT_H2_WEIGHT = 16
 
-_SERVER_PROTOCOLS = {HTTP_1_0: "HTTP/1.0", HTTP_1_1: "HTTP/1.1", HTTP_2: "HTTP/2.0"}
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _environ_keys: Dict[bytes, str] = {}
 _servers: Dict[bytes, Tuple[str, str]] = {}
@@ -154,7 +153,7 @@ def request_environ(
     if query:
         environ["QUERY_STRING"] = query.decode("latin-1")
     if request.version != HTTP_1_1:
-        environ["SERVER_PROTOCOL"] = _SERVER_PROTOCOLS[request.version]
+        environ["SERVER_PROTOCOL"] = PROTOCOLS[request.version]
         if request.version == HTTP_2:
             _set_h2(environ, request)
     environ["wsgi.url_scheme"] = request.scheme

@@ -59,6 +59,8 @@ TRANSITIONS = {
 HTTP_1_0 = "1.0"
 HTTP_1_1 = "1.1"
 HTTP_2 = "2"
+#: The same as CGI, WSGI and logs say it (RFC 3875 section 4.1.16).
+PROTOCOLS = {HTTP_1_0: "HTTP/1.0", HTTP_1_1: "HTTP/1.1", HTTP_2: "HTTP/2.0"}
 
 # -- framing, as data -----------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional, Tuple
 
 from server_http.fields import percent_decoded
+from server_http.states import PROTOCOLS
 
 
 class GunicornRequest:
@@ -144,7 +145,7 @@ def environ_of(request: Any) -> Dict[str, Any]:
         "RAW_URI": request.target.decode("latin-1"),
         "PATH_INFO": percent_decoded(request.path).decode("latin-1"),
         "QUERY_STRING": request.query.decode("latin-1"),
-        "SERVER_PROTOCOL": f"HTTP/{request.version}",
+        "SERVER_PROTOCOL": PROTOCOLS[request.version],
         "wsgi.url_scheme": request.scheme,
     }
     if client:

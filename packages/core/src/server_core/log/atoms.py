@@ -14,6 +14,7 @@ import time
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from server_http.fields import percent_decoded
+from server_http.states import PROTOCOLS
 
 # (request, response, environ, seconds, fields) -> value, text not yet escaped. The request is a
 # server_http.events.Request, fields a dict of its header fields.
@@ -102,7 +103,7 @@ def _user(_request: Any, _response: Any, _environ: Any, _seconds: float, fields:
 
 
 def _request_line(request: Any, _response: Any, _environ: Any, _seconds: float, _fields: Any) -> str:
-    return f"{request.method} {request.target.decode('latin-1')} HTTP/{request.version}"
+    return f"{request.method} {request.target.decode('latin-1')} {_spoken(request)}"
 
 
 def _method(request: Any, _response: Any, _environ: Any, _seconds: float, _fields: Any) -> str:
@@ -118,7 +119,11 @@ def _query(request: Any, _response: Any, _environ: Any, _seconds: float, _fields
 
 
 def _protocol(request: Any, _response: Any, _environ: Any, _seconds: float, _fields: Any) -> str:
-    return "HTTP/" + str(request.version)
+    return _spoken(request)
+
+
+def _spoken(request: Any) -> str:
+    return PROTOCOLS.get(request.version) or f"HTTP/{request.version}"
 
 
 def _status(_request: Any, response: Any, _environ: Any, _seconds: float, _fields: Any) -> int:

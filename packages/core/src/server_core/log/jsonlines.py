@@ -14,6 +14,7 @@ from json.encoder import encode_basestring_ascii as quote
 from typing import Any, Callable, Dict, Mapping, Optional
 
 from server_core.log.atoms import MISSING, SafeAtoms, basic_user
+from server_http.states import PROTOCOLS
 
 
 def timestamp(seconds: float) -> str:
@@ -66,7 +67,7 @@ class JsonAccess:
             f'"client": {quote(client[0]) if client else "null"}, '
             f'"user": {"null" if user == MISSING else quote(user)}, '
             f'"method": {quote(request.method)}, "target": {_text(request.target)}, '
-            f'"protocol": "HTTP/{request.version}", "host": {_text(request.authority)}, '
+            f'"protocol": "{PROTOCOLS[request.version]}", "host": {_text(request.authority)}, '
             f'"status": {response.status}, "bytes": {response.sent}, "duration": {seconds:.6f}, '
             f'"queue": {response.waited:.6f}, '
             f'"referer": {_text(fields.get(b"referer"))}, '
