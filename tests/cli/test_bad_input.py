@@ -162,7 +162,7 @@ def test_check_config_says_what_a_start_would_say():
     [
         (["--certfile", "one.pem", "--keyfile", "two.pem"], "certfile: "),
         (["--certfile", "one.pem", "--ciphers", "FOOBAR"], "ciphers: expected ciphers that OpenSSL knows"),
-        (["--socket-owner", "no-such-user:"], "socket_owner: expected a known USER:GROUP"),
+        (["--socket-owner", "no-such-user:"], "name not found: 'no-such-user' (from command line)"),
         (["--reporters", "no-such"], "reporter: expected one of"),
         (["--dirty-app", "app", "--dirty-workers", "1"], "dirty_apps: expected"),
         (["--dirty-app", "missing:App", "--dirty-workers", "1"], "dirty_apps: no module 'missing'"),

@@ -11,7 +11,7 @@ import pytest
 
 from server_core import plugins
 from server_core.drive.config import http_config
-from server_core.errors import ConfigError
+from server_core.errors import BindError, ConfigError
 from server_core.settings import Catalogue, Group, Setting, Settings, references
 from server_core.settings import values as kinds
 from server_core.settings.config import default_catalogue
@@ -294,6 +294,25 @@ def test_an_address_that_is_none_says_where_it_came_from():
         _ = cfg.address
 
 
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ConfigError("workers: no"), "workers: no (from code)"),
+        (ConfigError("worker class 'x': no"), "worker class 'x': no (from code)"),
+        (ConfigError("reporter: no"), "reporter: no (from code)"),
+        (ConfigError("workers: no (from elsewhere)"), "workers: no (from elsewhere)"),
+        (ConfigError("threads: nobody set it"), "threads: nobody set it"),
+        (ConfigError("whatever: no setting"), "whatever: no setting"),
+        (BindError("127.0.0.1:80: cannot listen"), "127.0.0.1:80: cannot listen (from code)"),
+    ],
+)
+def test_errors_of_settings_say_where_the_value_came_from(error, text):
+    cfg = Settings.make(workers=2, worker_class="x", reporters="x", bind="127.0.0.1:80")
+    with pytest.raises(type(error)) as caught, cfg.located(), cfg.located():
+        raise error
+    assert str(caught.value) == text
+
+
 def test_contradictions_are_refused(tmp_path):
     key = tmp_path / "key.pem"
     key.write_text("")
@@ -350,7 +369,7 @@ def test_a_setting_without_its_package_says_what_to_install(monkeypatch, values,
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError) as caught:
         Settings.make(**values).validate()
-    assert str(caught.value) == missing
+    assert str(caught.value) == f"{missing} (from code)"
     Settings.make(reload_engine="watchfiles").validate()  # which nothing asks for
 
 

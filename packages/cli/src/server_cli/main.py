@@ -95,12 +95,14 @@ def _check(app: Any) -> None:
     """Look at everything that a start would use, and load the application; raises what a start would."""
     from server_core.supervise.services import Service, add_services  # the rest of the command needs none of it
 
-    app.logger = app.cfg.logger_class(app.cfg)
-    services: Dict[str, Service] = {}
-    add_services(services, app.cfg)
-    for service in services.values():
-        if service.plan(app.cfg) is not None:
-            service.check(app.cfg, app.logger)
+    cfg = app.cfg
+    with cfg.located():
+        app.logger = cfg.logger_class(cfg)
+        services: Dict[str, Service] = {}
+        add_services(services, cfg)
+        for service in services.values():
+            if service.plan(cfg) is not None:
+                service.check(cfg, app.logger)
     app.wsgi()
     for message in app.cfg.warnings:
         print(f"{PROG}: warning: {message}", file=sys.stderr)

@@ -8,9 +8,11 @@ Must not know: where values come from (``settings.sources``).
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type
+import re
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Type
 
-from server_core.errors import ConfigError
+from server_core.errors import BindError, ConfigError, ServerError
 from server_core.settings.declare import Catalogue, Values
 from server_core.settings.references import parse_networks
 
@@ -79,12 +81,10 @@ class Settings(Values):
         """The parsed ``bind`` addresses. Raises ConfigError."""
         from server_core.sockets import parse_address
 
-        if not self.bind:
-            raise ConfigError(f"bind: expected at least one address, got [] (from {self.source('bind')})")
-        try:
+        with self.located():
+            if not self.bind:
+                raise ConfigError("bind: expected at least one address, got []")
             return [parse_address(item) for item in self.bind]
-        except ConfigError as error:  # PORT, for one, is not what was typed
-            raise ConfigError(f"{error} (from {self.source('bind')})") from None
 
     @property
     def multiprocess(self) -> bool:
@@ -147,30 +147,51 @@ class Settings(Values):
         """gunicorn's view: a dict of objects with ``name``, ``value`` and ``get()``."""
         return {setting.name: BoundSetting(self, setting.name) for setting in self.catalogue}
 
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """Have errors of settings that are raised in here say where the values came from, unless they do already."""
+        try:
+            yield
+        except ServerError as error:
+            name = self._subject(error)
+            if name and self.is_set(name) and "(from " not in str(error):
+                error.args = (f"{error} (from {self.source(name)})",)
+            raise
+
+    def _subject(self, error: ServerError) -> str:
+        """Return the setting that an error is about: its text begins with the name, perhaps in words."""
+        words = re.match(r"[a-z_]+( class)?", str(error))
+        name = words[0].replace(" ", "_") if words else ""
+        for candidate in (name, f"{name}s"):  # of a list one item may be wrong
+            if candidate in self._values:
+                return candidate
+        return "bind" if isinstance(error, BindError) else ""
+
     # --- checks of several settings ---------------------------------------------------------
 
     def validate(self) -> None:
         """Check what no single setting can: raises ConfigError, keeps warnings."""
-        for name, needed, why in _CONTRADICTIONS:
-            if self._values[name] and not self._values[needed]:
-                raise ConfigError(f"{needed}: expected a file, because {name} is set ({why}), got None")
-        for name in ("certfile", "keyfile", "ca_certs", "logconfig", "logconfig_json"):
-            self._check_readable(name, self._values[name])
-        if self.paste:
-            self._check_readable("paste", os.path.expanduser(self.paste.partition("#")[0]))
-        self._check_packages()
-        self._check_client_certificates()
-        if "h2" in self.http_protocols and not self.is_ssl and self.http2_cleartext == "off":
-            self.warn("http_protocols: h2 has no effect without TLS while http2_cleartext is off")
-        self._check_parser()
-        self._say_whose_worker_serves()
-        if self.workers_max and self.workers_max < self.workers:
-            raise ConfigError(f"workers_max: expected at least workers ({self.workers}), got {self.workers_max}")
-        if self.adaptive_workers and self.workers_max <= self.workers:
-            raise ConfigError(
-                f"workers_max: expected more than workers ({self.workers}), because adaptive_workers is set, "
-                f"got {self.workers_max}"
-            )
+        with self.located():
+            for name, needed, why in _CONTRADICTIONS:
+                if self._values[name] and not self._values[needed]:
+                    raise ConfigError(f"{needed}: expected a file, because {name} is set ({why}), got None")
+            for name in ("certfile", "keyfile", "ca_certs", "logconfig", "logconfig_json"):
+                self._check_readable(name, self._values[name])
+            if self.paste:
+                self._check_readable("paste", os.path.expanduser(self.paste.partition("#")[0]))
+            self._check_packages()
+            self._check_client_certificates()
+            if "h2" in self.http_protocols and not self.is_ssl and self.http2_cleartext == "off":
+                self.warn("http_protocols: h2 has no effect without TLS while http2_cleartext is off")
+            self._check_parser()
+            self._say_whose_worker_serves()
+            if self.workers_max and self.workers_max < self.workers:
+                raise ConfigError(f"workers_max: expected at least workers ({self.workers}), got {self.workers_max}")
+            if self.adaptive_workers and self.workers_max <= self.workers:
+                raise ConfigError(
+                    f"workers_max: expected more than workers ({self.workers}), because adaptive_workers is set, "
+                    f"got {self.workers_max}"
+                )
 
     def _check_parser(self) -> None:
         if self.http_parser == "auto":
@@ -190,9 +211,7 @@ class Settings(Values):
             with open(path, "rb"):
                 return
         except OSError as error:
-            raise ConfigError(
-                f"{name}: expected a file that can be read, got {path!r}: {error.strerror} (from {self.source(name)})"
-            ) from None
+            raise ConfigError(f"{name}: expected a file that can be read, got {path!r}: {error.strerror}") from None
 
     def _say_whose_worker_serves(self) -> None:
         from server_core.plugins import own_name

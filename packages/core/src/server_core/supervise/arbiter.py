@@ -146,7 +146,8 @@ class Arbiter:
             ServerError: the server cannot start.
         """
         try:
-            self._start()
+            with self.cfg.located():
+                self._start()
             self._loop()
         except ServerError as error:
             self._log_failure(error)

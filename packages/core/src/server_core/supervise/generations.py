@@ -123,10 +123,12 @@ class Generations:
         open_before = arbiter.listeners.keys()
         try:
             arbiter.app.reload()
-            self._check_room(arbiter.app.cfg)
-            arbiter.log.setup(arbiter.app.cfg)
-            self._tried = self._make(0, arbiter.app.cfg.workers, RELOAD_BIND_ATTEMPTS)
-            arbiter.presence.prepare(arbiter.app.cfg)
+            cfg = arbiter.app.cfg
+            with cfg.located():
+                self._check_room(cfg)
+                arbiter.log.setup(cfg)
+                self._tried = self._make(0, cfg.workers, RELOAD_BIND_ATTEMPTS)
+                arbiter.presence.prepare(cfg)
         except Exception as error:
             self._use_settings(before)
             arbiter.listeners.close_others(open_before)  # what was opened for the rejected settings
@@ -142,8 +144,8 @@ class Generations:
         most = self._arbiter.board.layout.threads - 1  # the loop of a worker has a record, too
         if cfg.threads > most:
             raise ConfigError(
-                f"threads: expected at most {most} in a reload, got {cfg.threads} (from {cfg.source('threads')}); "
-                "restart the server, or upgrade it (USR2), for more"
+                f"threads: expected at most {most} in a reload, got {cfg.threads}; restart the server, or upgrade it "
+                "(USR2), for more"
             )
 
     def use(self, number: int) -> None:
