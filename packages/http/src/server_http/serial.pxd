@@ -22,6 +22,7 @@ cdef class SerialEngine:
     cdef readonly list queue
     cdef double _since
 
+    cdef _set_up(self, ConnectionInfo info, config, int state, double now)
     cpdef list segments(self)
     cpdef bint sent(self, long long n) except -1
     cpdef long long pending(self, long long stream) except -1

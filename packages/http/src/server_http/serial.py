@@ -40,14 +40,8 @@ CLOSED = -1
 class SerialEngine:
     """The half of an engine that answers; see ``server_http.engine.Engine`` for the methods of the contract.
 
-    An engine reads the input and sets ``_stream`` and ``_exchange`` for each request. What it does behind an exchange
-    and when the peer is late it says by the methods at the end.
-
-    Args:
-        info: the connection.
-        config: what the connections of the listener share.
-        state: of the input, at first.
-        now: monotonic seconds.
+    An engine begins with ``_set_up``, reads the input and sets ``_stream`` and ``_exchange`` for each request. What it
+    does behind an exchange and when the peer is late it says by the methods at the end.
     """
 
     __slots__ = (
@@ -55,7 +49,8 @@ class SerialEngine:
         "_state", "_stream", "_trusted", "_unread", "queue",
     )  # fmt: skip
 
-    def __init__(self, info: ConnectionInfo, config: HttpConfig, state: int, now: float) -> None:
+    def _set_up(self, info: ConnectionInfo, config: HttpConfig, state: int, now: float) -> None:
+        """Begin with a connection whose input is in ``state``: a call in C, as that of an initialiser would not be."""
         self._info = info
         self._rules = config.rules
         self._trusted = self._rules.trusted_peers.has(self._info.peer)

@@ -57,7 +57,7 @@ class UwsgiEngine(SerialEngine):
     __slots__ = ("_allowed",)
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float) -> None:
-        super().__init__(info, config, PACKET, now)
+        self._set_up(info, config, PACKET, now)
         self._allowed = self._rules.uwsgi_peers.has(self._info.peer)
 
     # -- input -----------------------------------------------------------------------------------------------------

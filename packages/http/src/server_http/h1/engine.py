@@ -88,7 +88,7 @@ class Http1Engine(SerialEngine):
     __slots__ = ("_body", "_draining", "_eof", "_last", "_scheme", "_spare", "_upgrade")
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float, upgrade: Optional[Upgrade] = None) -> None:
-        super().__init__(info, config, IDLE, now)
+        self._set_up(info, config, IDLE, now)
         self._scheme = self._info.scheme()
         self._upgrade = upgrade
         self._spare: Exchange = Exchange.__new__(Exchange)  # of all streams, one after another: each begins it
