@@ -3,7 +3,8 @@
 Owns: the exceptions of start-up and their exit codes.
 Must not know: who reports them. Whoever catches one prints its text as one line and exits.
 
-Error texts read ``<thing>: expected <x>, got <repr> (from <where>)``.
+Error texts read ``<thing>: expected <x>, got <repr> (from <where>)``. Where the value of a setting came from
+is added by ``Settings.located``.
 """
 
 from __future__ import annotations
