@@ -144,8 +144,8 @@ class Generations:
         most = self._arbiter.board.layout.threads - 1  # the loop of a worker has a record, too
         if cfg.threads > most:
             raise ConfigError(
-                f"threads: expected at most {most} in a reload, got {cfg.threads}; restart the server, or upgrade it "
-                "(USR2), for more"
+                f"threads: expected at most {most} in a reload, got {cfg.threads} (from {cfg.source('threads')}); "
+                "restart the server, or upgrade it (USR2), for more"
             )
 
     def use(self, number: int) -> None:
