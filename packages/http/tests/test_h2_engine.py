@@ -702,6 +702,26 @@ def test_a_connection_window_that_stays_closed_ends_the_connection() -> None:
     assert ended.error.h2_code == 11
 
 
+def test_a_response_that_waits_for_its_turn_is_not_given_up() -> None:
+    client = Client(Limits(send_timeout=4.0))
+    client.request(1, [*GET, (b"priority", b"u=3")])
+    client.request(3, [*GET, (b"priority", b"u=3")])  # not incremental: after the first one
+    client.run()
+    client.h2.increment_flow_control_window(1 << 20, 1)
+    client.run()
+    answer(client, 1, b"x" * 100_000)
+    answer(client, 3, b"y" * 100)
+    for _ in range(6):
+        client.run()
+        client.tick(2.0)  # the window of the connection is closed most of the time, as with any peer on a slow line
+        client.h2.increment_flow_control_window(1000)
+    client.h2.increment_flow_control_window(100_000)
+    client.run()
+    assert (len(client.content(1)), client.content(3)) == (100_000, b"y" * 100)
+    assert not client.named(StreamReset)
+    assert not client.ended
+
+
 # -- h2c ----------------------------------------------------------------------------------------------------------
 
 

@@ -322,16 +322,20 @@ class Http2Engine:
             self._check_at = None
             return
         for stream in list(self._streams.table.values()):
-            if not stream.stalled(now, timeout):
-                self._check_body(stream, now)
-            elif self._session.window <= 0:
-                raise TooMuchAbuse(f"connection window: expected more within {timeout:g} s, got none")
+            if stream.stalled(now, timeout, self._streams.sender.framed):
+                self._end_stalled(stream, timeout)
             else:
-                self._streams.abort(
-                    stream, TooMuchAbuse(f"stream window: expected more within {timeout:g} s, got none")
-                )
+                self._check_body(stream, now)
         waits = bool(self._streams.table) or output.waiting
         self._check_at = now + self._check_every if waits else None
+
+    def _end_stalled(self, stream: Stream, timeout: float) -> None:
+        """End the stream, or the connection, whose window is closed. With neither, the output is full: see above."""
+        if stream.blocked:
+            error = TooMuchAbuse(f"stream window: expected more within {timeout:g} s, got none")
+            self._streams.abort(stream, error)
+        elif self._session.window <= 0:
+            raise TooMuchAbuse(f"connection window: expected more within {timeout:g} s, got none")
 
     def _check_body(self, stream: Stream, now: float) -> None:
         """Time out a body that is wanted: everything that came was taken, and no more comes.

@@ -35,15 +35,19 @@ class Sender:
         session: the h2 connection.
         output: where frames go.
         ahead: octets that may be framed and not yet written.
+
+    Attributes:
+        framed: octets of content framed so far, of all streams.
     """
 
-    __slots__ = ("_ahead", "_output", "_scheduler", "_session")
+    __slots__ = ("_ahead", "_output", "_scheduler", "_session", "framed")
 
     def __init__(self, session: Session, output: Output, ahead: int) -> None:
         self._session = session
         self._output = output
         self._ahead = ahead
         self._scheduler = Scheduler()
+        self.framed = 0
 
     def ready(self, stream: Stream) -> None:
         """``stream`` has content or an end to send, or its window opened."""
@@ -93,6 +97,7 @@ class Sender:
         last = stream.ending and not stream.queue and not stream.trailers
         stream.unwritten += size
         stream.framed += size
+        self.framed += size
         if last and size <= JOIN_MAX and not isinstance(content, FileRegion):
             session.last_content(stream.number, bytes(content))
             self._finish(stream, size)

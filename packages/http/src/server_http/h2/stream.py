@@ -41,7 +41,7 @@ class Stream:
         swollen: ``pending`` was above the high-water mark, so Writable is due.
         closed: forgotten by the engine; only framed octets remain.
         body_since: when content came last, monotonic seconds.
-        watched, watched_since: ``framed`` when it changed last, and when that was.
+        watched, watched_since: what ``stalled`` looks at when it changed last, and when that was.
     """
 
     __slots__ = (
@@ -82,12 +82,22 @@ class Stream:
         """Octets that were accepted and are not yet written."""
         return self.queued + self.unwritten
 
-    def stalled(self, now: float, timeout: float) -> bool:
-        """Whether content waits and none was framed for ``timeout`` seconds; to be asked now and then."""
-        if not self.queue or self.framed != self.watched:
-            self.watched, self.watched_since = self.framed, now
+    def stalled(self, now: float, timeout: float, framed_of_all: int) -> bool:
+        """Whether content waits and none was framed for ``timeout`` seconds; to be asked now and then.
+
+        A stream whose window is open waits for its turn, which may be long in coming: then it counts whether content of
+        any stream was framed.
+        """
+        framed = self.framed if self.blocked else framed_of_all
+        if not self.queue or framed != self.watched:
+            self.watched, self.watched_since = framed, now
             return False
         return 0 < timeout <= now - self.watched_since
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the peer takes no content of this stream now."""
+        return bool(self.window.outbound_flow_control_window <= 0)
 
     def push(self, content: Segment) -> None:
         """Queue content. Short pieces are joined, so that they share a frame."""
