@@ -619,6 +619,34 @@ def test_a_body_that_is_wanted_and_does_not_come_is_answered_408() -> None:
     assert client.head(1)[b":status"] == b"408"
 
 
+def test_a_body_that_waits_for_100_is_not_late() -> None:
+    client = Client(Limits(body_timeout=4.0))
+    client.request(1, [*POST, (b"expect", b"100-continue")], b"")
+    client.run()
+    client.tick(10.0)
+    assert not client.named(StreamReset)
+    client.engine.inform(1, 100, [], client.now)
+    client.run()
+    client.tick(3.5)
+    assert not client.named(StreamReset)  # it has been invited just now
+    client.tick(2.5)
+    client.run()
+    assert client.head(1)[b":status"] == b"408"
+
+
+def test_a_body_that_nobody_reads_any_more_does_not_cut_the_response() -> None:
+    client = Client(Limits(body_timeout=4.0))
+    client.request(1, POST, b"")
+    client.run()
+    answer(client, 1, b"x" * 70_000)
+    client.run()  # up to the window
+    client.tick(10.0)
+    client.credit(10_000, 1)
+    client.run()
+    assert len(client.content(1)) == 70_000
+    assert client.finished(1)
+
+
 def test_a_tunnel_may_be_silent() -> None:
     client = Client(Limits(body_timeout=4.0))
     client.request(1, [(b":method", b"CONNECT"), (b":authority", b"example.com:443")], b"")

@@ -340,13 +340,14 @@ class Http2Engine:
     def _check_body(self, stream: Stream, now: float) -> None:
         """Time out a body that is wanted: everything that came was taken, and no more comes.
 
-        A tunnel may be silent, and so may a peer whose handshake the application has not accepted yet.
+        Nobody wants one whose response is complete, or which the peer waits to be told to send. A tunnel may be silent,
+        and so may a peer whose handshake the application has not accepted yet.
         """
         timeout = self._limits.body_timeout
         exchange = stream.exchange
         if not timeout or not stream.receiving or stream.given_up or exchange.framing == RAW or exchange.upgrade:
             return
-        if stream.held > 0:
+        if stream.held > 0 or stream.ending or exchange.expects_continue:
             stream.body_since = now
         elif now - stream.body_since >= timeout:
             self._streams.abort(stream, RequestTimeout(f"body: expected more within {timeout:g} s, got nothing"))
