@@ -92,7 +92,8 @@ def test_what_the_containerfile_runs_makes_a_server_that_another_user_can_run(pu
     (health,) = [text.partition("CMD ")[2] for name, text in instructions() if name == "HEALTHCHECK"]
     port, metrics = free_port(), free_port()
     settings = folder / "app" / "server.conf.py"
-    settings.write_text(settings.read_text().replace("0.0.0.0:8000", f"127.0.0.1:{port}").replace("9100", str(metrics)))
+    text = settings.read_text().replace("9100", str(metrics))  # first: a port of ours may have these digits in it
+    settings.write_text(text.replace("0.0.0.0:8000", f"127.0.0.1:{port}"))
     check = [word.replace("9100", str(metrics)) for word in json.loads(health)]
     program = [str(folder / "venv" / "bin" / command[0]), *command[1:]]
     if os.geteuid() == 0 and shutil.which("setpriv"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import threading
 import time
 from pathlib import Path
@@ -215,3 +217,44 @@ def test_a_connection_ends_with_its_answer_although_others_are_ready(worker: str
         assert ended - answered < 0.4
         for client in (*clients, *busy):
             client.close()
+
+
+# What is said on standard output is read by nobody, or stays in a pipe without a reader.
+UNREAD = """
+import os, sys
+read, write = os.pipe()
+os.set_inheritable(read, sys.argv[1] == "stuck")
+os.dup2(write, 1)
+os.execv(sys.executable, [sys.executable, "-m", "server_cli", *sys.argv[2:]])
+"""
+
+
+@pytest.mark.parametrize("worker", ["gevent", "eventlet"])
+@pytest.mark.parametrize("reader", ["stuck", "gone"])
+def test_a_log_that_nobody_reads_holds_up_neither_requests_nor_the_end(worker: str, reader: str) -> None:
+    program = [sys.executable, "-c", UNREAD, reader]
+    log = ["--access-logfile", "-", "--graceful-timeout", "5"]
+    with ServerProcess(["app:app", "-k", worker, *log], app=BUSY_APP, program=program) as server:
+        for _ in range(40):
+            assert server.get("/", headers=[("User-Agent", "u" * 3000)]).status == 200
+        time.sleep(0.2)  # lines wait for 50 ms
+        assert server.get("/").status == 200
+        server.stop()
+        assert "did not leave in time" not in server.log
+
+
+@pytest.mark.parametrize("worker", ["gevent", "eventlet"])
+def test_requests_that_end_together_ask_for_one_successor(worker: str) -> None:
+    def get(server: ServerProcess) -> None:
+        assert server.get("/?0.3").status == 200
+
+    with ServerProcess(["app:app", "-k", worker, "--max-requests", "2"], app=BUSY_APP) as server:
+        threads = [threading.Thread(target=get, args=(server,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        server.wait_for_log("Booting worker", count=2)
+        asked = re.findall(r"\[(\d+)\].*Autorestarting worker", server.log)  # late clients may use the successor up too
+        assert len(asked) == len(set(asked)) >= 1
+        assert "[ERROR]" not in server.log

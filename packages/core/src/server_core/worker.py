@@ -7,6 +7,7 @@ Must not know: connections and requests (drivers), how and why workers are start
 from __future__ import annotations
 
 import os
+import posix
 import signal
 import sys
 import time
@@ -348,7 +349,7 @@ class Worker:
         if self.doorbell is None:
             return
         try:
-            os.write(self.doorbell, b"!")
+            posix.write(self.doorbell, b"!")  # that of os waits with eventlet, for one greenlet at a time
         except BlockingIOError:
             pass  # it is full, so the arbiter will look anyway
         except BrokenPipeError:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posix
 import select
 import socket
 import stat
@@ -23,7 +24,10 @@ PIPE_BUF: int = getattr(select, "PIPE_BUF", 512)  # 512 is what POSIX guarantees
 FILE_WRITE = 256 * 1024  # octets of one write to a file
 PENDING_LIMIT = 1024 * 1024  # octets kept while an output is blocked
 
-_poll = getattr(select, "poll", None)  # as the system has it: eventlet takes it out of the module
+# As the system has them. eventlet takes poll out of the module, and its write waits, for one greenlet at a time,
+# and tries a pipe without a reader for ever.
+_poll = getattr(select, "poll", None)
+_select = select.select
 
 
 class Sink:
@@ -125,7 +129,7 @@ class Sink:
         return data[: end or (data.find(b"\n") + 1 or len(data))]
 
     def _write(self, data: bytes) -> int:
-        return os.write(self.fd, data)
+        return posix.write(self.fd, data)
 
 
 class FileSink(Sink):
@@ -185,9 +189,9 @@ class PipeSink(Sink):
             self._shared = False
 
     def _write(self, data: bytes) -> int:
-        if self._shared and not select.select([], [self.fd], [], 0)[1]:
+        if self._shared and not _select([], [self.fd], [], 0)[1]:
             return 0
-        return os.write(self.fd, data)
+        return posix.write(self.fd, data)
 
     def close(self) -> None:
         """Close the descriptor if it was opened here."""
