@@ -22,9 +22,9 @@ def stack(client: ControlClient, pid: str) -> Any:
     before = None
     while True:
         data = client.call("stack read", pid)
-        # Complete when it has stopped growing.
+        # The stacks of threads are complete when they have stopped growing.
         stacks = [line for line in data["report"].splitlines() if line.lstrip().startswith("File ")]
-        if (stacks and stacks == before) or time.monotonic() > until:
+        if (stacks and stacks == before and data["complete"]) or time.monotonic() > until:
             return data
         before = stacks
         time.sleep(POLL)

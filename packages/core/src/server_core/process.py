@@ -1,4 +1,4 @@
-"""What a process does to itself: identity, death with its parent, cores, memory, stacks, signals.
+"""What a process does to itself: identity, death with its parent, cores, memory, signals.
 
 Owns: the calls to the system that Python's library lacks, each with its fallback.
 Must not know: settings, workers, the arbiter.
@@ -7,7 +7,6 @@ Must not know: settings, workers, the arbiter.
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # what ``signal`` wraps; see ``set_handler``
-import faulthandler
 import os
 import pwd
 import signal
@@ -20,9 +19,6 @@ from server_core.prctl import prctl
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-
-# faulthandler answers this signal. A real-time signal, because applications use the others.
-STACK_SIGNAL: int = signal.SIGRTMIN + 6 if hasattr(signal, "SIGRTMIN") else signal.SIGXFSZ
 
 
 def become_subreaper() -> bool:
@@ -120,15 +116,6 @@ def anonymous_file(name: str) -> int:
 
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
-
-
-def dump_stacks_on_signal(fd: int) -> None:
-    """Write the Python stacks of all threads to ``fd`` when STACK_SIGNAL arrives.
-
-    faulthandler does it inside the signal handler, in C: it needs neither the GIL nor a thread that
-    still runs.
-    """
-    faulthandler.register(STACK_SIGNAL, file=fd, all_threads=True, chain=False)
 
 
 def close_on_exec(fd: int) -> None:

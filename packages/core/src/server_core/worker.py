@@ -11,11 +11,10 @@ import posix
 import signal
 import sys
 import time
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Iterable, List, Optional, Sequence, Tuple
 
 from server_core.process import (
     close_on_exec,
-    dump_stacks_on_signal,
     end_with_parent,
     pin_to_cores,
     resident_memory,
@@ -31,6 +30,7 @@ from server_core.scoreboard.layout import (
     RETIRE_REQUESTS,
     STOPPING,
 )
+from server_core.stacks import Stack
 
 MEMORY_INTERVAL = 5.0  # seconds between two looks at the resident memory
 #: The part of ``graceful_timeout`` that is kept for the end of a worker, at most ``Worker.reserve_max`` seconds.
@@ -237,8 +237,6 @@ class Worker:
             ) from None
         # Only now: a change of user id clears the parent-death signal.
         end_with_parent(self.ppid)
-        if self.report_fd is not None:
-            dump_stacks_on_signal(self.report_fd)
 
     def _start_reloader(self) -> None:
         """With ``reload`` on, the first worker watches the files for all."""
@@ -354,6 +352,18 @@ class Worker:
             pass  # it is full, so the arbiter will look anyway
         except BrokenPipeError:
             self.alive = False  # no arbiter is left
+
+    def waiting_stacks(self) -> Iterable[Stack]:
+        """Return where what waits in this worker without a thread stands, tasks or greenlets: first of requests.
+
+        Called in the main thread by a signal's handler, wherever the loop is. A class with such things overrides it.
+        """
+        return ()
+
+    @classmethod
+    def waits_in_threads(cls) -> bool:
+        """Whether nothing waits without a thread."""
+        return cls.waiting_stacks is Worker.waiting_stacks
 
     # --- signals ----------------------------------------------------------------------------
 

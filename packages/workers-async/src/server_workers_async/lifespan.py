@@ -81,7 +81,7 @@ class Lifespan:
         self._messages = asyncio.Queue()
         self._changed = asyncio.Event()
         self._messages.put_nowait({"type": "lifespan.startup"})
-        self._task = asyncio.get_running_loop().create_task(self._run(scope))
+        self._task = asyncio.get_running_loop().create_task(self._run(scope), name="lifespan")
         if not await self._settled((WAITING, STARTING), timeout):
             self._task.cancel()
             raise LifespanError(f"lifespan startup: expected an answer within {timeout:g} s, got none")

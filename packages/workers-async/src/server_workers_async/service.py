@@ -14,6 +14,7 @@ from typing import Any, Dict, Optional, Set
 from server_core.compat.objects import GunicornRequest, GunicornResponse
 from server_core.drive.arrival import Arrivals, told_wait
 from server_core.drive.gate import make_gate
+from server_core.drive.streams import request_line
 from server_core.drive.timers import TimerWheel
 from server_core.log.access import DELAY
 from server_core.request_id import RequestIds
@@ -184,6 +185,12 @@ class Service:
             self.post_request(self.worker, channel.view, channel.scope, GunicornResponse(channel))
         except Exception:
             self.log.exception("Exception in post_request hook")
+
+    def requests(self) -> Dict[Any, str]:
+        """Return the tasks of applications that wait, with what they were asked for, the oldest request first."""
+        channels = [channel for session in self.connections for channel in session.channels.values()]
+        channels.sort(key=lambda channel: channel.began)
+        return {channel.task: request_line(channel) for channel in channels if channel.task is not None}
 
     # The access log --------------------------------------------------------------------------------------------------
 

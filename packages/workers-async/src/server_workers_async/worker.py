@@ -16,10 +16,11 @@ import os
 import time
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Coroutine, List, Optional, Set
+from typing import Any, Coroutine, Dict, List, Optional, Set
 
 from server_core.drive.streams import report_unfinished
 from server_core.drive.timers import GRANULARITY
+from server_core.stacks import Stack
 from server_core.worker import BootError, Worker
 from server_core.workers.openers import make_openers, prepare_openers
 from server_workers_async.accept import Entrance
@@ -27,6 +28,7 @@ from server_workers_async.hangup import find_hung_up
 from server_workers_async.lifespan import Lifespan, LifespanError
 from server_workers_async.loops import check_loop, import_loop, new_loop
 from server_workers_async.service import Service
+from server_workers_async.waiting import stacks_of_tasks
 
 #: Seconds between two looks at everything that is not urgent: heartbeat, Date, clients that left.
 TICK = 1.0
@@ -70,6 +72,7 @@ class AsgiWorker(Worker):
         self._entrances: List[Entrance] = []
         self._defaults: Set[Any] = set()  # whose Date is to be kept right
         self._stop: Optional[asyncio.Event] = None
+        self._own: Optional[asyncio.Task[Any]] = None  # the worker's task
         self._second = 0
         self._look_at = 0.0
 
@@ -98,6 +101,7 @@ class AsgiWorker(Worker):
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
+        self._own = asyncio.current_task()
         for fd in (self.wakeup[0], self.lifeline):
             if fd is not None:
                 loop.add_reader(fd, self._on_alarm, fd)
@@ -181,6 +185,17 @@ class AsgiWorker(Worker):
     def _look_again(self) -> None:
         for entrance in self._entrances:
             entrance.look_again()
+
+    def waiting_stacks(self) -> List[Stack]:
+        """Return where the tasks of the loop stand, those of requests first."""
+        if self._loop is None:
+            return []
+        requests: Dict[Any, str] = {}
+        hidden = [self._own]
+        if self._service is not None:
+            requests = self._service.requests()
+            hidden += [lane.task for lane in self._service.lanes.idle]
+        return stacks_of_tasks(self._loop, requests, hidden)
 
     # Signals ---------------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,13 @@ class EventletWorker(GreenWorker):
         eventlet.spawn_n(function, *args)
 
     @staticmethod
+    def hub() -> Any:
+        """Return the greenlet of the loop."""
+        from eventlet import hubs  # type: ignore[import-not-found, import-untyped, unused-ignore]  # has no stubs
+
+        return hubs.get_hub().greenlet
+
+    @staticmethod
     def soon(function: Any, *args: Any) -> None:
         """Call ``function`` from the loop."""
         from eventlet import hubs  # type: ignore[import-not-found, import-untyped, unused-ignore]  # has no stubs

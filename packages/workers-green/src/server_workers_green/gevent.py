@@ -37,6 +37,13 @@ class GeventWorker(GreenWorker):
         gevent.spawn(function, *args)
 
     @staticmethod
+    def hub() -> Any:
+        """Return the greenlet of the loop."""
+        import gevent  # type: ignore[import-untyped, unused-ignore]  # has no stubs
+
+        return gevent.get_hub()
+
+    @staticmethod
     def soon(function: Any, *args: Any) -> None:
         """Call ``function`` from the loop."""
         import gevent  # type: ignore[import-untyped, unused-ignore]  # has no stubs

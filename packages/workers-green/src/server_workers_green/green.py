@@ -7,13 +7,15 @@ Must not know: gevent and eventlet.
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
+from typing import Any, List, Optional
 
 from server_core.drive.blocking import BlockingServer
 from server_core.drive.wsgi import Gateway
 from server_core.errors import ConfigError
+from server_core.stacks import Stack
 from server_core.worker import Worker
 from server_core.workers.openers import make_openers, prepare_openers
+from server_workers_green.waiting import stacks_of_greenlets
 
 
 def require(library: str, worker: str) -> None:
@@ -31,6 +33,7 @@ class GreenWorker(Worker):
 
     gateway = "wsgi"  # what applications it takes
     ends_requests = True
+    _server: Optional[BlockingServer] = None
 
     @classmethod
     def prepare(cls, cfg: Any) -> None:
@@ -40,19 +43,30 @@ class GreenWorker(Worker):
     def run(self) -> None:
         """Serve until told to leave."""
         gateway = Gateway(self.wsgi, self, multithread=True)
-        BlockingServer(self, gateway, make_openers(self), self).run()
+        self._server = BlockingServer(self, gateway, make_openers(self), self)
+        self._server.run()
+
+    def waiting_stacks(self) -> List[Stack]:
+        """Return where the greenlets stand, those of requests first."""
+        requests = {} if self._server is None else self._server.requests()
+        return stacks_of_greenlets(requests, self.hub())
 
     @staticmethod
     def spawn(function: Any, *args: Any) -> None:
         """Start a greenlet."""
         raise NotImplementedError
 
-    @staticmethod
-    def current() -> Any:
-        """Return the greenlet that runs."""
+    @property
+    def current(self) -> Any:
+        """The function that returns the greenlet that runs."""
         from greenlet import getcurrent  # type: ignore[import-untyped, unused-ignore]  # has no stubs
 
-        return getcurrent()
+        return getcurrent
+
+    @staticmethod
+    def hub() -> Any:
+        """Return the greenlet of the loop."""
+        raise NotImplementedError
 
     @staticmethod
     def soon(function: Any, *args: Any) -> None:

@@ -223,16 +223,23 @@ def worker_replace(arbiter: Any, args: List[Any]) -> Dict[str, Any]:
 
 
 def stack_dump(arbiter: Any, args: List[Any]) -> Dict[str, Any]:
-    """Have the worker with this pid write the Python stacks of its threads; read them with ``stack read``."""
+    """Have the worker with this pid write the Python stacks of its threads, tasks and greenlets: ``stack read``."""
     process = pid_argument(arbiter, args)
     arbiter.processes.dump_stacks(process.number)
     return {"pid": process.pid}
 
 
 def stack_read(arbiter: Any, args: List[Any]) -> Dict[str, Any]:
-    """Return the stacks that the worker with this pid wrote last, and the requests it is answering."""
+    """Return the stacks that the worker with this pid wrote last, and the requests it is answering.
+
+    ``complete`` is false while its tasks or greenlets are to come, which it writes when its main thread runs.
+    """
     process = pid_argument(arbiter, args)
-    return {"pid": process.pid, "report": arbiter.processes.silence_report(process.number, time.monotonic())}
+    return {
+        "pid": process.pid,
+        "report": arbiter.processes.silence_report(process.number, time.monotonic()),
+        "complete": arbiter.processes.stacks_complete(process.number),
+    }
 
 
 def reload_server(arbiter: Any, args: List[Any]) -> Dict[str, str]:

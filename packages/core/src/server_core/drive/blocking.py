@@ -26,7 +26,7 @@ from server_core.drive.linger import Linger
 from server_core.drive.phases import BROKEN, CLOSED, CLOSING, OPEN
 from server_core.drive.session import Session
 from server_core.drive.sockio import RECEIVE_OCTETS, WOULD_BLOCK, transmit
-from server_core.drive.streams import report_unfinished
+from server_core.drive.streams import report_unfinished, request_line
 from server_core.drive.timers import GRANULARITY
 from server_http.events import Warned
 from server_http.fields import printable
@@ -247,8 +247,9 @@ class BlockingServer(Duties):
         super().__init__(worker, gateway, openers)
         self._green = green
         self._spawn = green.spawn
+        self._current = green.current
         self._request_timeout: float = worker.cfg.request_timeout
-        self._requests: Dict[Channel, Tuple[float, Any]] = {}  # with request_timeout: since when, and the greenlet
+        self._requests: Dict[Channel, Tuple[float, Any]] = {}  # since when they run, and the greenlet
         self.send_timeout: float = worker.cfg.send_timeout
         self._sessions: Set[BlockingSession] = set()
         self._running = 0  # streams in greenlets of their own
@@ -366,8 +367,7 @@ class BlockingServer(Duties):
         if channel.lost:
             channel.done()
             return
-        if self._request_timeout:
-            self._requests[channel] = (monotonic(), self._green.current())
+        self._requests[channel] = (monotonic(), self._current())
         try:
             self.gateway.run(channel, self.record)
         except OverdueError:
@@ -376,7 +376,11 @@ class BlockingServer(Duties):
             uri = printable(channel.request.target)
             self.log.error("Error handling request %s", uri, exc_info=error)  # noqa: TRY400 - it is given
         finally:
-            self._requests.pop(channel, None)
+            del self._requests[channel]
+
+    def requests(self) -> Dict[Any, str]:
+        """Return the greenlets that run requests, with the request, the oldest first."""
+        return {greenlet: request_line(channel) for channel, (_, greenlet) in self._requests.items()}
 
     def _end_overdue(self, now: float) -> None:
         """End the requests that have run for longer than ``request_timeout``."""

@@ -1,7 +1,7 @@
 """What holds of a stream with every driver: threads, greenlets, asyncio.
 
 Owns: the error for an application whose client is gone, the size up to which parts are joined, which ends of a
-connection count as refusals, what is said of requests that a stop cuts off.
+connection count as refusals, how a request is named, what is said of those that a stop cuts off.
 Must not know: how a driver waits.
 """
 
@@ -28,10 +28,15 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, ProtocolError) and error.log_level not in ("debug", "info")
 
 
+def request_line(channel: Any) -> str:
+    """Return method and target of a request, as it is named to people."""
+    return f"{channel.request.method} {printable(channel.request.target)}"
+
+
 def report_unfinished(log: Any, sessions: Iterable[Any]) -> None:
     """Say which requests of ``sessions`` a stop is about to cut off, because ``graceful_timeout`` is over."""
     running = [channel for session in sessions for channel in session.channels.values() if not channel.finished]
     if running:
-        requests = [f"{channel.request.method} {printable(channel.request.target)}" for channel in running[:NAMED_MAX]]
+        requests = [request_line(channel) for channel in running[:NAMED_MAX]]
         more = ", ..." if len(running) > NAMED_MAX else ""
         log.warning("Ending %d requests that outlasted graceful_timeout: %s%s", len(running), ", ".join(requests), more)

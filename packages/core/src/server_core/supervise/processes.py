@@ -12,10 +12,10 @@ import socket
 import traceback
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
-from server_core import process
 from server_core.scoreboard import Scoreboard
 from server_core.scoreboard.layout import READY, RETIRE_NAMES
 from server_core.scoreboard.reader import RunningRequest
+from server_core.stacks import HEADING, STACK_SIGNAL
 from server_core.supervise.events import (
     ChildExited,
     ChildReady,
@@ -246,7 +246,7 @@ class Processes:
             # Before the signal: it may end the very call that the child is stuck in, and the request with it.
             child.running = self._reader.running(child.index)
             child.report.clear()
-            self._send(number, process.STACK_SIGNAL)
+            self._send(number, STACK_SIGNAL)
 
     def _send(self, number: int, sig: int) -> None:
         child = self.living.get(number)
@@ -280,6 +280,11 @@ class Processes:
             lines.append(f"  ... and {len(running) - SHOWN_REQUESTS} more")
         stacks = _without_outer_frames(child.report.read())
         return "\n".join([*lines, stacks or "  (no stacks: the process did not answer)"])
+
+    def stacks_complete(self, number: int) -> bool:
+        """Whether a child has said also what waits in it without a thread, where that may be."""
+        child = self.living[number]
+        return child.worker is None or child.worker.waits_in_threads() or HEADING in child.report.read()
 
     def boot_report(self, number: int) -> str:
         """Return what a child wrote about its failure to boot."""

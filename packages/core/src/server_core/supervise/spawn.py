@@ -16,6 +16,7 @@ from typing import Any, Callable, NoReturn
 from server_core import process
 from server_core.errors import EXIT_APP_LOAD, EXIT_OK, EXIT_WORKER_BOOT, AppImportError, HaltServer
 from server_core.scoreboard import Scoreboard
+from server_core.stacks import write_stacks_on_signal
 from server_core.supervise.signals import signals_held
 from server_core.worker import BootError, Worker
 
@@ -100,7 +101,7 @@ def run_worker(worker: Worker, arbiter: Any, board: Scoreboard, index: int, from
     board.set_pid(index, worker.pid)
     worker.board = board.slot(index)
     if worker.report_fd is not None:
-        process.dump_stacks_on_signal(worker.report_fd)
+        write_stacks_on_signal(worker.report_fd, None if worker.waits_in_threads() else worker.waiting_stacks)
     process.set_title(f"worker [{worker.cfg.proc_name}]")
     code = EXIT_CRASH
     try:

@@ -24,6 +24,7 @@ from server_core.errors import EXIT_APP_LOAD, EXIT_OK, EXIT_WORKER_BOOT, AppImpo
 from server_core.scoreboard import Scoreboard
 from server_core.scoreboard.layout import READY
 from server_core.sockets import Address, Listener, adopt
+from server_core.stacks import write_stacks_on_signal
 from server_core.supervise.spawn import fork, leave, report, run_worker
 
 MESSAGE_LIMIT = 64 * 1024  # octets of one order
@@ -113,7 +114,7 @@ class Template:
 
     def main(self) -> NoReturn:
         """Load the application, then fork workers until told to leave."""
-        process.dump_stacks_on_signal(self.report_fd)
+        write_stacks_on_signal(self.report_fd)
         process.set_title(f"template [{self.cfg.proc_name}]")
         self.board.set_pid(self.index, os.getpid())
         code = EXIT_OK
