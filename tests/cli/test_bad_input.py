@@ -9,7 +9,7 @@ import socket
 import pytest
 import trustme
 
-from support import ServerProcess, processes_marked, until
+from support import ServerProcess, processes_marked, request, until
 
 HELLO = """
 def application(environ, start_response):
@@ -172,6 +172,7 @@ def test_check_config_says_what_a_start_would_say():
             "worker_class: expected a class like server_core.worker.Worker, got <class",
         ),
         (["-k", "asgi", "--asgi-loop", "missing:loop"], "asgi_loop: no module named 'missing'"),
+        (["--cpu-affinity", "4094-4095"], "cpu_affinity: expected cores this process may use, got '4094-4095'"),
     ],
 )
 def test_check_config_looks_at_all_that_a_start_uses(tmp_path, args, text):
@@ -190,19 +191,53 @@ def error_line(log):
 
 
 @pytest.mark.parametrize("daemon", [[], ["-D"]])
-def test_what_ends_a_start_is_in_the_error_log(tmp_path, daemon):
+def test_what_ends_a_start_is_in_the_error_log_and_told_where_it_was_started(tmp_path, daemon):
     log = tmp_path / "error.log"
     args = ["app:app", *daemon, "--bind", f"unix:{tmp_path}/missing/x.sock", "--error-logfile", str(log)]
     with ServerProcess(args, app=HELLO, bind=None, wait=False) as server:
-        assert server.wait(20) == (0 if daemon else CONFIG)
-        until(lambda: log.exists() and "[ERROR]" in log.read_text(), what="the reason")
-        assert "cannot listen: No such file or directory" in log.read_text()
+        assert server.wait(20) == CONFIG
+        reason = "cannot listen: No such file or directory"
+        assert reason in log.read_text()
+        (told,) = error_line(server.log)
+        assert reason in told
         until(lambda: not processes_marked(server.mark), what="the daemon ended")
 
 
 def test_what_is_known_before_a_daemon_detaches_is_told_where_it_was_started():
     ends(["app:app", "-D", "-k", "no-such"], CONFIG, "worker class: expected one of", lines=1)
     ends(["app:app", "-D"], CONFIG, "bind: expected a port up to 65535", bind="127.0.0.1:99999", lines=1)
+
+
+@pytest.mark.parametrize(
+    ("app", "code", "message"),
+    [
+        ("1 / 0\n", LOAD, "before it served; {log} says why"),
+        (
+            "import os\nos.kill(os.getppid(), 9)\nimport time\ntime.sleep(60)\n",
+            CONFIG,
+            "it was killed before it served",
+        ),
+    ],
+    ids=["ended", "killed"],
+)
+def test_a_daemon_that_does_not_come_to_serve_is_told_where_it_was_started(tmp_path, app, code, message):
+    log = tmp_path / "error.log"
+    with ServerProcess(["app:app", "-D", "--error-logfile", str(log)], app=app, wait=False) as server:
+        assert server.wait(20) == code
+        (told,) = error_line(server.log)
+        assert message.format(log=log) in told
+        until(lambda: not processes_marked(server.mark), what="the daemon ended")
+
+
+def test_a_daemon_serves_when_the_command_returns(tmp_path):
+    app = "import time\ntime.sleep(0.5)\n" + HELLO
+    args = ["app:app", "-D", "--pid", "server.pid", "--error-logfile", str(tmp_path / "error.log")]
+    with ServerProcess(args, app=app, bind="unix:s", wait=False, clean=False) as server:
+        assert server.wait(20) == 0
+        assert request(str(server.cwd / "s")).body == b"hello"
+        assert server.log == ""
+        os.kill(int((server.cwd / "server.pid").read_text()), signal.SIGTERM)
+        until(lambda: not processes_marked(server.mark), what="the daemon ended")
 
 
 def test_a_broken_reload_keeps_the_old_settings_and_says_why():

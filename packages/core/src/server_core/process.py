@@ -92,6 +92,17 @@ def _cores(text: str) -> Set[int]:
     return cores
 
 
+def cores_missing(text: str) -> str:
+    """Return the cores of the first slot that has none this process may use, "" when there is no such slot."""
+    if not hasattr(os, "sched_getaffinity"):
+        return ""
+    usable = os.sched_getaffinity(0)
+    for part, cores in zip(text.split(";"), parse_affinity(text) or ()):
+        if not cores & usable:
+            return part.strip()
+    return ""
+
+
 def pin_to_cores(text: str, slot: int) -> None:
     """Pin this process to the cores of ``slot``; see ``parse_affinity``."""
     cores = parse_affinity(text)
@@ -177,22 +188,3 @@ def open_standard_streams() -> None:
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
             setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115  # as long as the process
-
-
-def daemonize(keep_stdio: bool) -> None:
-    """Detach from the terminal and the parent; the process that called ends.
-
-    Args:
-        keep_stdio: leave standard input, output and error as they are.
-    """
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-    if os.fork():
-        os._exit(0)
-    os.umask(0o22)
-    null = os.open(os.devnull, os.O_RDWR)
-    if not keep_stdio:
-        for fd in range(3):
-            os.dup2(null, fd)
-    os.close(null)

@@ -18,8 +18,8 @@ from collections import deque
 from types import MappingProxyType
 from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple, Type
 
-from server_core import process, systemd
-from server_core.errors import EXIT_APP_LOAD, EXIT_UNHANDLED, EXIT_WORKER_BOOT, ServerError
+from server_core import daemon, process, systemd
+from server_core.errors import EXIT_APP_LOAD, EXIT_CONFIG, EXIT_OK, EXIT_UNHANDLED, EXIT_WORKER_BOOT, ServerError
 from server_core.scoreboard import Scoreboard, records_for, running_for, slots_for
 from server_core.scoreboard.busy import BusyMeter
 from server_core.scoreboard.layout import SERVING, STARTING
@@ -72,6 +72,7 @@ class Arbiter:
         self.app = app
         self.cfg = app.cfg
         self.log: Any = None
+        self._launch = daemon.Launch()
         self.pid = os.getpid()
         self.num_workers = int(app.cfg.workers)
         self.reexec_pid = 0
@@ -151,6 +152,7 @@ class Arbiter:
             self._loop()
         except ServerError as error:
             self._log_failure(error)
+            self._launch.tell(error.exit_status, f"{PRODUCT}: error: {error}\n")
             self._abandon()
             raise
         except Exception:
@@ -173,7 +175,7 @@ class Arbiter:
     def _start(self) -> None:
         if self.cfg.daemon and not os.environ.get("SERVER_ARBITER_PID"):
             _ = self.cfg.worker_class, self.cfg.address  # what is wrong with them is told where the command was typed
-            process.daemonize(self.cfg.enable_stdio_inheritance)
+            self._launch = daemon.daemonize(self.cfg.enable_stdio_inheritance)
         self.pid = os.getpid()
         self.log = self.cfg.logger_class(self.cfg)
         self.master_pid = started_by(os.environ)
@@ -356,6 +358,7 @@ class Arbiter:
 
     def become_child(self, keep: int) -> None:
         """In a process just forked: close what is ours alone. ``keep`` is the child we are."""
+        self._launch.close_in_child()
         self.inbox.close_in_child()
         self.presence.close_in_child()
         self.processes.close_in_child(keep)
@@ -478,6 +481,8 @@ class Arbiter:
 
     def _tell_manager(self, action: ev.Notify) -> None:
         self._notify(action.message)
+        if action.message.startswith("READY=1"):
+            self._launch.tell(EXIT_OK)
 
     def _notify(self, message: str) -> None:
         problem = self.notifier.send(message)
@@ -489,10 +494,17 @@ class Arbiter:
 
     # --- the end ----------------------------------------------------------------------------
 
+    def _tell_early_end(self) -> None:
+        """Where nothing was served, tell whoever started a daemon."""
+        place = f"{self.cfg.errorlog} says" if self.cfg.errorlog != "-" else "start it without --daemon to see"
+        text = f"{PRODUCT}: error: it ended with exit code {self._exit_code} before it served; {place} why\n"
+        self._launch.tell(self._exit_code or EXIT_CONFIG, text)
+
     def _end(self) -> None:
         self.log.info("Shutting down: Master")
         if self._exit_code:
             self.log.info("Exit code: %s", self._exit_code)
+        self._tell_early_end()
         self.presence.close()
         for service in self._services.values():
             service.close()

@@ -10,6 +10,7 @@ from typing import Any, Dict, Optional, Sequence
 
 from server_core import plugins
 from server_core.errors import ConfigError
+from server_core.process import cores_missing
 from server_core.scoreboard.layout import GROUPS
 from server_core.supervise.events import GroupPlan
 from server_core.supervise.listeners import socket_options
@@ -130,6 +131,9 @@ class HttpService(Service):
 
 
 def _let_check(cfg: Any, log: Any) -> None:
+    missing = cores_missing(cfg.cpu_affinity)
+    if missing:
+        raise ConfigError(f"cpu_affinity: expected cores this process may use, got {missing!r}")
     if not hasattr(cfg.worker_class, "init_process"):  # it would fail in every worker, for ever
         raise ConfigError(f"worker_class: expected a class like server_core.worker.Worker, got {cfg.worker_class!r}")
     if hasattr(cfg.worker_class, "check_config"):

@@ -12,7 +12,9 @@ GROUP = Group(
                 "Send files with sendfile(2) where the connection allows it.", env="SENDFILE"),
         Setting("chdir", ExistingDirectory(), Computed("the working directory", working_directory),
                 "Change to this directory before anything is loaded, and import from it."),
-        Setting("daemon", Boolean(), False, "Detach from the terminal and run in the background.", "-D"),
+        Setting("daemon", Boolean(), False,
+                "Detach from the terminal and run in the background; the command ends when the first worker serves, "
+                "or with the reason why none does.", "-D"),
         Setting("raw_env", ListOf(Assignment()), [],
                 "KEY=VALUE to set in the environment of the application; may be given several times.",
                 "-e", "--env"),
