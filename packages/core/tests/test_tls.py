@@ -66,7 +66,7 @@ class Client:
             step = size or max(1, len(out))
             for start in range(0, len(out), step):
                 self.received += self.server.receive(out[start : start + step])
-            back = self.server.take()
+            back = self.server.encrypt()
             self.incoming.write(back)
             if not out and not back:
                 return
@@ -109,10 +109,9 @@ class TestSession:
 
     def test_answer_is_encrypted(self, material):
         client = Client(serving(material), material.ca).shake()
-        client.server.write(memoryview(b"y" * 40_000))
-        octets = client.server.take()
+        octets = client.server.encrypt(memoryview(b"y" * 40_000))
         assert b"yyyy" not in octets
-        assert client.server.take() == b""
+        assert client.server.encrypt() == b""
         client.incoming.write(octets)
         assert client.read() == b"y" * 40_000
 
@@ -133,21 +132,18 @@ class TestSession:
             client.wrapped.unwrap()
         assert client.server.receive(client.outgoing.read()) == b"last"
         assert client.server.input_ended
-        client.server.write(b"answer")
-        assert client.server.take()
+        assert client.server.encrypt(b"answer")
 
     def test_close_says_close_notify_once(self, material):
         client = Client(serving(material), material.ca).shake()
-        client.server.close()
-        client.incoming.write(client.server.take())
+        client.incoming.write(client.server.encrypt(b"end", last=True))
+        assert client.wrapped.read(10) == b"end"
         assert client.wrapped.read(10) == b""
-        client.server.close()
-        assert client.server.take() == b""
+        assert client.server.encrypt(last=True) == b""
 
     def test_close_before_the_handshake_says_nothing(self, material):
         session = serving(material).session()
-        session.close()
-        assert session.take() == b""
+        assert session.encrypt(last=True) == b""
 
     @pytest.mark.parametrize("octets", [b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0", b"P", b"post /"])
     def test_clear_text_is_told_apart(self, material, octets):
@@ -168,7 +164,7 @@ class TestSession:
         octets[-1] ^= 1
         with pytest.raises(TLSError, match="expected a valid record"):
             client.server.receive(bytes(octets))
-        assert client.server.take()
+        assert client.server.encrypt()
 
 
 class TestServerNames:
@@ -189,7 +185,7 @@ class TestServerNames:
         session = serving(material).session()
         with pytest.raises(TLSError):
             session.receive(self.hello(b"caf\xe9.example.invalid"))
-        assert session.take(), "an alert"
+        assert session.encrypt(), "an alert"
         assert printed == []
 
     def test_what_else_cannot_be_raised_is_told(self, material, monkeypatch):
@@ -407,7 +403,7 @@ def test_session_is_resumed_also_after_certificates_were_read_again(material, ve
     context = ssl.create_default_context(cafile=material.ca)
     context.maximum_version = version
     first = Client(tls, material.ca, context=context).shake()
-    first.server.write(b"hello")
+    first.incoming.write(first.server.encrypt(b"hello"))
     first.exchange()
     first.read()
     assert not first.server.info().resumed
@@ -428,7 +424,7 @@ def test_session_of_a_client_ends_with_its_authority(material, version):
     context.load_cert_chain(material.issue("client", "client.example.org"))
     context.maximum_version = version
     first = Client(tls, material.ca, context=context).shake()
-    first.server.write(b"hello")
+    first.incoming.write(first.server.encrypt(b"hello"))
     first.exchange()
     first.read()
     assert Client(tls, material.ca, context=context, session=first.wrapped.session).shake().server.info().resumed

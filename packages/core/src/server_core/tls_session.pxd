@@ -1,13 +1,12 @@
 cdef int READ_SIZE, HANDSHAKE_RECORD
 
 cdef class TLSSession:
-    cdef object _tls, _incoming, _outgoing, _wrapped, _info
+    cdef object _tls, _incoming, _outgoing, _wrapped, _info, _take, _write
     cdef bint _closed, _started
-    cdef public bint established, input_ended
+    cdef public bint established, input_ended, has_output
 
     cpdef bytes receive(self, bytes data)
-    cpdef write(self, data)
-    cpdef bytes take(self)
-    cpdef close(self)
+    cpdef bytes encrypt(self, plaintext=*, bint last=*)
+    cdef _close(self)
     cdef _check_start(self, bytes data)
     cdef bytes _read(self)

@@ -28,6 +28,7 @@ class TLSSession:
     Attributes:
         established: the handshake is complete.
         input_ended: the peer said close_notify; nothing follows.
+        has_output: TLS has something to say itself since octets were received.
     """
 
     __slots__ = (
@@ -36,9 +37,12 @@ class TLSSession:
         "_info",
         "_outgoing",
         "_started",
+        "_take",
         "_tls",
         "_wrapped",
+        "_write",
         "established",
+        "has_output",
         "input_ended",
     )
 
@@ -47,10 +51,14 @@ class TLSSession:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._wrapped = tls.wrap(self._incoming, self._outgoing)
+        native: Any = getattr(self._wrapped, "_sslobj", self._wrapped)  # to which the other passes on, in Python
+        self._take = native.read
+        self._write = native.write
         self._info: Optional[TLSInfo] = None
         self._closed = False
         self._started = False
         self.established = False
+        self.has_output = False
         self.input_ended = False
 
     def receive(self, data: bytes) -> bytes:
@@ -58,7 +66,7 @@ class TLSSession:
 
         Raises:
             PlainHTTP: the connection does not begin with TLS but with a letter.
-            TLSError: the handshake or a record failed; ``take`` may have an alert for the peer.
+            TLSError: the handshake or a record failed; ``encrypt`` may have an alert for the peer.
         """
         try:
             if not self.established:
@@ -73,22 +81,30 @@ class TLSSession:
             return b""
         except ssl.SSLError as error:
             raise TLSError(f"TLS: expected a valid {self._stage()}, got {error.reason or error}") from None
+        finally:
+            self.has_output = self._outgoing.pending > 0
 
-    def write(self, data: Any) -> None:
-        """Encrypt octets; the ciphertext comes from ``take``. Raises TLSError."""
-        try:
-            self._wrapped.write(data)
-        except ssl.SSLError as error:
-            raise TLSError(f"TLS: expected to encrypt, got {error.reason or error}") from None
+    def encrypt(self, plaintext: Any = b"", last: bool = False) -> bytes:
+        """Return octets for the peer: what TLS has to say itself, and ``plaintext`` encrypted.
 
-    def take(self) -> bytes:
-        """Return the ciphertext that waits for the peer, ``b""`` for none."""
-        return self._outgoing.read() if self._outgoing.pending else b""
+        Args:
+            plaintext: octets, or none.
+            last: nothing follows: close_notify comes behind them, once.
 
-    def close(self) -> None:
-        """Say close_notify, once (RFC 8446 section 6.1)."""
-        if self._closed or not self.established:
-            return
+        Raises:
+            TLSError: OpenSSL does not encrypt any more.
+        """
+        if len(plaintext):
+            try:
+                self._write(plaintext)
+            except ssl.SSLError as error:
+                raise TLSError(f"TLS: expected to encrypt, got {error.reason or error}") from None
+        if last and self.established and not self._closed:
+            self._close()
+        return self._outgoing.read()
+
+    def _close(self) -> None:
+        """Say close_notify (RFC 8446 section 6.1)."""
         self._closed = True
         try:
             self._wrapped.unwrap()
@@ -109,17 +125,19 @@ class TLSSession:
 
     def _read(self) -> bytes:
         """Decrypt every record that is complete."""
-        wrapped, incoming = self._wrapped, self._incoming
+        incoming = self._incoming
         pieces = []
         try:
             while True:
-                piece = wrapped.read(READ_SIZE)
+                # No more plaintext than ciphertext, but for a record whose first part OpenSSL has taken already.
+                size = min(incoming.pending, READ_SIZE) or READ_SIZE
+                piece = self._take(size)
                 if not piece:
                     self.input_ended = True
                     break
                 pieces.append(piece)
-                if not incoming.pending:
-                    break  # a read takes a whole record; saves the exception that another would raise
+                if (len(piece) < size or size == READ_SIZE) and not incoming.pending:
+                    break  # the record is read to its end; saves the exception that another read would raise
         except ssl.SSLWantReadError:
             pass  # the rest of a record is on its way
         except ssl.SSLZeroReturnError:

@@ -26,8 +26,8 @@ cdef class _Output:
     cdef long long carried
 
 cdef class LayeredConnection(Connection):
-    cdef bint _ended
-    cdef list _queue, _notices
+    cdef bint _ended, _unasked
+    cdef list _queue, _notices, _waiting
     cdef long long _queued, _covered
     cdef object _opener, _failure, _deadline, _prefix, _tls
 
@@ -36,13 +36,15 @@ cdef class LayeredConnection(Connection):
     cdef _receive_encrypted(self, tls, data, double now)
     cdef _establish(self, tls, double now)
     cdef _open(self, double now)
+    cdef _take_engine(self, engine)
     cdef _observe(self, events)
     @cython.locals(entry=_Output)
     cpdef segments(self)
     @cython.locals(entry=_Output, done=cython.longlong, size=cython.longlong)
     cpdef bint sent(self, long long n) except -1
     cdef _put(self, octets, long long carried=*)
-    @cython.locals(covered=cython.longlong, waiting=list)
+    cdef bint _may_encrypt(self)
+    @cython.locals(waiting=list, last=cython.bint)
     cdef _encrypt(self, tls)
 
 @cython.locals(room=cython.longlong, size=cython.longlong)

@@ -159,7 +159,8 @@ class LayeredConnection(Connection):
 
     ``sent`` of the engine is told octets once their ciphertext was written, so that back-pressure and
     the send deadline stay the engine's; ``_covered`` counts those that are encrypted and not yet told.
-    Once ``_failure`` is set nothing more is encrypted.
+    Once ``_failure`` is set nothing more is encrypted. ``_unasked`` says that TLS may have octets of its own, and
+    ``_waiting`` is the engine's queue where it keeps one (``Engine.queue``): without either nothing need be asked.
     """
 
     __slots__ = (
@@ -173,6 +174,8 @@ class LayeredConnection(Connection):
         "_queue",
         "_queued",
         "_tls",
+        "_unasked",
+        "_waiting",
     )
 
     def __init__(self, opener: Opener, info: ConnectionInfo, now: float) -> None:
@@ -189,6 +192,8 @@ class LayeredConnection(Connection):
         self._deadline: Optional[float] = None
         self._prefix: Optional[ProxyReader] = None
         self._tls: Optional[TLSSession] = None
+        self._unasked = True
+        self._waiting: Optional[List[Segment]] = None
         config = opener.config
         if config.proxy_mode != "off":
             self._prefix = ProxyReader(config.proxy_mode, config.proxy_allow_ips.has(info.peer), config.limits)
@@ -254,6 +259,7 @@ class LayeredConnection(Connection):
 
     def _receive_encrypted(self, tls: TLSSession, data: bytes, now: float) -> Sequence[Event]:
         plaintext = tls.receive(data)
+        self._unasked = tls.has_output
         events: Sequence[Event] = NOTHING
         if self.engine is None:
             if not tls.established:
@@ -277,11 +283,15 @@ class LayeredConnection(Connection):
 
     def _open(self, now: float) -> None:
         opener = self._opener
-        self.engine = opener.open_engine(self.info, opener.config, now)
+        self._take_engine(opener.open_engine(self.info, opener.config, now))
         if self.info.draining:
             self.engine.drain(now)
         if self._tls is None:
             self.plain = True
+
+    def _take_engine(self, engine: Engine) -> None:
+        self.engine = engine
+        self._waiting = getattr(engine, "queue", None)  # a plugin may have none
 
     def _refuse(self, error: ProtocolError) -> Sequence[Event]:
         """The peer broke a rule below the engine: say so where it can be read, and end."""
@@ -289,7 +299,7 @@ class LayeredConnection(Connection):
         if isinstance(error, PlainHTTP):
             self._put(refusal(error.status, b"This port speaks HTTPS, the request was sent in clear.\n"))
         elif self._tls is not None:
-            self._put(self._tls.take())  # the alert
+            self._put(self._tls.encrypt())  # the alert
         elif self._opener.tls is None and self.engine is None:
             self._put(refusal(error.status, b"The PROXY header is missing, malformed or not allowed.\n"))
         return [ConnectionEnded(error, bool(self._queue))]
@@ -297,7 +307,7 @@ class LayeredConnection(Connection):
     def _observe(self, events: Sequence[Event]) -> Sequence[Event]:
         for event in events:
             if type(event) is Handover:
-                self.engine = event.engine
+                self._take_engine(event.engine)
             elif type(event) is ConnectionEnded:
                 self._end_output(event.abort)
         return events
@@ -317,7 +327,7 @@ class LayeredConnection(Connection):
         tls = self._tls
         if tls is None:
             return self.engine.segments() if self.engine is not None else [entry.octets for entry in self._queue]
-        if self._failure is None and self._queued < CIPHERTEXT_HIGH_WATER:
+        if self._failure is None and self._queued < CIPHERTEXT_HIGH_WATER and self._may_encrypt():
             try:
                 self._encrypt(tls)
             except (TLSError, OSError) as error:
@@ -349,20 +359,22 @@ class LayeredConnection(Connection):
             self._queue.append(_Output(octets, carried))
             self._queued += len(octets)
 
+    def _may_encrypt(self) -> bool:
+        return self._unasked or self._ended or self._waiting is None or len(self._waiting) > 0
+
     def _encrypt(self, tls: TLSSession) -> None:
         """Encrypt what the engine has and is not yet covered, in bounded pieces; at the end close_notify."""
-        covered = 0
+        plaintext: Union[bytes, bytearray, memoryview] = b""
+        last = False
         if tls.established:
-            waiting = self.engine.segments()
+            waiting = self._waiting if self._waiting is not None else self.engine.segments()
             pieces = _beyond(waiting, self._covered) if waiting else None
             if pieces:
                 plaintext = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-                tls.write(plaintext)
-                covered = len(plaintext)
-                self._covered += covered
-            if self._ended and sum(map(len, waiting)) == self._covered:
-                tls.close()
-        self._put(tls.take(), covered)
+            last = self._ended and sum(map(len, waiting)) == self._covered + len(plaintext)
+        self._put(tls.encrypt(plaintext, last), len(plaintext))
+        self._covered += len(plaintext)
+        self._unasked = False
 
     # -- time ----------------------------------------------------------------------------------------------------
 

@@ -64,6 +64,7 @@ class Session:
         layer: what octets go through: the connection, or its engine itself when nothing is between.
         engine: what commands go to; None until the protocol is known.
         queue: what waits to be written, where the layer keeps one list of it (``Engine.queue``), else None.
+        regular: the engine keeps such a list, and with it what it promises of reading and deadlines.
         channels: the live streams.
         arrived: when the octets that were read last had arrived, monotonic seconds.
         environ, client: of the connection, for its requests; made at the first.
@@ -81,7 +82,7 @@ class Session:
     __slots__ = (
         "armed", "arrivals", "arrived", "channels", "client", "connection", "delayed", "driver", "due", "engine",
         "environ", "fd", "gone", "high_water", "joins", "layer", "linger", "lingering", "low_water", "missed",
-        "parting", "phase", "queue", "queued", "readable", "served", "sock", "timed", "turn", "use_sendfile",
+        "parting", "phase", "queue", "queued", "readable", "regular", "served", "sock", "timed", "turn", "use_sendfile",
         "watched", "writable",
     )  # fmt: skip
 
@@ -93,6 +94,7 @@ class Session:
         self.layer: Any = connection
         self.engine: Any = None
         self.queue: Any = None
+        self.regular = False
         self.turn = turn
         self.channels: Dict[int, Channel] = {}
         self.environ: Any = None
@@ -245,8 +247,8 @@ class Session:
             self.feed(data, now)
 
     def _wants_input(self) -> bool:
-        """Whether to read on. An engine with a ``queue`` need not be asked while no stream is open."""
-        return (self.queue is not None and not self.channels) or bool(self.layer.want_read())
+        """Whether to read on. A regular engine need not be asked while no stream is open."""
+        return (self.regular and not self.channels) or bool(self.layer.want_read())
 
     def _rearm(self, mask: int) -> None:
         if self.driver.rearms:
@@ -367,6 +369,7 @@ class Session:
         self.engine = self.connection.engine
         self.layer = self.engine if self.connection.plain and self.engine is not None else self.connection
         self.queue = getattr(self.layer, "queue", None)
+        self.regular = getattr(self.engine, "queue", None) is not None
 
     def _request(self, event: RequestReceived, now: float) -> None:
         stream, request, complete, body, method, target, keep_alive, queued_since = event.facts()
@@ -460,7 +463,7 @@ class Session:
         The engine is not asked while the wheel calls so soon that no deadline which began meanwhile can be earlier.
         """
         due = self.due
-        if due and due <= now + self.driver.patience and self.queue is not None:
+        if due and due <= now + self.driver.patience and self.regular:
             return 0.0
         deadline = self.layer.deadline()
         return deadline if deadline is not None and (not due or deadline < due) else 0.0
