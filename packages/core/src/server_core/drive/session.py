@@ -303,12 +303,11 @@ class Session:
 
     def _write(self) -> bool:
         """Write what waits, as far as the socket takes it; return whether that may have caused something."""
-        layer = self.layer
+        connection = self.connection  # which compiled is called in C
         wrote = False
         while self.writable:
-            segments = self.queue
-            if segments is None:
-                segments = layer.segments()
+            queue = self.queue
+            segments = queue if queue is not None else connection.segments()
             if not segments:
                 break
             try:
@@ -320,7 +319,7 @@ class Session:
                 self.writable = False
                 self._rearm(WRITE)
                 break
-            if layer.sent(count):
+            if self.layer.sent(count) if queue is not None else connection.sent(count):
                 wrote = True
         return wrote
 
