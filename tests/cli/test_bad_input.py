@@ -215,7 +215,7 @@ def test_what_is_known_before_a_daemon_detaches_is_told_where_it_was_started():
         (
             "import os\nos.kill(os.getppid(), 9)\nimport time\ntime.sleep(60)\n",
             CONFIG,
-            "it was killed before it served",
+            "server: error: it ended before it served",
         ),
     ],
     ids=["ended", "killed"],

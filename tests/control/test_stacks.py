@@ -33,6 +33,8 @@ async def app(scope, receive, send):
         await receive()
     elif scope["path"] == "/blocks":
         time.sleep(8)
+    elif scope["path"] == "/computes":
+        sum(range(10**10))  # in C, which hears of no signal
     elif scope["path"] != "/":
         await consume()
     else:
@@ -99,6 +101,13 @@ def test_tasks_behind_one_that_blocks_the_loop_are_shown_too() -> None:
         assert " in app" in threads
         assert "GET /waits (most" in waiting
         assert "/blocks" not in waiting
+
+
+def test_a_worker_that_computes_says_where_and_the_command_that_there_may_be_more() -> None:
+    with serve(ASGI, "-k", "asgi") as server:
+        report = stack(server, ["/computes"])
+        assert " in app" in report
+        assert report.endswith("Tasks and greenlets: not known, nothing of Python ran within 2 s.")
 
 
 @pytest.mark.parametrize("worker", ["gevent", "eventlet"])

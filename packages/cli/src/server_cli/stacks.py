@@ -24,7 +24,11 @@ def stack(client: ControlClient, pid: str) -> Any:
         data = client.call("stack read", pid)
         # The stacks of threads are complete when they have stopped growing.
         stacks = [line for line in data["report"].splitlines() if line.lstrip().startswith("File ")]
-        if (stacks and stacks == before and data["complete"]) or time.monotonic() > until:
+        if stacks and stacks == before and data["complete"]:
+            return data
+        if time.monotonic() > until:
+            if not data["complete"]:
+                data["report"] += f"\n\nTasks and greenlets: not known, nothing of Python ran within {WAIT:g} s."
             return data
         before = stacks
         time.sleep(POLL)

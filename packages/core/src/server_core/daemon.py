@@ -73,6 +73,6 @@ def _await_start(fd: int) -> NoReturn:
         told = os.read(fd, TOLD_MAX)
     except KeyboardInterrupt:  # the server has a session of its own, and goes on
         told = bytes((EXIT_OK,))
-    code, text = (told[0], told[1:]) if told else (EXIT_CONFIG, b"server: error: it was killed before it served\n")
+    code, text = (told[0], told[1:]) if told else (EXIT_CONFIG, b"server: error: it ended before it served\n")
     os.write(2, text)
     os._exit(code)
