@@ -199,8 +199,12 @@ def test_the_kernel_knows_how_long_octets_were_there(pair: Tuple[socket.socket, 
     while arrivals.waited(server, 0.0) < 0.1:
         assert time.monotonic() - began < 10
     assert time.monotonic() - began >= 0.08, "the clock of the kernel counts in steps of some milliseconds"
-    client.sendall(b"y")
-    assert arrivals.waited(server, 0.0) < 0.1
+
+    def newly_arrived() -> float:
+        client.sendall(b"y")
+        return arrivals.waited(server, 0.0)
+
+    assert min(newly_arrived() for _ in range(5)) < 0.1
     assert is_timed(LOCAL)
     assert not is_timed(UNIX)
 
