@@ -153,6 +153,13 @@ def test_subclasses_and_numbers_of_the_application_are_accepted() -> None:
     assert it.status == 200
 
 
+def test_an_upgrade_is_known_behind_more_names_than_are_kept():
+    for number in range(2000):
+        exchange().respond(200, [(b"X-Made-Up-%d" % number, b"1")])
+    fields = exchange(upgrade=b"websocket").respond(101, [(b"uPGRADE", b"websocket")])
+    assert (b"uPGRADE", b"websocket") in fields
+
+
 @pytest.mark.parametrize("status", [204, 205, 101])
 def test_a_length_is_not_said_where_it_must_not_be(status: int) -> None:
     it = exchange(upgrade=b"websocket")

@@ -333,7 +333,7 @@ class Exchange:
             if fields is headers:  # nearly always everything is kept, and no other list is needed
                 fields = list(headers)
             del fields[at]
-        if status == 101 and not any(_SPELLINGS.get(name) == _UPGRADE for name, _ in fields):
+        if status == 101 and all(name.lower() != b"upgrade" for name, _ in fields):
             raise ApplicationFault("status 101: expected an Upgrade field with it (RFC 9110 section 7.8), got none")
         if status == 205:  # says itself that there is nothing (RFC 9110 section 15.3.6)
             self.length = 0
