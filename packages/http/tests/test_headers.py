@@ -219,6 +219,13 @@ class TestForwardedClientAndHost:
         assert (request.authority, request.scheme) == (b"example.org", "https")
         assert request.server == ("example.org", 443)
 
+    def test_where_forwarded_is_read_no_other_field_says_the_scheme(self):
+        policy = believing(forwarded_hops=1, forwarded_header="forwarded")
+        fields = [(b"forwarded", b"for=192.0.2.1"), (b"x-forwarded-proto", b"https")]
+        assert admitted(policy, fields).scheme == "http"
+        assert admitted(policy, fields[1:]).scheme == "http"
+        assert admitted(believing(forwarded_header="forwarded"), fields[1:]).scheme == "https"
+
     def test_only_the_chosen_field_is_read(self):
         request = admitted(believing(forwarded_hops=1), [(b"forwarded", b"for=192.0.2.1")])
         assert request.client == PROXY

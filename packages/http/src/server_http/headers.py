@@ -111,7 +111,8 @@ class HeaderPolicy(Record):
         header_map: what becomes of names with ``_``, which CGI cannot tell from ``-``: ``"drop"``, ``"refuse"``
             or ``"dangerous"`` (keep).
         forwarder_headers: names with ``_`` that a trusted proxy may set all the same; ``*`` for all.
-        secure_scheme_headers: fields of a trusted proxy and the value by which each says https.
+        secure_scheme_headers: fields of a trusted proxy and the value by which each says https; not read where
+            ``Forwarded`` is.
         forwarded_allow_ips: addresses, strict CIDR blocks or ``*``: whose word counts.
         forwarded_hops: proxies between the client and this server, of which each adds itself to the forwarding
             fields; 0 leaves client and host as the connection says.
@@ -173,9 +174,10 @@ class AppliedPolicy:
         self._header_map = policy.header_map
         self._hops = policy.forwarded_hops
         self._forwarded_header = policy.forwarded_header
+        # A proxy that writes Forwarded says the scheme there and passes X-Forwarded-Proto on from anybody.
+        said_by_fields = {} if self._hops and self._forwarded_header == "forwarded" else policy.secure_scheme_headers
         self._schemes = {
-            name.lower().encode("latin-1"): value.lower().encode("latin-1")
-            for name, value in policy.secure_scheme_headers.items()
+            name.lower().encode("latin-1"): value.lower().encode("latin-1") for name, value in said_by_fields.items()
         }
         self._forwarders = frozenset(name.lower().encode("latin-1") for name in policy.forwarder_headers)
         watched = set(self._schemes) | (self._forwarders & {b"script_name"}) | {REQUEST_START}

@@ -46,12 +46,14 @@ PEERS = Group(
                 env="FORWARDED_ALLOW_IPS"),
         Setting("secure_scheme_headers", Table(),
                 {"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https", "X-FORWARDED-SSL": "on"},
-                "Headers and values by which a trusted proxy says that the client used https.", cli=False),
+                "Headers and values by which a trusted proxy says that the client used https; not read where "
+                "forwarded_hops reads Forwarded.", cli=False),
         Setting("forwarded_hops", Integer(0), 0,
                 "Proxies between client and server that each add themselves to the forwarding fields; with 0 client "
                 "and host stay those of the connection."),
         Setting("forwarded_header", Choice("x-forwarded", "forwarded"), "x-forwarded",
-                "Which fields forwarded_hops reads: X-Forwarded-* or Forwarded (RFC 7239); never both."),
+                "Which fields forwarded_hops reads: X-Forwarded-* and secure_scheme_headers, or Forwarded (RFC 7239); "
+                "never both."),
         Setting("forwarder_headers", ListOf(Text("NAME"), ","), ["SCRIPT_NAME", "PATH_INFO"],
                 "Names with underscores a trusted proxy may set; '*' for all."),
         Setting("header_map", Choice("drop", "refuse", "dangerous"), "drop",
