@@ -19,7 +19,7 @@ from server_core.drive.arrival import is_timed
 from server_core.drive.linger import Linger
 from server_core.drive.phases import CLOSED, CLOSING, LINGERING, OPEN
 from server_core.drive.sockio import WOULD_BLOCK, abort_at_close, receive, transmit
-from server_core.drive.streams import is_refusal
+from server_core.drive.streams import is_refusal, report_end
 from server_core.scoreboard.layout import REFUSED
 from server_http.asgi import ScopeTemplate
 from server_http.errors import ProtocolError
@@ -467,10 +467,10 @@ class Session(Writer):
         if self.phase == OPEN:
             self.phase = CLOSING
         error = event.error
-        if isinstance(error, ProtocolError) and error is not self._told:
+        if error is not None and error is not self._told:
             if is_refusal(error):
                 self.service.record.count(REFUSED)
-            self._warn(f"Invalid request from ip={self.peer()}: {error}", error.log_level)
+            report_end(self.service.log, self.peer(), error)
 
     def _warn(self, message: str, level: str) -> None:
         getattr(self.service.log, level)(message)
@@ -502,7 +502,7 @@ class Session(Writer):
         if self.phase == CLOSED:
             return
         if error is not None:
-            self.service.log.debug("Connection of ip=%s broke: %s", self.peer(), error)
+            report_end(self.service.log, self.peer(), error)
         now = monotonic()
         for channel in list(self.channels.values()):
             channel.on_lost(now)

@@ -15,9 +15,9 @@ replaces it itself when a ``Handover`` is reported.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Callable, List, Optional, Sequence, Union
 
+from server_core.drive.streams import read_region
 from server_core.tls_errors import PlainHTTP, TLSError
 from server_http.config import HttpConfig
 from server_http.engine import ConnectionInfo, Engine, FileRegion, Segment
@@ -417,7 +417,7 @@ class LayeredConnection(Connection):
 def _beyond(segments: List[Segment], skip: int) -> List[Union[bytes, bytearray, memoryview]]:
     """Return what lies behind the first ``skip`` octets, at most about CIPHERTEXT_HIGH_WATER.
 
-    Raises OSError when a file ends before its region does.
+    Raises FileTooShortError when a file ends before its region does.
     """
     pieces: List[Union[bytes, bytearray, memoryview]] = []
     room = CIPHERTEXT_HIGH_WATER
@@ -427,7 +427,7 @@ def _beyond(segments: List[Segment], skip: int) -> List[Union[bytes, bytearray, 
             skip -= size
             continue
         if isinstance(segment, FileRegion):
-            piece: Union[bytes, bytearray, memoryview] = _read_piece(segment, skip)
+            piece: Union[bytes, bytearray, memoryview] = read_region(segment, skip, FILE_PIECE)
             whole = len(piece) == size - skip
         else:
             whole = size - skip <= room
@@ -438,10 +438,3 @@ def _beyond(segments: List[Segment], skip: int) -> List[Union[bytes, bytearray, 
         if not whole or room <= 0:
             break
     return pieces
-
-
-def _read_piece(region: FileRegion, skip: int) -> bytes:
-    octets = os.pread(region.fd, min(FILE_PIECE, region.count - skip), region.offset + skip)
-    if not octets:
-        raise OSError(f"file region: expected {region.count} octets at {region.offset}, got {skip}")
-    return octets

@@ -14,10 +14,9 @@ from server_core.drive.arrival import Arrivals
 from server_core.drive.body import SpoolBudget
 from server_core.drive.channel import Channel
 from server_core.drive.intake import place_parts, refuse
-from server_core.drive.streams import is_refusal
+from server_core.drive.streams import is_refusal, report_end
 from server_core.drive.timers import TimerWheel
 from server_core.scoreboard.layout import RECEIVED, REFUSED
-from server_http.errors import ProtocolError
 from server_http.events import StreamClosed, Warned
 from server_http.fields import printable
 
@@ -123,11 +122,10 @@ class Duties:
         getattr(self.log, event.level)(event.message)
 
     def ended(self, session: Any, error: BaseException) -> None:
-        """A connection ended for an error of its peer."""
-        level = error.log_level if isinstance(error, ProtocolError) else "debug"
+        """A connection ended for an error: its peer's, or of a file that was sent."""
         if is_refusal(error):
             self.record.count(REFUSED)
-        getattr(self.log, level)("Invalid request from ip=%s: %s", _peer(session), error)
+        self.broke(session, error)
 
     def defect(self, session: Any, error: Exception) -> None:
         """The server itself went wrong with a connection, which is given up."""
@@ -135,7 +133,7 @@ class Duties:
 
     def broke(self, session: Any, error: BaseException) -> None:
         """A connection broke."""
-        self.log.debug("Connection broke: %s", error)
+        report_end(self.log, _peer(session), error)
 
     def overdue(self, channel: Channel, now: float) -> None:
         """A request outlasted ``request_timeout``: answer 503, or cut the answer that has begun.

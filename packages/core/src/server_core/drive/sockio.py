@@ -14,6 +14,7 @@ import socket
 import struct
 from typing import Any, List, Optional
 
+from server_core.drive.streams import FileTooShortError, read_region
 from server_http.engine import FileRegion
 
 try:
@@ -45,10 +46,6 @@ _RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 # A peer that is gone is an error of the call, as Python sees to by ignoring SIGPIPE; here it is said again.
 _SEND_FLAGS = _DONTWAIT | int(getattr(socket, "MSG_NOSIGNAL", 0))
-
-
-class FileTooShortError(OSError):
-    """A file ended before the octets that were promised of it; the connection cannot go on."""
 
 
 def receive(sock: Any, fd: int) -> Optional[bytes]:
@@ -134,8 +131,7 @@ def _transmit_file(sock: Any, region: FileRegion, use_sendfile: bool) -> int:
         os.set_blocking(sock.fileno(), False)
         count = os.sendfile(sock.fileno(), region.fd, region.offset, min(region.count, FILE_OCTETS))
     else:
-        data = os.pread(region.fd, min(region.count, FILE_READ_OCTETS), region.offset)
-        count = sock.send(data, _DONTWAIT) if data else 0
+        count = sock.send(read_region(region, 0, FILE_READ_OCTETS), _DONTWAIT)
     if not count:
-        raise FileTooShortError(f"file: expected {region.count} more octets at {region.offset}, got none")
+        raise FileTooShortError(region, 0)
     return count

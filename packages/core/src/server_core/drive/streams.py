@@ -1,14 +1,17 @@
 """What holds of a stream with every driver: threads, greenlets, asyncio.
 
 Owns: the error for an application whose client is gone, the size up to which parts are joined, which ends of a
-connection count as refusals, how a request is named, what is said of those that a stop cuts off.
+connection count as refusals, how a request is named, what is said of those that a stop cuts off, and reading of a file
+that is sent.
 Must not know: how a driver waits.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any, Iterable
 
+from server_http.engine import FileRegion
 from server_http.errors import ProtocolError
 from server_http.fields import printable
 
@@ -21,6 +24,42 @@ NAMED_MAX = 10
 
 class ClientGoneError(ConnectionAbortedError):
     """Nobody is left to read the response or to send the rest of the body."""
+
+
+class FileTooShortError(OSError):
+    """A file ended before the octets that were promised of it; the connection cannot go on.
+
+    Args:
+        region: the part of the file.
+        skip: octets of it that were there.
+    """
+
+    log_level = "warning"  # no client is to blame
+
+    def __init__(self, region: FileRegion, skip: int) -> None:
+        place = region.offset + skip
+        super().__init__(
+            f"file: expected {region.count - skip} more octets at {place}, got none: it became shorter while it was sent"
+        )
+
+
+def read_region(region: FileRegion, skip: int, most: int) -> bytes:
+    """Return up to ``most`` octets of a file, from ``skip`` octets behind the beginning of ``region``.
+
+    Raises:
+        FileTooShortError: the file ends there.
+        OSError: the file cannot be read.
+    """
+    octets = os.pread(region.fd, min(most, region.count - skip), region.offset + skip)
+    if not octets:
+        raise FileTooShortError(region, skip)
+    return octets
+
+
+def report_end(log: Any, peer: str, error: BaseException) -> None:
+    """Say why a connection ended, as loudly as its error asks for; clients that go away are no news."""
+    text = "Invalid request from ip=%s: %s" if isinstance(error, ProtocolError) else "Connection of ip=%s broke: %s"
+    getattr(log, getattr(error, "log_level", "debug"))(text, peer, error)
 
 
 def is_refusal(error: BaseException) -> bool:
