@@ -37,10 +37,8 @@ class FileTooShortError(OSError):
     log_level = "warning"  # no client is to blame
 
     def __init__(self, region: FileRegion, skip: int) -> None:
-        place = region.offset + skip
-        super().__init__(
-            f"file: expected {region.count - skip} more octets at {place}, got none: it became shorter while it was sent"
-        )
+        left, place = region.count - skip, region.offset + skip
+        super().__init__(f"file: expected {left} more octets at {place}, got none: it became shorter while it was sent")
 
 
 def read_region(region: FileRegion, skip: int, most: int) -> bytes:
