@@ -83,6 +83,13 @@ def test_workers_are_added_removed_replaced_and_killed():
         assert request((server.host, server.port), "GET", "/").status == 200
 
 
+def test_more_workers_than_may_be_are_refused():
+    with serve("--workers-max", "3") as server, connect(server) as control:
+        with pytest.raises(ControlError, match=r"expected at most 3 children, got 4 \(from workers_max\)"):
+            control.call("worker add", 2)
+        assert control.call("show stats")["workers_target"] == 2
+
+
 def _pids(control: ControlClient):
     return [row["pid"] for row in control.call("show workers")["workers"]]
 

@@ -102,6 +102,27 @@ def app(environ, start_response):
         until(lambda: not processes_marked(server.mark), what="the successor ended")
 
 
+def test_a_successor_starts_where_the_first_arbiter_was_started(tmp_path: Path) -> None:
+    for release in ("1", "2"):
+        (tmp_path / release / "sub").mkdir(parents=True)
+        text = f"def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'{release}']\n"
+        (tmp_path / release / "sub" / "app.py").write_text(text)
+    current = tmp_path / "current"
+    current.symlink_to("1")
+    arguments = ["app:app", "--chdir", "sub"]
+    with ServerProcess(arguments, cwd=current, env={"PWD": str(current)}, clean=False) as server:
+        assert server.get("/").body == b"1"
+        (tmp_path / "next").symlink_to("2")
+        os.replace(tmp_path / "next", current)
+        server.send_signal(signal.SIGUSR2)
+        successor = successor_of(server)
+        server.wait_for_log("Booting worker", count=2)
+        server.stop()
+        assert server.get("/").body == b"2"
+        os.kill(successor, signal.SIGTERM)
+        until(lambda: not processes_marked(server.mark), what="the successor ended")
+
+
 @pytest.mark.skipif(not hasattr(socket, "SO_PASSCRED"), reason="tells senders apart by their credentials")
 def test_the_service_manager_is_told_the_new_main_process_before_the_old_one_stops(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

@@ -446,3 +446,23 @@ def test_only_real_files_have_a_region(tmp_path: Any) -> None:
     read, write = os.pipe()
     with os.fdopen(read, "rb") as pipe, os.fdopen(write, "wb"):
         assert file_region(pipe) is None
+
+
+def test_a_temporary_file_has_a_region_and_what_reads_a_part_of_a_file_has_none(tmp_path: Any) -> None:
+    import tempfile
+
+    class Part(io.FileIO):
+        def read(self, size: int = -1) -> bytes:
+            return b""
+
+    class Around:
+        def __init__(self, file: Any) -> None:
+            self.file = file
+
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"0123")
+        file.seek(1)
+        assert file_region(file) == (file.fileno(), 1, 3)
+        assert file_region(Around(file.file)) is None
+        with Part(file.name) as part:
+            assert file_region(part) is None

@@ -28,6 +28,7 @@ class Application:
 
     Attributes:
         cfg: the settings.
+        start_directory: the directory in which the server was started, by the name it had then.
         callable: the loaded application, or None.
         broken_files: with ``reload``, source files of an application that could not be loaded.
     """

@@ -107,13 +107,16 @@ def scale(arbiter: Any, group: str, change: int) -> Dict[str, int]:
     """Ask for ``change`` more (or fewer) children of ``group``; return before and after.
 
     Raises:
-        ControlError: the group is not running.
+        ControlError: the group is not running, or may not have so many children.
     """
     found = arbiter.state.groups.get(group)
     if found is None:
         raise ControlError(f"{group}: expected a running group, got one that is off")
     before = found.target
     total = max(1, before + change)
+    most = found.plan.most
+    if most and total > most:
+        raise ControlError(f"{group}: expected at most {most} children, got {total} (from workers_max)")
     arbiter.submit(ev.ScaleRequested(group, total))
     return {"previous": before, "total": total}
 

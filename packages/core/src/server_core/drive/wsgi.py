@@ -331,12 +331,13 @@ class Gateway:
 def file_region(filelike: Any) -> Optional[Tuple[int, int, int]]:
     """Return ``(fd, offset, count)`` of what is left of a regular file, None when ``filelike`` is something else.
 
-    Only Python's own file objects count: others (gzip's, for example) have a descriptor whose octets are not
-    those that ``read`` returns.
+    Only Python's own file objects count, and those of ``tempfile`` around them: others (gzip's, for example, or one
+    that reads a part) have a descriptor whose octets are not those that ``read`` returns.
     """
-    filelike = getattr(filelike, "file", filelike)  # tempfile's wrapper
+    if type(filelike).__module__ == "tempfile":
+        filelike = getattr(filelike, "file", filelike)
     raw = getattr(filelike, "raw", filelike)
-    if not isinstance(raw, io.FileIO) or not isinstance(filelike, (io.FileIO, io.BufferedReader, io.BufferedRandom)):
+    if type(raw) is not io.FileIO or type(filelike) not in (io.FileIO, io.BufferedReader, io.BufferedRandom):
         return None
     try:
         fd = filelike.fileno()

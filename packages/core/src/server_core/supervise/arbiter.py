@@ -45,7 +45,7 @@ class Arbiter:
     """The parent of all processes of a server.
 
     Args:
-        app: the application object: ``cfg``, ``reload()``, ``wsgi()``.
+        app: the application object: ``cfg``, ``start_directory``, ``reload()``, ``wsgi()``.
 
     Attributes:
         app, cfg, log: as given, and made from it.
@@ -80,7 +80,7 @@ class Arbiter:
         self.presence = Presence(self)
         self.listeners = ListenerBook()
         self.given_listeners: Optional[List[Any]] = None
-        self._start_context = StartContext()
+        self._start_context = StartContext(app.start_directory)
         self.START_CTX = self._start_context.as_dict()
         self._services: Dict[str, Service] = {}
         self.generations = Generations(self)

@@ -31,11 +31,15 @@ def command() -> List[str]:
 
 
 class StartContext:
-    """How this server was started: command, directory, environment."""
+    """How this server was started.
 
-    def __init__(self) -> None:
+    Args:
+        directory: in which, by the name it had: where a link leads to may change.
+    """
+
+    def __init__(self, directory: str) -> None:
         self.command = command()
-        self.directory = os.getcwd()
+        self.directory = directory
 
     def as_dict(self) -> Dict[Any, Any]:
         """gunicorn's ``START_CTX``: ``args``, ``cwd``, and the executable under 0."""
@@ -65,11 +69,12 @@ def start_successor(arbiter: Any, context: StartContext) -> int:
             os.set_inheritable(fd, True)
         arbiter.cfg.pre_exec(arbiter)
         arbiter.log.flush()
-        os.chdir(context.directory)
         try:
+            os.chdir(context.directory)
             os.execve(context.command[0], context.command, environ)  # noqa: S606 - the command we were started with
         except OSError as error:
-            print(f"cannot execute {context.command[0]!r}: {error.strerror}", file=sys.stderr)
+            where = f"{context.command[0]!r} in {context.directory!r}"
+            print(f"cannot execute {where}: {error.strerror}", file=sys.stderr)
             os._exit(EXIT_EXEC)
 
     return fork(main)
