@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import resource
 import signal
@@ -17,6 +18,18 @@ from support import SOAK_SECONDS, KeepAliveLoad, RawClient, ServerProcess, best_
 from workers.wsgi_apps import APPS
 
 ALL = ("sync", "gthread", "gevent", "eventlet")
+HELLO_BOTH = """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"hello"]
+
+
+async def asgi(scope, receive, send):
+    if scope["type"] != "http":
+        raise ValueError
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+"""
 IDLE_CONNECTIONS = 10_000 if SOAK_SECONDS >= 60 else 2000  # per worker class; a cost that grows shows in a few
 
 
@@ -73,6 +86,20 @@ def test_a_stop_answers_what_runs_and_what_comes_on_idle_connections(worker: str
             idle.send(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
             answer = idle.read_answer()
             assert (answer.body, answer.header("connection")) == (b"hello", "close")
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("worker", [*ALL, "asgi"])
+def test_without_keepalive_a_stop_waits_for_the_first_request_of_a_connection(worker: str) -> None:
+    options = ["app:asgi", "-k", worker] if worker == "asgi" else arguments(worker)
+    with ServerProcess([*options, "--keep-alive", "0"], app=HELLO_BOTH) as server, server.client() as client:
+        assert server.get("/").status == 200  # the connection before it is accepted as well
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_log("Handling signal: term")
+        with contextlib.suppress(OSError):
+            while True:  # as long as new connections are taken
+                server.get("/")
+        assert client.request("GET", "/").status == 200
         assert server.wait() == 0
 
 

@@ -837,10 +837,15 @@ def test_a_draining_idle_connection_stays_for_a_request_that_may_be_on_its_way()
     assert quiet(flush(engine)) == ["StreamClosed", "ConnectionEnded"]
 
 
-def test_without_keepalive_a_draining_idle_connection_is_closed() -> None:
+def test_without_keepalive_a_draining_connection_stays_for_its_first_request() -> None:
     engine = timed(keepalive=0)
     engine.drain(1.0)
-    assert quiet(engine.advance(1.0)) == ["ConnectionEnded"]
+    assert quiet(engine.advance(1.0)) == []
+    assert engine.deadline() == 2.0
+    assert quiet(engine.receive_data(GET, 1.5)) == ["RequestReceived"]
+    engine = timed(keepalive=0)
+    engine.drain(1.0)
+    assert quiet(engine.handle_timer(2.0)) == ["ConnectionEnded"]
 
 
 def test_a_connection_of_a_draining_worker_closes_with_its_first_answer() -> None:

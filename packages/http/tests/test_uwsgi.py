@@ -453,14 +453,19 @@ class TestTime:
         assert events[-1].abort
         assert target.segments() == []
 
-    def test_drain_ends_an_idle_connection_only(self):
+    def test_drain_waits_for_a_packet_that_may_be_on_its_way_and_not_for_long(self):
         target = engine()
         target.drain(0.0)
-        assert kinds(target.advance(0.0)) == [ConnectionEnded]
+        assert target.advance(0.0) == []
+        assert target.deadline() == 2.0
+        assert kinds(target.receive_data(packet(), 1.0)) == [RequestReceived]
+        target = engine()
+        target.drain(0.0)
+        assert kinds(target.handle_timer(2.0)) == [ConnectionEnded]
         target = engine()
         target.receive_data(b"\x00", 0.0)
         target.drain(0.0)
-        assert target.advance(0.0) == []
+        assert target.handle_timer(2.0) == []
 
 
 @given(st.lists(st.binary(max_size=60), max_size=8), st.booleans())

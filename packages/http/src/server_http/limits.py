@@ -10,6 +10,9 @@ from typing import Any, Dict
 
 from server_http.record import Record, derived
 
+#: Seconds for which the request of a connection that was just accepted may be on its way, where ``keepalive`` says none.
+DRAIN_IDLE = 2.0
+
 
 class Limits(Record):
     """The bounds of one listener. Sizes are octets, durations are seconds; 0 means no bound
@@ -66,9 +69,11 @@ class Limits(Record):
     proxy_v2_body: int = 4096  # addresses and TLVs
     proxy_timeout: float = 5.0
 
-    # derived once from the fields above: no deadline of an engine with a ``queue`` is nearer when it begins
-    patience: float = derived(init=False)
+    # derived once from the fields above
+    drain_idle: float = derived(init=False)  # a connection without a request, while the worker drains
+    patience: float = derived(init=False)  # no deadline of an engine with a ``queue`` is nearer when it begins
 
     def _settle(self, values: Dict[str, Any]) -> None:
-        timeouts = (self.head_timeout, self.body_timeout, self.send_timeout, self.keepalive, self.first_request)
-        values["patience"] = min((seconds for seconds in timeouts if seconds), default=0.0)
+        drain_idle = self.keepalive or DRAIN_IDLE
+        timeouts = (self.head_timeout, self.body_timeout, self.send_timeout, drain_idle, self.first_request)
+        values.update(drain_idle=drain_idle, patience=min(seconds for seconds in timeouts if seconds))

@@ -12,7 +12,7 @@ cdef int AWAITING, CHUNKED, ENDED, JOINED, RAW
 cdef class SerialEngine:
     cdef ConnectionInfo _info
     cdef RequestRules _rules
-    cdef bint _trusted, _progress, _resumed
+    cdef bint _trusted, _draining, _progress, _resumed
     cdef int _state
     cdef long long _stream, _remaining, _unread
     cdef Exchange _exchange
@@ -36,6 +36,7 @@ cdef class SerialEngine:
     cpdef end(self, long long stream, double now, trailers=*)
     cpdef reset(self, long long stream, code, double now)
     cpdef consumed(self, long long stream, long long n)
+    cpdef drain(self, double now)
     cpdef advance(self, double now)
     cpdef deadline(self)
     @cython.locals(timeout=double)

@@ -45,8 +45,8 @@ class SerialEngine:
     """
 
     __slots__ = (
-        "_exchange", "_facts", "_held", "_info", "_out", "_progress", "_remaining", "_resumed", "_rules", "_since",
-        "_state", "_stream", "_trusted", "_unread", "queue",
+        "_draining", "_exchange", "_facts", "_held", "_info", "_out", "_progress", "_remaining", "_resumed", "_rules",
+        "_since", "_state", "_stream", "_trusted", "_unread", "queue",
     )  # fmt: skip
 
     def _set_up(self, info: ConnectionInfo, config: HttpConfig, state: int, now: float) -> None:
@@ -54,6 +54,7 @@ class SerialEngine:
         self._info = info
         self._rules = config.rules
         self._trusted = self._rules.trusted_peers.has(self._info.peer)
+        self._draining = info.draining
         self._state = state
         self._stream = 0  # number of the last request
         self._exchange: Optional[Exchange] = None  # of the live stream
@@ -189,6 +190,13 @@ class SerialEngine:
             if self._unread >= self._rules.receive_high_water:
                 self._resumed = True  # the peer was held up: its deadline begins anew
             self._unread = max(0, self._unread - n)
+
+    def drain(self, now: float) -> None:
+        """Take no further request. See ``Engine.drain``.
+
+        A connection without one stays open until its deadline: it may be on its way, and is answered.
+        """
+        self._draining = True
 
     # -- what commands and time bring about ------------------------------------------------------------------------
 

@@ -17,7 +17,6 @@ cdef class UwsgiEngine(SerialEngine):
     cpdef receive_data(self, data, double now)
     cpdef receive_eof(self, double now)
     cpdef bint want_read(self) except -1
-    cpdef drain(self, double now)
     @cython.locals(rules=RequestRules)
     cdef double _input_timeout(self) except -1.0
     @cython.locals(held=bytes, octets="const char *", end=Py_ssize_t)

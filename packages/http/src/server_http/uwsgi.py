@@ -95,11 +95,6 @@ class UwsgiEngine(SerialEngine):
         """Whether the driver may read. See ``Engine.want_read``."""
         return self._state != CLOSED and self._unread < self._rules.receive_high_water
 
-    def drain(self, now: float) -> None:
-        """Take no further request; each connection has one anyway. See ``Engine.drain``."""
-        if self._state == PACKET and not self._held:
-            self._note(self._close([], None, False))
-
     # -- deadlines -------------------------------------------------------------------------------------------------
 
     def _give_up_waiting(self, timeout: float, now: float, events: List[Event]) -> None:
@@ -111,7 +106,9 @@ class UwsgiEngine(SerialEngine):
     def _input_timeout(self) -> float:
         rules = self._rules
         if self._state == PACKET:
-            return rules.head_timeout if self._held else rules.first_request
+            if self._held:
+                return rules.head_timeout
+            return rules.drain_idle if self._draining else rules.first_request
         if self._state == BODY and self.want_read() and self._reading():
             return rules.body_timeout
         return 0.0

@@ -30,6 +30,7 @@ cdef class Session(Writer):
     cpdef on_turn_end(self, double now)
     @cython.locals(wrote=cython.bint, count=cython.longlong, segments=list)
     cdef bint _write(self) except -1
+    cdef _stop_writing(self)
     cdef _settle(self, double now)
     cdef _arm(self, double deadline)
     cdef _watch(self, bint wanted)

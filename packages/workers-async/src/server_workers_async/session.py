@@ -175,8 +175,7 @@ class Session(Writer):
 
     def on_writable(self) -> None:
         """The socket takes octets again."""
-        self._writing = False
-        self.service.loop.remove_writer(self.fd)
+        self._stop_writing()
         self.on_turn_end(monotonic())
 
     def on_timer(self, now: float) -> None:
@@ -307,6 +306,11 @@ class Session(Writer):
             layer.sent(count)
         return wrote
 
+    def _stop_writing(self) -> None:
+        if self._writing:
+            self._writing = False
+            self.service.loop.remove_writer(self.fd)
+
     def _settle(self, now: float) -> None:
         """Read only what is wanted, be woken at the next deadline, and close what is over."""
         if self.phase == OPEN:
@@ -315,7 +319,8 @@ class Session(Writer):
                 self._watch(wanted)
         elif self.phase == CLOSING:
             self._watch(False)
-            if not self._writing and not self.layer.segments():
+            if not self.layer.segments():  # written, or given up
+                self._stop_writing()
                 self._finish(now)
                 return
         if self._due and self._due <= now + self._patience and self._queue is not None:
@@ -513,9 +518,7 @@ class Session(Writer):
         if self.phase == CLOSED:
             return
         self._watch(False)
-        if self._writing:
-            self._writing = False
-            self.service.loop.remove_writer(self.fd)
+        self._stop_writing()
         self.phase = CLOSED
         for stream, channel in list(self.channels.items()):
             self._stream_closed(StreamClosed(stream, channel.status, channel.sent))

@@ -140,8 +140,10 @@ class BlockingSession(Session):
                 break
             if not self._blocked_since:
                 self._blocked_since = monotonic()
+                if self.phase == CLOSING:  # the layer is asked for no deadline any more
+                    self.driver.wheel.arm(self, self._blocked_since + (self.driver.send_timeout or WAIT_SECONDS))
             try:
-                count = transmit(self.sock, self.fd, segments, self.use_sendfile)  # with eventlet this may wait too
+                count = transmit(self.sock, self.fd, segments, self.use_sendfile)  # a green socket may wait here, too
                 if count == WOULD_BLOCK:
                     select.select([], [self.sock], [])
                     continue
@@ -158,6 +160,9 @@ class BlockingSession(Session):
         self._wanted.set()
 
     def _expire(self, now: float) -> None:
+        if self.phase == CLOSING and self._blocked_since:
+            self._check_reader(now)
+            return
         if self.phase == CLOSING and self.linger:
             if now >= self.lingering.until:
                 self._shut_down(socket.SHUT_RDWR)
@@ -169,10 +174,8 @@ class BlockingSession(Session):
             return
         if deadline > now:
             self.driver.wheel.arm(self, deadline)
-        elif self.try_enter():
-            self.layer_expired(now)
         else:
-            self._check_reader(now)
+            self.driver.spawn(self._layer_expired)  # it may have to wait for the peer, and the loop must not
 
     def _check_reader(self, now: float) -> None:
         """Whoever holds the turn is blocked on a peer that does not read: give it ``send_timeout``, not less.
@@ -188,11 +191,17 @@ class BlockingSession(Session):
         else:
             self.driver.wheel.arm(self, since + timeout if timeout else now + WAIT_SECONDS)
 
-    def layer_expired(self, now: float) -> None:
-        """A deadline passed; the caller has taken the turn."""
+    def _layer_expired(self) -> None:
+        """A deadline passed, in a greenlet of its own."""
+        now = monotonic()
+        if not self.try_enter():
+            self._check_reader(now)
+            return
         try:
             self.dispatch(self.layer.handle_timer(now), now)
             self.flush(now)
+        except Exception as error:
+            self._defect(error)
         finally:
             self.leave()
 
@@ -246,7 +255,7 @@ class BlockingServer(Duties):
     def __init__(self, worker: Any, gateway: Any, openers: List[Any], green: Any) -> None:
         super().__init__(worker, gateway, openers)
         self._green = green
-        self._spawn = green.spawn
+        self.spawn = green.spawn
         self._current = green.current
         self._request_timeout: float = worker.cfg.request_timeout
         self._requests: Dict[Channel, Tuple[float, Any]] = {}  # since when they run, and the greenlet
@@ -264,7 +273,7 @@ class BlockingServer(Duties):
         for door, opener in zip(self._doors, self.openers):
             listener = socket.socket(door.family, socket.SOCK_STREAM, 0, fileno=door.sock.dup().detach())
             self._listeners.append(listener)
-            self._spawn(self._accept, listener, door, opener)
+            self.spawn(self._accept, listener, door, opener)
         while self.worker.alive:
             time.sleep(GRANULARITY)
             self._turn()
@@ -282,7 +291,7 @@ class BlockingServer(Duties):
         until = now + self.worker.drain_seconds()
         self._stop_accepting(now)
         for session in list(self._sessions):
-            session.drain(now)
+            self.spawn(session.drain, now)  # each may have to wait for its peer
         while (self._sessions or self._running) and monotonic() < until:
             time.sleep(GRANULARITY / 5)
             self._turn()
@@ -328,7 +337,7 @@ class BlockingServer(Duties):
         self.worker.board.connections(len(self._sessions))
         session.enter()
         session.leave()  # its first deadline
-        self._spawn(session.serve)
+        self.spawn(session.serve)
 
     def beat(self, now: float) -> None:
         """The worker is alive; say how much of its time it has used."""
@@ -352,7 +361,7 @@ class BlockingServer(Duties):
         """Run a request: where several streams share a connection, in a greenlet of its own."""
         if channel.request.version == HTTP_2:
             self._running += 1
-            self._spawn(self._run_stream, channel)
+            self.spawn(self._run_stream, channel)
         else:
             channel.session.add(channel)
 
@@ -386,18 +395,21 @@ class BlockingServer(Duties):
         """End the requests that have run for longer than ``request_timeout``."""
         late = [channel for channel, (began, _) in self._requests.items() if began < now - self._request_timeout]
         for channel in late:
-            session = channel.session
-            if channel.lost:
-                continue
-            if session.try_enter():
-                try:
-                    if not channel.finished:
-                        self.overdue(channel, now)
-                finally:
-                    session.leave()
-            else:  # its greenlet holds the turn, blocked on a peer that does not read
-                session.hang_up()
-            self._green.soon(self._interrupt, channel)
+            self.spawn(self._end_request, channel)  # the answer may have to wait for its peer
+
+    def _end_request(self, channel: Channel) -> None:
+        session = channel.session
+        if channel.lost or channel not in self._requests:
+            return
+        if session.try_enter():
+            try:
+                if not channel.finished:
+                    self.overdue(channel, monotonic())
+            finally:
+                session.leave()
+        else:  # its greenlet holds the turn, blocked on a peer that does not read
+            session.hang_up()
+        self._green.soon(self._interrupt, channel)
 
     def _interrupt(self, channel: Channel) -> None:
         """Called from the loop: end the greenlet's request, unless it has ended meanwhile."""

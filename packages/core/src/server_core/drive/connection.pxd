@@ -26,7 +26,7 @@ cdef class _Output:
     cdef long long carried
 
 cdef class LayeredConnection(Connection):
-    cdef bint _ended, _unasked
+    cdef bint _ended, _progress, _unasked
     cdef list _queue, _notices, _waiting
     cdef long long _queued, _covered
     cdef object _opener, _failure, _deadline, _prefix, _tls
@@ -37,7 +37,9 @@ cdef class LayeredConnection(Connection):
     cdef _establish(self, tls, double now)
     cdef _open(self, double now)
     cdef _take_engine(self, engine)
-    cdef _observe(self, events)
+    cdef _observe(self, events, double now)
+    cdef _limit_output(self, double now)
+    cdef _give_up_output(self)
     @cython.locals(entry=_Output)
     cpdef segments(self)
     @cython.locals(entry=_Output, done=cython.longlong, size=cython.longlong)

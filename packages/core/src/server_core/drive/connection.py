@@ -171,6 +171,7 @@ class LayeredConnection(Connection):
         "_notices",
         "_opener",
         "_prefix",
+        "_progress",
         "_queue",
         "_queued",
         "_tls",
@@ -193,6 +194,7 @@ class LayeredConnection(Connection):
         self._prefix: Optional[ProxyReader] = None
         self._tls: Optional[TLSSession] = None
         self._unasked = True
+        self._progress = False  # something was written since the deadline of the output was set
         self._waiting: Optional[List[Segment]] = None
         config = opener.config
         if config.proxy_mode != "off":
@@ -217,10 +219,10 @@ class LayeredConnection(Connection):
             if self._tls is not None:
                 return self._receive_encrypted(self._tls, data, now)
         except ProtocolError as error:
-            return self._refuse(error)
+            return self._refuse(error, now)
         if self.engine is None:
             self._open(now)
-        return self._observe(self.engine.receive_data(data, now)) if data else NOTHING
+        return self._observe(self.engine.receive_data(data, now), now) if data else NOTHING
 
     def receive_eof(self, now: float) -> Sequence[Event]:
         """See ``Connection.receive_eof``. An end of TLS without close_notify is the same fact: HTTP
@@ -232,7 +234,7 @@ class LayeredConnection(Connection):
             return [ConnectionEnded(None, False)]
         if self._tls is not None and self._tls.input_ended:
             return NOTHING
-        return self._observe(self.engine.receive_eof(now))
+        return self._observe(self.engine.receive_eof(now), now)
 
     def _read_prefix(self, data: bytes, now: float) -> Optional[bytes]:
         """Feed the PROXY prefix; returns what follows it, or None while it is incomplete."""
@@ -266,10 +268,10 @@ class LayeredConnection(Connection):
                 return NOTHING
             events = self._establish(tls, now)
         if plaintext:
-            received = self._observe(self.engine.receive_data(plaintext, now))
+            received = self._observe(self.engine.receive_data(plaintext, now), now)
             events = [*events, *received] if events else received
         if tls.input_ended and not self._ended:
-            events = [*events, *self._observe(self.engine.receive_eof(now))]
+            events = [*events, *self._observe(self.engine.receive_eof(now), now)]
         return events
 
     def _establish(self, tls: TLSSession, now: float) -> Sequence[Event]:
@@ -293,9 +295,10 @@ class LayeredConnection(Connection):
         self.engine = engine
         self._waiting = getattr(engine, "queue", None)  # a plugin may have none
 
-    def _refuse(self, error: ProtocolError) -> Sequence[Event]:
+    def _refuse(self, error: ProtocolError, now: float) -> Sequence[Event]:
         """The peer broke a rule below the engine: say so where it can be read, and end."""
         self._ended = True
+        self._limit_output(now)
         if isinstance(error, PlainHTTP):
             self._put(refusal(error.status, b"This port speaks HTTPS, the request was sent in clear.\n"))
         elif self._tls is not None:
@@ -304,21 +307,31 @@ class LayeredConnection(Connection):
             self._put(refusal(error.status, b"The PROXY header is missing, malformed or not allowed.\n"))
         return [ConnectionEnded(error, bool(self._queue))]
 
-    def _observe(self, events: Sequence[Event]) -> Sequence[Event]:
+    def _observe(self, events: Sequence[Event], now: float) -> Sequence[Event]:
         for event in events:
             if type(event) is Handover:
                 self._take_engine(event.engine)
             elif type(event) is ConnectionEnded:
-                self._end_output(event.abort)
+                self._end_output(event.abort, now)
         return events
 
-    def _end_output(self, abort: bool) -> None:
+    def _end_output(self, abort: bool, now: float) -> None:
         """No input follows; where the engine gave its output up, what was encrypted of it goes too."""
         self._ended = True
+        self._limit_output(now)
         if abort or self._covered > sum(map(len, self.engine.segments())):
-            self._queue.clear()
-            self._queued = self._covered = 0
-            self._failure = TLSError("output: given up before it was written")  # and no close_notify: it is cut
+            self._give_up_output()  # and no close_notify: it is cut
+
+    def _limit_output(self, now: float) -> None:
+        """From here on the engine sets no deadline for what waits, close_notify for example: it may be told all of it."""
+        timeout = self._opener.config.limits.send_timeout
+        self._deadline = now + timeout if timeout else None
+        self._progress = False
+
+    def _give_up_output(self) -> None:
+        self._queue.clear()
+        self._queued = self._covered = 0
+        self._failure = TLSError("output: given up before it was written")
 
     # -- octets to the peer --------------------------------------------------------------------------------------
 
@@ -340,6 +353,7 @@ class LayeredConnection(Connection):
             return Connection.sent(self, n)  # named, which compiled is a call in C
         done = 0
         self._queued -= n
+        self._progress = True
         while n:
             entry = self._queue[0]
             size = len(entry.octets)
@@ -382,8 +396,9 @@ class LayeredConnection(Connection):
         """See ``Connection.advance``."""
         if self._failure is not None and not self._ended:
             self._ended = True
+            self._limit_output(now)
             return [ConnectionEnded(self._failure, False)]
-        return self._observe(self.engine.advance(now)) if self.engine is not None else NOTHING
+        return self._observe(self.engine.advance(now), now) if self.engine is not None else NOTHING
 
     def want_read(self) -> bool:
         """See ``Connection.want_read``."""
@@ -401,14 +416,22 @@ class LayeredConnection(Connection):
 
     def deadline(self) -> Optional[float]:
         """See ``Connection.deadline``."""
-        return self._deadline if self.engine is None else self.engine.deadline()
+        own = self._deadline
+        theirs = self.engine.deadline() if self.engine is not None else None
+        return theirs if own is None or (theirs is not None and theirs < own) else own
 
     def handle_timer(self, now: float) -> Sequence[Event]:
         """See ``Connection.handle_timer``."""
-        if self.engine is not None:
-            return self._observe(self.engine.handle_timer(now))
-        if self._deadline is None or now < self._deadline or self._ended:
-            return NOTHING
+        events = self._observe(self.engine.handle_timer(now), now) if self.engine is not None else NOTHING
+        if self._deadline is None or now < self._deadline:
+            return events
+        if self._ended:
+            if self._progress:
+                self._limit_output(now)
+            else:
+                self._deadline = None
+                self._give_up_output()
+            return events
         self._ended = True
         stage = "PROXY header" if self._prefix is not None else "TLS handshake"
         return [ConnectionEnded(RequestTimeout(f"{stage}: expected within its deadline, got none"), False)]

@@ -15,7 +15,7 @@ cdef int IDLE, HEAD, LENGTH, CHUNKS, WAITING, TUNNEL
 
 cdef class Http1Engine(SerialEngine):
     cdef object _scheme, _upgrade
-    cdef bint _eof, _draining, _last
+    cdef bint _eof, _last
     cdef Exchange _spare
     cdef ChunkedBody _body
 
@@ -24,7 +24,6 @@ cdef class Http1Engine(SerialEngine):
     cdef _apply_eof(self, double now, list events)
     @cython.locals(state=int)
     cpdef bint want_read(self) except -1
-    cpdef drain(self, double now)
     @cython.locals(rules=RequestRules, exchange=Exchange, state=int)
     cdef double _input_timeout(self) except -1.0
     cdef _take(self, bytes data, double now, list events)

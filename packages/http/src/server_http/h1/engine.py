@@ -85,7 +85,7 @@ class Http1Engine(SerialEngine):
         upgrade: who takes ``Upgrade: h2c``, or None.
     """
 
-    __slots__ = ("_body", "_draining", "_eof", "_last", "_scheme", "_spare", "_upgrade")
+    __slots__ = ("_body", "_eof", "_last", "_scheme", "_spare", "_upgrade")
 
     def __init__(self, info: ConnectionInfo, config: HttpConfig, now: float, upgrade: Optional[Upgrade] = None) -> None:
         self._set_up(info, config, IDLE, now)
@@ -94,7 +94,6 @@ class Http1Engine(SerialEngine):
         self._spare: Exchange = Exchange.__new__(Exchange)  # of all streams, one after another: each begins it
         self._body: Optional[ChunkedBody] = None
         self._eof = False
-        self._draining = self._info.draining
         self._last = False  # the peer said that no further request comes
 
     # -- input -----------------------------------------------------------------------------------------------------
@@ -163,16 +162,6 @@ class Http1Engine(SerialEngine):
             exchange.keep_alive = False
         return exchange.respond(status, headers, reason)
 
-    def drain(self, now: float) -> None:
-        """Take no further request. See ``Engine.drain``.
-
-        An idle connection stays open until its deadline: a request may be on its way, and is answered with
-        ``Connection: close``.
-        """
-        self._draining = True
-        if self._state == IDLE and not self._rules.keepalive:
-            self._note(self._close([], None, False))
-
     # -- deadlines -------------------------------------------------------------------------------------------------
 
     def _give_up_waiting(self, timeout: float, now: float, events: List[Event]) -> None:
@@ -187,7 +176,9 @@ class Http1Engine(SerialEngine):
         rules = self._rules
         state = self._state
         if state == IDLE:
-            return rules.keepalive if self._stream or self._draining else rules.first_request
+            if self._draining:
+                return rules.drain_idle
+            return rules.keepalive if self._stream else rules.first_request
         if state == HEAD:
             return rules.head_timeout
         if state in (LENGTH, CHUNKS):

@@ -8,7 +8,7 @@ cdef class RequestRules:
     cdef readonly AddressSet trusted_peers, uwsgi_peers
     cdef readonly long long request_line, header_field, header_count, leading_empty_lines, head, body, uwsgi_vars
     cdef readonly long long receive_high_water, send_high_water, send_low_water, unread_body_drain
-    cdef readonly double head_timeout, body_timeout, send_timeout, keepalive, first_request
+    cdef readonly double head_timeout, body_timeout, send_timeout, keepalive, first_request, drain_idle
     cdef readonly bint persistent, relaxed
     cdef readonly object grammar
 

@@ -34,14 +34,14 @@ class RequestRules:
         uwsgi_peers: who may speak uwsgi.
         request_line, header_field, header_count, leading_empty_lines, head, body, uwsgi_vars: as in ``Limits``.
         receive_high_water, send_high_water, send_low_water, unread_body_drain: as in ``Limits``.
-        head_timeout, body_timeout, send_timeout, keepalive, first_request: as in ``Limits``.
+        head_timeout, body_timeout, send_timeout, keepalive, first_request, drain_idle: as in ``Limits``.
         persistent: whether a connection may carry more than one request.
         relaxed: whether field lines are made good before they are read.
         grammar: the relaxations, for what is rarely asked.
     """
 
     __slots__ = (
-        "body", "body_timeout", "defaults", "first_request", "grammar", "head", "head_timeout",
+        "body", "body_timeout", "defaults", "drain_idle", "first_request", "grammar", "head", "head_timeout",
         "header_count", "header_field", "keepalive", "leading_empty_lines", "limits", "persistent", "policy",
         "receive_high_water", "relaxed", "request_line", "send_high_water", "send_low_water", "send_timeout",
         "trusted_peers", "unread_body_drain", "uwsgi_peers", "uwsgi_vars",
@@ -76,6 +76,7 @@ class RequestRules:
         self.send_timeout = limits.send_timeout
         self.keepalive = limits.keepalive
         self.first_request = limits.first_request
+        self.drain_idle = limits.drain_idle
         self.persistent = limits.keepalive > 0
         self.relaxed = grammar.permit_obsolete_folding or grammar.strip_header_spaces
         self.grammar = grammar
