@@ -464,5 +464,11 @@ def test_a_temporary_file_has_a_region_and_what_reads_a_part_of_a_file_has_none(
         file.seek(1)
         assert file_region(file) == (file.fileno(), 1, 3)
         assert file_region(Around(file.file)) is None
+        file.seek(0)
+        file.read(2)
+        file.write(b"new")
+        file.seek(0)
+        assert file_region(file) == (file.fileno(), 0, 5)
+        assert os.pread(file.fileno(), 9, 0) == b"01new"
         with Part(file.name) as part:
             assert file_region(part) is None

@@ -236,6 +236,10 @@ def test_switching_protocols_says_to_which() -> None:
 def test_upgrade_required_may_say_to_what() -> None:
     it = exchange()
     assert it.respond(426, [(b"Upgrade", b"h2c")]) == [(b"Upgrade", b"h2c")]
+    assert it.connection() == b"Upgrade"
+    it = exchange(keep_alive=False)
+    it.respond(426, [(b"Upgrade", b"h2c")])
+    assert it.connection() == b"Upgrade, close"
 
 
 INFORM = [

@@ -119,7 +119,10 @@ def test_the_limit_of_a_body_is_exact_and_known_from_the_size_line() -> None:
 def test_what_frames_a_body_is_bounded() -> None:
     limits = LIMITS.replace(chunk_overhead=100)
     assert decode([b"1\r\nx\r\n" * 19 + b"0\r\n\r\n"], limits)[0] is True
-    assert decode([b"1\r\nx\r\n" * 21], limits)[0] is BadRequest
+    assert decode([b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n"], limits)[0] is True
+    extended = b"1;" + b"e" * 40 + b"\r\nx\r\n"
+    assert decode([extended * 2 + b"0\r\n\r\n"], limits)[0] is True
+    assert decode([extended * 4], limits)[0] is BadRequest
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=8), st.data())

@@ -573,6 +573,16 @@ def test_an_idle_connection_is_closed_after_keepalive_and_not_before() -> None:
     assert [(f.last_stream_id, f.error_code) for f in client.collect() if isinstance(f, GoAwayFrame)] == [(1, 0)]
 
 
+def test_without_timeouts_a_connection_waits_for_its_first_request() -> None:
+    client = RawClient(Limits(keepalive=0.0, first_request=0.0))
+    assert client.tick(100.0) == []
+    assert not client.ended
+    client.headers(1)
+    answer(client, 1)
+    client.collect()
+    assert client.ended
+
+
 def test_keepalive_zero_goes_after_the_first_answers() -> None:
     client = RawClient(Limits(keepalive=0.0))
     client.headers(1)

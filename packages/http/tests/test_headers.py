@@ -219,6 +219,12 @@ class TestForwardedClientAndHost:
         assert (request.authority, request.scheme) == (b"example.org", "https")
         assert request.server == ("example.org", 443)
 
+    def test_a_port_alone_is_nothing_to_a_request_without_a_host(self):
+        request = Request(1, "GET", b"/", "1.0")
+        request.headers = [(b"x-forwarded-port", b"8443")]
+        believing(forwarded_hops=1).apply(request, True, False)
+        assert (request.authority, request.server) == (b"", None)
+
     def test_where_forwarded_is_read_no_other_field_says_the_scheme(self):
         policy = believing(forwarded_hops=1, forwarded_header="forwarded")
         fields = [(b"forwarded", b"for=192.0.2.1"), (b"x-forwarded-proto", b"https")]

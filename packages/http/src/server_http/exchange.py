@@ -289,9 +289,12 @@ class Exchange:
         return warning
 
     def connection(self) -> bytes:
-        """The value of HTTP/1's ``Connection`` field, ``b""`` for none (RFC 9112 section 9)."""
+        """The value of HTTP/1's ``Connection`` field, ``b""`` for none (RFC 9112 section 9). With 101 and 426 it names
+        their ``Upgrade`` (RFC 9110 section 7.8)."""
         if self.framing == RAW:
             return b"Upgrade" if self.status == 101 else b""
+        if self.status == 426 and self.version == HTTP_1_1:
+            return b"Upgrade" if self.keep_alive else b"Upgrade, close"
         if not self.keep_alive:
             return b"close"
         return b"" if self.version == HTTP_1_1 else b"keep-alive"

@@ -287,7 +287,7 @@ def _apply_forwarded(hops: int, header: str, request: Request, fields: Headers) 
     if node:
         client: Optional[Node] = parse_node(node)
         request.client = client
-    if host or port:
+    if host or (port and request.authority):
         _readdress(request, host, port)
 
 

@@ -10,7 +10,9 @@ from typing import Any, Dict
 
 from server_http.record import Record, derived
 
-#: Seconds for which the request of a connection that was just accepted may be on its way, where ``keepalive`` says none.
+#: Octets of framing that each octet of content in a chunked body may cost: a chunk of one has five.
+CHUNK_FRAMING = 16
+#: Seconds for which the request of a new connection may be on its way, where ``keepalive`` says none.
 DRAIN_IDLE = 2.0
 
 
@@ -28,7 +30,7 @@ class Limits(Record):
     # Bodies
     body: int = 0  # limit_request_body; 0 = none
     chunk_extension: int = 1024  # octets after the size on one chunk line
-    chunk_overhead: int = 16 * 1024 * 1024  # framing octets of one whole chunked body
+    chunk_overhead: int = 16 * 1024 * 1024  # framing octets of a chunked body, beside CHUNK_FRAMING for each of content
     trailer_count: int = 32
     trailer_octets: int = 8190
     unread_body_drain: int = 64 * 1024  # discarded after an answer before the connection is closed

@@ -32,7 +32,10 @@ class ControlClient:
     def __init__(
         self, path: Optional[str] = None, timeout: float = TIMEOUT, environ: Optional[Mapping[str, str]] = None
     ) -> None:
-        self.path = os.path.abspath(path or default_path(os.environ if environ is None else environ))
+        place = path or default_path(os.environ if environ is None else environ)
+        if not place:
+            raise ControlError("control socket: expected a home directory, $XDG_RUNTIME_DIR or --socket PATH, got none")
+        self.path = os.path.abspath(place)
         self._number = 0
         self._reader = MessageReader(MAX_ANSWER)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -129,11 +129,12 @@ class _ControlClient(Client):
 
 
 def default_path(environ: Any) -> str:
-    """Return where the control socket is when no setting says: the runtime directory, or the home."""
+    """Return where the control socket is when no setting says: the runtime directory, or the home; ``""`` without."""
     runtime = environ.get("XDG_RUNTIME_DIR")
     if runtime:
         return os.path.join(runtime, "server.ctl")
-    return os.path.join(os.path.expanduser("~"), ".server", "server.ctl")
+    home = os.path.expanduser("~")
+    return os.path.join(home, ".server", "server.ctl") if os.path.isabs(home) else ""
 
 
 def open_control(arbiter: Any, cfg: Any, suffix: str) -> Optional[ControlServer]:
@@ -144,7 +145,11 @@ def open_control(arbiter: Any, cfg: Any, suffix: str) -> Optional[ControlServer]
     Args:
         suffix: appended to the path; a second arbiter waits beside the first one's socket.
     """
-    path = os.path.abspath(cfg.control_socket or default_path(os.environ)) + suffix
+    place = cfg.control_socket or default_path(os.environ)
+    if not place:
+        arbiter.log.warning("No control socket: expected a home directory or $XDG_RUNTIME_DIR, got none")
+        return None
+    path = os.path.abspath(place) + suffix
     try:
         return ControlServer(arbiter, path, cfg.control_socket_mode)
     except OSError as error:

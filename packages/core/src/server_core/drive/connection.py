@@ -323,7 +323,7 @@ class LayeredConnection(Connection):
             self._give_up_output()  # and no close_notify: it is cut
 
     def _limit_output(self, now: float) -> None:
-        """From here on the engine sets no deadline for what waits, close_notify for example: it may be told all of it."""
+        """From here on the engine sets no deadline for what waits: it may have been told that all is written."""
         timeout = self._opener.config.limits.send_timeout
         self._deadline = now + timeout if timeout else None
         self._progress = False

@@ -340,6 +340,8 @@ def file_region(filelike: Any) -> Optional[Tuple[int, int, int]]:
     if type(raw) is not io.FileIO or type(filelike) not in (io.FileIO, io.BufferedReader, io.BufferedRandom):
         return None
     try:
+        if type(filelike) is io.BufferedRandom:
+            filelike.flush()  # what was written and read again may not have reached the descriptor
         fd = filelike.fileno()
         status = os.fstat(fd)
         offset = filelike.tell()

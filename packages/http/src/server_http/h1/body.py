@@ -14,7 +14,7 @@ from server_http.errors import BadRequest, ContentTooLarge, HeaderFieldsTooLarge
 from server_http.events import Headers
 from server_http.fields import FORBIDDEN_TRAILERS
 from server_http.h1.request import trailer_fields
-from server_http.limits import Limits
+from server_http.limits import CHUNK_FRAMING, Limits
 
 SIZE = 0  # a line: chunk-size [ chunk-ext ] CRLF
 DATA = 1  # octets of a chunk
@@ -182,11 +182,12 @@ class ChunkedBody:
         return fields
 
     def _count(self, octets: int) -> None:
-        """Bound what frames the content: a chunk of one octet costs five."""
+        """Bound what frames the content, by what there is of it: short chunks may go on for ever."""
         self._overhead += octets
-        if self._overhead > self._limits.chunk_overhead:
+        if self._overhead > self._limits.chunk_overhead + CHUNK_FRAMING * self.received:
             raise BadRequest(
-                f"chunked body: expected at most {self._limits.chunk_overhead} octets of framing, got more"
+                f"chunked body: expected at most {CHUNK_FRAMING} octets of framing for each of content and "
+                f"{self._limits.chunk_overhead} besides, got more"
             )
 
 

@@ -296,7 +296,7 @@ class Http2Engine:
         if self._streams.table:
             self._idle_at = None
             self._watch(now)
-        elif self._idle_at is None and self._incoming.settings_seen:
+        elif self._idle_at is None and self._session.highest:  # the last stream is over
             if self._limits.keepalive:
                 self._idle_at = now + self._limits.keepalive
             else:

@@ -31,7 +31,7 @@ GROUP = Group(
         Setting("send_timeout", Seconds(), 30,
                 "How long a client may take nothing of an answer; 0 means for ever."),
         Setting("half_close", Choice("answer", "disconnect"), "answer",
-                "What a client that closes its sending side during a request is: still waiting for the answer, "
-                "or gone."),
+                "What a client that closes its sending side during a request is to asgi: still waiting for the "
+                "answer, or gone; the other workers answer it."),
     ],
 )  # fmt: skip
