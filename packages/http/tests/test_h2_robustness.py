@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, List, Tuple
 
 from hpack import Encoder
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server_http.errors import StateError
@@ -125,6 +125,7 @@ def test_frames_and_commands_of_any_kind_never_raise(steps: List[Any]) -> None:
 
 
 @settings(max_examples=150, deadline=None)
+@example([(7, 0, 0, b"\0" * 8), (1, 0, 0, b"")], [10, 40])
 @given(st.lists(FRAMES, max_size=12), st.lists(st.integers(1, 40), max_size=200))
 def test_pieces_make_no_difference(steps: List[Tuple[int, int, int, bytes]], sizes: List[int]) -> None:
     data = PREFACE + raw(4, 0, 0) + b"".join(raw(*step) for step in steps)

@@ -276,7 +276,7 @@ class Http2Engine:
 
     def _settle(self, now: float) -> None:
         """Bring the deadlines in line with what has just happened, and leave when there is nothing left to do."""
-        if not self._streams.table and (self._incoming.refusing or self._incoming.peer_going):
+        if self._incoming.over():
             self._end(None, linger=True)
         if self._ended:
             self._idle_at = self._partial_at = self._drain_at = self._unread_at = None

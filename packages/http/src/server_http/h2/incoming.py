@@ -88,8 +88,12 @@ class Incoming:
         """
         reader = self.reader
         reader.feed(data)
-        while reader.next():
+        while not self.over() and reader.next():
             self._on_frame(now)
+
+    def over(self) -> bool:
+        """Whether no stream is open and none can follow: what comes then is not looked at, in however many reads."""
+        return (self.peer_going or self.refusing) and not self._streams.table
 
     # -- frames -------------------------------------------------------------------------------------------------
 
