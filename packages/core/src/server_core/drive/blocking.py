@@ -215,6 +215,8 @@ class BlockingSession(Session):
         SHUT_RD nobody could tell when the peer is through, and what it sends then would reset the connection.
         """
         self._wanted.set()
+        if self.lent:
+            return
         if self.phase != CLOSING or not self.linger:
             # Everything is written. A green close() takes effect when the greenlets that are ready have had their turn,
             # but the peer may wait for the end; unless it is to see a reset instead.

@@ -24,7 +24,7 @@ cdef class Session:
     cdef public list queue
     cdef public int fd, phase, missed
     cdef public long long armed, served, high_water, low_water
-    cdef public bint readable, writable, gone, queued, watched, linger, use_sendfile, timed, joins, parting, regular
+    cdef public bint readable, writable, gone, queued, watched, linger, use_sendfile, timed, joins, lent, parting, regular
     cdef public double arrived, delayed, due
     cdef public Arrivals arrivals
 

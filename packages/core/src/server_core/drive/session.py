@@ -14,6 +14,8 @@ posts the session back to the loop. With one thread there is no lock and ``turn`
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any, Dict, Optional, Sequence
 
 from server_core.drive.arrival import is_timed
@@ -74,6 +76,7 @@ class Session:
         parting: what waits to be written is the last of the connection, whose end follows at once.
         linger: the engine asked for a lingering close.
         lingering: that close, once it has begun.
+        lent: an application talks on the socket itself.
         due: when the wheel calls, or earlier; monotonic seconds, 0.0 = not at all.
         missed: what a loop saw while another thread held the turn.
         watched: the loop's poller reports it.
@@ -81,7 +84,7 @@ class Session:
 
     __slots__ = (
         "armed", "arrivals", "arrived", "channels", "client", "connection", "delayed", "driver", "due", "engine",
-        "environ", "fd", "gone", "high_water", "joins", "layer", "linger", "lingering", "low_water", "missed",
+        "environ", "fd", "gone", "high_water", "joins", "layer", "lent", "linger", "lingering", "low_water", "missed",
         "parting", "phase", "queue", "queued", "readable", "regular", "served", "sock", "timed", "turn", "use_sendfile",
         "watched", "writable",
     )  # fmt: skip
@@ -108,6 +111,7 @@ class Session:
         self.queued = False
         self.watched = False
         self.phase = OPEN
+        self.lent = False
         self.linger = False
         self.lingering: Any = None  # a Linger, once that has begun
         self.served = 0
@@ -447,7 +451,9 @@ class Session:
 
     def settle(self, now: float) -> None:
         """See to the timer, and to the end if it has come. In the thread of the loop only."""
-        if self.phase == BROKEN:
+        if self.phase == BROKEN and self.lent:
+            self.abandon()
+        elif self.phase == BROKEN:
             self.close()
         elif self.phase == CLOSING:
             self._close_when_sent()
@@ -536,9 +542,35 @@ class Session:
         if error is not None:
             self.driver.broke(self, error)
 
+    def lend(self) -> int:
+        """Return a descriptor of the connection for an application that talks to the client itself from now on.
+
+        Called by the thread of its request. What it does with the descriptor is its own; here the request and the
+        connection are over, without an end that the client would see.
+
+        Raises:
+            OSError: what the client would be sent is not what this connection speaks, or the connection broke.
+        """
+        self.enter()
+        try:
+            if self.queue is None or not self.connection.plain:
+                raise OSError(
+                    errno.EOPNOTSUPP, "server.socket: expected HTTP/1 without TLS, where it can be taken over"
+                )
+            self.flush(monotonic())
+            if self.phase >= BROKEN:
+                raise OSError(errno.ENOTCONN, "server.socket: expected a connection, got one that broke")
+            fd = os.dup(self.fd)
+            self.lent = True
+            self.break_off(None)
+        finally:
+            self.leave()
+        return fd
+
     def abandon(self) -> None:
-        """Another process has the socket: forget it here."""
+        """Another process has the socket, or an application: forget it here."""
         self.phase = CLOSED
+        self.environ = None  # in which an application finds us
         self.driver.wheel.disarm(self)
         if self.watched:
             self.driver.poller.remove(self.fd)  # closing our descriptor does not end its registration
@@ -550,6 +582,7 @@ class Session:
         if self.phase == CLOSED:
             return
         self.phase = CLOSED
+        self.environ = None  # in which an application finds us
         if self.channels:
             now = monotonic()
             for channel in list(self.channels.values()):

@@ -24,6 +24,7 @@ from server_core.drive.body import StreamedBody
 from server_core.drive.channel import Channel
 from server_core.drive.clock import monotonic
 from server_core.drive.gate import make_gate
+from server_core.drive.lending import LentSocket
 from server_core.drive.streams import ClientGoneError
 from server_core.request_id import RequestIds
 from server_core.scoreboard.layout import ERRORS
@@ -46,6 +47,10 @@ try:
     import cython
 except ImportError:  # Cython is a build requirement only
     from server_http import _cython as cython  # type: ignore[no-redef]
+
+# How an application that took its connection over ends: StopIteration is what libraries raise that know gunicorn, and a
+# fault is that it answered nothing.
+_TAKEN_OVER = (OSError, StopIteration, ApplicationFault)
 
 
 class Gateway:
@@ -230,7 +235,7 @@ class Gateway:
 
     def _failed(self, channel: Channel, record: Any, error: Exception) -> None:
         """The application, or what it said, was wrong: log it in full, tell the peer nothing of it."""
-        if channel.lost and isinstance(error, OSError):
+        if channel.lost and isinstance(error, _TAKEN_OVER if channel.session.lent else OSError):
             self.log.debug("Client of %s %s is gone.", channel.request.method, channel.request.target)
             return
         record.count(ERRORS)
@@ -289,7 +294,7 @@ class Gateway:
                 multiprocess=self.multiprocess,
                 draining=self.draining,
             )
-        return connection_environ(listener, info, session.sock)
+        return connection_environ(listener, info, LentSocket(session))
 
     def draining(self) -> bool:
         """``server.draining``: the worker is stopping."""

@@ -1,0 +1,4 @@
+cdef class LentSocket:
+    cdef object _session, _sock
+
+    cpdef int fileno(self) except? -1
