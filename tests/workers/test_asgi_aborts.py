@@ -84,3 +84,34 @@ def test_aborted_requests_leak_no_database_connection(loop: str) -> None:
         assert server.stop() == 0
         for word in ("Traceback", "destroyed", "non-checked-in", "CancelledError"):
             assert word not in server.log
+
+
+LEFT = """
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise ValueError
+    if scope["path"] == "/begun":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"part", "more_body": True})
+    if scope["path"] != "/":
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        print("told", scope["path"], flush=True)
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"here"})
+"""
+
+
+def test_an_application_that_returns_because_its_client_left_did_nothing_wrong() -> None:
+    with ServerProcess(["app:app", "-k", "asgi", "--access-logfile", "-"], app=LEFT) as server:
+        for path in ("/waits", "/begun"):
+            with server.client() as client:
+                client.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+                client.half_close()  # which is how most clients leave
+                server.wait_for_log(f"told {path}")
+                client.read_to_end()
+            server.wait_for_log(f'"GET {path} HTTP/1.1"')
+        assert server.get("/").body == b"here"
+        assert "ERROR" not in server.log
+        assert '" 500 ' not in server.log

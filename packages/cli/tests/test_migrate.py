@@ -128,6 +128,15 @@ def test_a_command_line_of_uvicorn_becomes_one_of_this_server():
                       "forwarded_hops": "1", "keepalive": "5"}  # fmt: skip
 
 
+def test_options_of_uvicorn_that_nothing_has_to_be_done_for_are_no_problem():
+    found = sections(
+        report("uvicorn", "main:app", "--ws", "auto", "--http", "h11", "--no-server-header", "--ws-max-queue", "9")
+    )
+    assert "Cannot be used" not in found
+    for name in ("ws = 'auto'", "http = 'h11'", "server_header = False", "ws_max_queue = '9'"):
+        assert name in found["Without effect, and needed no more"]
+
+
 def test_what_uvicorn_does_untold_is_kept():
     start = sections(report("uvicorn", "main:app"))["To start it"]
     assert start == "server main:app --worker-class asgi --accesslog - --forwarded-hops 1 --keepalive 5"

@@ -275,7 +275,10 @@ class HttpChannel(Stream):
         """The application returned."""
         if self.finished or self.lost:
             return
-        if self._state == EXPECTING:
+        if self.gone:  # it was told so, and nobody waits for what it did not send
+            self._cut(monotonic())
+            self.session.flush_soon()
+        elif self._state == EXPECTING:
             self.fail("ASGI application: expected a response, got none before it returned:")
         else:
             self.fail("ASGI application: expected the rest of its response, but it returned:")
@@ -325,10 +328,13 @@ class HttpChannel(Stream):
         elif self.service.ending:
             self._end(now, ())
         else:
-            self.finished = True
-            self._discard()
-            self.engine.reset(self.stream, H2_INTERNAL_ERROR, now)
+            self._cut(now)
         self.session.flush_soon()
+
+    def _cut(self, now: float) -> None:
+        self.finished = True
+        self._discard()
+        self.engine.reset(self.stream, H2_INTERNAL_ERROR, now)
 
     # Waiting --------------------------------------------------------------------------------------------------------
 

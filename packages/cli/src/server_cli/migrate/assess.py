@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
-from server_cli.migrate.table import MAPPED, SAME, Row
+from server_cli.migrate.table import IDLE, MAPPED, SAME, Row
 from server_core import plugins
 from server_core.errors import ConfigError, ServerError
 from server_core.settings.declare import Catalogue, Setting
@@ -43,7 +43,9 @@ def _assess(row: Row, value: Any, catalogue: Catalogue) -> Finding:
     here = row.convert(value) if row.convert is not None and not isinstance(value, list) else value
     outcome = SAME if row.outcome == MAPPED and row.setting == row.name and here == value else row.outcome
     advice = tuple(advice.text for advice in row.advice if advice.applies(value))
-    problem = _problem(row.setting, here, catalogue) if row.setting and row.setting not in ("bind", "wsgi_app") else ""
+    idle = outcome == IDLE and catalogue.find(row.setting) is None  # nothing is needed, and there is no setting
+    checked = row.setting and row.setting not in ("bind", "wsgi_app") and not idle
+    problem = _problem(row.setting, here, catalogue) if checked else ""
     return Finding(row, value, here, outcome, advice, problem)
 
 
